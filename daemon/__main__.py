@@ -75,7 +75,7 @@ def main() -> None:
     help="Start the sandbox if a key is missing and no number is configured, and say which key.",
 )
 def run_command(config: Path | None, *, or_sandbox: bool) -> None:
-    """Run the daemon against the gateway and the model server, until it is told to stop.
+    """Run the daemon against the gateway and the model server, until a stop is requested.
 
     It needs whapi.token and assistant.api_key; all settings are in docs/settings.md.
     """

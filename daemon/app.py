@@ -58,7 +58,7 @@ async def run(
     open_services: OpenServices = open_services,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run the daemon until it is told to stop, or a core task of it fails.
+    """Run the daemon until a stop is requested, or a core task of it fails.
 
     ``open_process`` opens what the process has once, ``open_services`` what the chats of a number
     work with. ``task_status`` gets the URLs served, once requests are answered. Raises
@@ -261,7 +261,7 @@ async def _ending_in_time(
     try:
         yield
     except BaseException:
-        if environment.handle_signals:  # else the process is somebody else's
+        if environment.handle_signals:  # else another program owns the process
             deadline.arm()
         http.cut()
         raise

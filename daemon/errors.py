@@ -150,7 +150,7 @@ class ModelTemporary(AssistantError):
 class ModelRejected(AssistantError):
     """The request is refused for good: bad model, bad input, blocked content.
 
-    ``about_input`` is True if that is for what was told in it, False if the same would happen to
+    ``about_input`` is True if the reason is its input, False if the same would happen to
     any request: an unknown model, parameter or schema. ``reason`` has the server's words then; they
     may quote the request, so they are no part of the error's own text.
     """
@@ -170,7 +170,7 @@ class ResponseGone(AssistantError):
 
 
 class MediaError(RecadoError):
-    """A file that somebody sent, or what it says, cannot be had. The text says why."""
+    """A received file, or its content, cannot be had. The text says why."""
 
 
 class MediaDelayed(MediaError):

@@ -165,7 +165,7 @@ def public_reason(error: Exception) -> str:
     """The public reason why the daemon cannot run: the part concerned, and no value.
 
     The lines of these errors begin with what is wrong: a key, a variable, a file. What follows may
-    quote the configuration, or whatever a tool's module has said.
+    quote the configuration, or the text of an error in a tool's module.
     """
     if isinstance(error, StoreInUse):
         return f"the store is in use by another process (pid {error.holder})"

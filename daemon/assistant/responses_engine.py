@@ -22,7 +22,7 @@ from daemon.errors import AssistantError, ModelRejected, ModelTemporary, Respons
 
 
 class Notices:
-    """Wakes the calls that wait for a response. A notice that nobody waits for is dropped."""
+    """Wakes the calls that wait for a response. A notice without a waiting call is dropped."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, trio.Event] = {}

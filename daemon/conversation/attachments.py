@@ -159,7 +159,7 @@ class Attachments:
     # -- one file ------------------------------------------------------------------------------
 
     async def _process(self, message: Message, work: _FileWork) -> None:
-        """Fetch a file, and hear or read it. Ends when there is nothing more to try."""
+        """Fetch a file, and transcribe or read it. Ends when there is nothing more to try."""
         try:
             async with self._places:
                 item = await self._items.want(message, now=self._now())
@@ -266,7 +266,7 @@ class Attachments:
                 chat=message.key,
                 name=message.author_name,
                 kind=message.kind,
-                what="a voice note came in a format that cannot be heard; it is told once",
+                what="a voice note came in an unsupported format; reported once",
                 error=error,
             )
 

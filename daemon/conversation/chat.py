@@ -199,7 +199,7 @@ class Chat:
             self.signals.work_found(waits=True, notes=False)
 
     async def _note(self) -> None:
-        """Tell the thread what an agent has said and answered, if there is anything."""
+        """Note an agent's messages, and those they answered, in the thread."""
         if self.signals.notes_begun():
             waiting_too = not self.signals.is_paused
             await note_agent_messages(self.key, self._services, waiting_too=waiting_too)
@@ -313,5 +313,5 @@ class Chat:
             await self._delivery.deliver(rows)
         except TakenOver:
             await self._store.outbox.drop(self.key, "an agent has the chat")
-            with suppress(TakenOver):  # what the agent has written in the dashboard is said
+            with suppress(TakenOver):  # messages of the dashboard are sent
                 await self._delivery.deliver()

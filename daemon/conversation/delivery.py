@@ -1,6 +1,6 @@
 """Saying what is in the outbox: at a human pace, once, and not over a human's words.
 
-Each row goes `pending → sending → sent`. A send whose outcome nobody knows is looked for before
+Each row goes `pending → sending → sent`. A send of unknown outcome is looked for before
 any second try: first its echo, then the chat itself.
 """
 
@@ -78,9 +78,9 @@ class Delivery:
         self._free_at = float("-inf")
         """When the gateway takes the chat's next message, on trio's clock."""
         self._turn: Turn | None = None
-        """The turn whose answer is being said."""
+        """The turn whose answer is being sent."""
         self._finishes: Turn | None = None
-        """The turn that is over when the message that is being said has been."""
+        """The turn that is over once the present message is sent."""
         self._end: TurnEnd | None = None
         """The end of that turn."""
         self._read_at = 0.0
@@ -134,7 +134,7 @@ class Delivery:
             while row.state in {"pending", "unknown"}:
                 self._signals.check()
                 if row.state == "pending":
-                    # Before anything is shown: nobody is to be seen typing for hours.
+                    # Before anything is shown: typing must not be shown for hours.
                     await self._pace.wait_until_usable(self._signals)
                     if await self._is_window_shut(row):
                         return await self._wait_for_customer(row)
@@ -281,7 +281,7 @@ class Delivery:
                 return await self._wait_for_customer(row)
             case RefusedRecipient():
                 pace.undecided()
-                pace.doubt.set()  # only the number's health tells one that nobody takes
+                pace.doubt.set()  # only the number's health tells such a one
                 self._failed("send refused", row, error)
                 return await outbox.failed(row, why)
             case RefusedForm():
@@ -311,12 +311,12 @@ class Delivery:
         return await self._outbox.failed(row, WINDOW_SHUT)
 
     async def resume(self) -> bool:
-        """Let be said what waited until the customer writes again; False if nothing did."""
+        """Requeue answers that waited for the customer to write again; False if none did."""
         waits_for_customers = bool(self._gateway.capabilities.window_seconds)
         return waits_for_customers and await self._outbox.customer_is_back(self._key)
 
     async def _without_refused_part(self, row: OutboxRow, error: RefusedForm) -> OutboxRow:
-        """Let a message be said once more without what may have been refused; else it has failed.
+        """Requeue a message without the part that may have been refused; else it has failed.
 
         A voice note is written, unless the refusal points at something else.
         """
@@ -357,7 +357,7 @@ class Delivery:
         try:
             message_id = await settling.id_in_chat(row)
         except RefusedRecipient as error:
-            return await outbox.failed(row, f"nobody can tell whether it was sent: {error}")
+            return await outbox.failed(row, f"its outcome is unknown: {error}")
         except GatewayError as error:
             self._pace.doubt.set()
             await self._back_off(row, error)
@@ -374,12 +374,12 @@ class Delivery:
             self._telemetry.log.warning("send of unknown outcome, repeating", outbox=row.id)
             return await self._outbox.repeat(row)
         self._telemetry.log.error(
-            "nobody can tell whether a message was sent",
+            "the outcome of a send is unknown",
             symbol="🚨",
             chat=self._key,
             outbox=row.id,
         )
-        return await self._outbox.failed(row, "nobody can tell whether it was sent")
+        return await self._outbox.failed(row, "its outcome is unknown")
 
     def _failed(self, what: str, row: OutboxRow, error: GatewayError) -> None:
         self._telemetry.log.event(

@@ -227,7 +227,7 @@ class Intake:
         return await keep_files(webhook, opened, verdicts, folder=folder, limit=limit)
 
     async def _take_calls(self, webhook: Webhook, now: float) -> None:
-        """Note calls to our number and, if that is wanted, say that nobody takes them here.
+        """Note calls to our number and, if configured, reply that they are not taken here.
 
         Comes before the 200, so that the gateway repeats a call that is not noted.
         """

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRules:
-    """The settings that chats go by. Times in seconds."""
+    """The settings of chats. Times in seconds."""
 
     instructions: str
     language: str
@@ -67,7 +67,7 @@ class ChatRules:
     first_opt_in_word: str
     """Named to who opts out."""
     answer_calls: bool
-    """Say after a missed call that nobody takes it here."""
+    """Reply to a missed call that calls are not taken here."""
     group_quote: bool
     """Answers in a group quote the message that they answer."""
     group_mention: bool
@@ -134,7 +134,7 @@ class LiveConfig:
 
     @property
     def rules(self) -> ChatRules:
-        """The settings that chats go by at this moment."""
+        """The current settings of chats."""
         return self.current.rules
 
     @property
@@ -205,7 +205,7 @@ def load_validators(modules: Sequence[str], folder: Path | None = None) -> list[
 
 
 def load_chat_configs(settings: Settings, log: Log) -> dict[str, ChatConfig]:
-    """Read everything that the settings say chats go by, for each number by its name.
+    """Read the configuration of chats from the settings, for each number by its name.
 
     Imports the operator's modules; numbers with the same ones share them. Raises SettingsError,
     ToolError or ValidatorError, naming the key or the module.
@@ -262,7 +262,7 @@ def _validators(settings: ValidatorSettings) -> tuple[Validator, ...]:
 
 
 def chat_rules(settings: Settings, instructions: str) -> ChatRules:
-    """The settings that chats go by, in seconds."""
+    """The settings of chats, in seconds."""
     buffer = settings.buffer
     server_compacts = settings.assistant.compaction == "auto" and compacts(
         settings.assistant.base_url, settings.assistant.model

@@ -145,7 +145,7 @@ class NumberState:
         if self._alerted and self.view.state == "ok":
             self._log.info("channel is well again", symbol="✅")
         elif self._alerted:
-            self._log.warning("nobody says how the channel is", detail=self.view.detail)
+            self._log.warning("the state of the channel is unknown", detail=self.view.detail)
         self._alerted = False
 
     @property

@@ -80,7 +80,7 @@ class Environment:
 
 
 class StoppedEarly(Exception):
-    """The daemon was told to stop before it was open."""
+    """A stop was requested before the daemon was open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +267,7 @@ def open_engine(settings: Settings, rng: Random) -> AbstractAsyncContextManager[
     if assistant.engine == "assistants":
         if not assistant.assistant_id:
             raise SettingsError(["assistant.assistant_id: is needed by the engine assistants"])
-        # Loaded only when chosen: nobody needs both.
+        # Loaded only when chosen: no process needs both.
         module = importlib.import_module("daemon.assistant.assistants_engine")
         opened: AbstractAsyncContextManager[Engine] = module.open_assistants_engine(
             base_url=assistant.base_url,

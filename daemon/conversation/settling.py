@@ -14,7 +14,7 @@ from daemon.ledger.outbox import Outbox
 
 CLOCK_TOLERANCE_SECONDS = 2 * 3600.0
 """WhatsApp's times and ours may differ by this much: a clock that was set by an hour, and some.
-Earlier messages of the same words are told apart by their ids, which the store knows."""
+Earlier messages of the same words differ in their ids, which the store has."""
 
 LISTED_MESSAGES = 50
 
@@ -69,7 +69,7 @@ class Settling:
         return "" if len(unclaimed) <= others else unclaimed[0].id
 
     async def _listed(self, row: OutboxRow) -> tuple[Message, ...]:
-        """List what we have said in a chat since a send, whichever clock was wrong, then or now.
+        """List our messages in a chat since a send, whichever clock was wrong, then or now.
 
         Raises GatewayError.
         """
@@ -91,8 +91,8 @@ def listed_since(attempted_at: float, now: float, ahead: float) -> float:
     """From when on a chat is listed to find a send, in the gateway's time; all Unix seconds.
 
     ``ahead``: by how much the gateway's clock is ahead of ours. A send that was made in the future
-    was made before our clock was set back. Too early a time does no harm: what was said before is
-    told apart by its id.
+    was made before our clock was set back. Too early a time does no harm: earlier messages differ
+    in their ids.
     """
     set_back = max(0.0, attempted_at - now)
     return min(attempted_at, now) - CLOCK_TOLERANCE_SECONDS - abs(ahead) - set_back

@@ -1,8 +1,8 @@
 """Signals to a chat's task while it works: news, a human agent, the stop of the daemon.
 
 The registry and the webhook handler report events, synchronously; the chat's task asks, waits, and
-is interrupted. Nobody else changes a flag. Nothing here is durable: after a crash the same is read
-from the store.
+is interrupted. Only this object changes its flags. Nothing here is durable: after a crash the same
+is read from the store.
 """
 
 from collections.abc import Awaitable, Callable, Iterator

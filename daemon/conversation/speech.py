@@ -1,4 +1,4 @@
-"""Sound in both directions: recordings are heard, and voice notes are answered with voice notes.
+"""Sound in both directions: transcripts of recordings, and voice notes as answers.
 
 Such a call belongs to no run of the model. What it is expected to cost is charged in the write that
 asks whether the day's budget allows it, so that of two calls only one gets what is left. The charge
@@ -143,7 +143,7 @@ class BudgetedTranscriber:
     async def words_of(self, recording: Recording, *, longest_seconds: float) -> str:
         """The words in a recording, paid for by its length.
 
-        Raises MediaRefused if it is not to be heard, ModelTemporary or ModelRejected if that
+        Raises MediaRefused if it is not to be transcribed, ModelTemporary or ModelRejected if that
         failed, StoreError.
         """
         if self._model is None:
@@ -183,7 +183,7 @@ MAX_VOICE_TRIES = 3
 """A voice note that was not found in the chat after so many sends is written."""
 
 SPOKEN = frozenset({"voice", "ptt"})
-"""WhatsApp's names of voice notes; an audio file that somebody passes on is none."""
+"""WhatsApp's names of voice notes; a forwarded audio file is none."""
 
 SPEECH_UNPAID = "the day's budget does not pay for speech"
 NO_SPEECH_MODEL = "there is no speech model any more"

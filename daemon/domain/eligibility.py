@@ -111,7 +111,7 @@ ANSWERED_TYPES = frozenset(
 """Types without a content of their own here that a person would expect an answer to."""
 
 MENU_TYPES = frozenset({"interactive", "buttons", "list", "carousel", "hsm"})
-"""Menus and templates: only programs send them, so nobody waits for an answer, and answering may
+"""Menus and templates: only programs send them and wait for no answer, and answering may
 start a loop between machines."""
 
 A_REACTION = "a reaction"
@@ -134,7 +134,7 @@ class AccessList:
     """Wins over ``allow``."""
 
     def refuses(self, names: Collection[str]) -> bool:
-        """Whether a person or chat with these ids is not let in."""
+        """Whether a person or chat with these ids is refused."""
         if not self.deny.isdisjoint(names):
             return True
         return bool(self.allow) and self.allow.isdisjoint(names)
@@ -178,7 +178,7 @@ def verdict(known: Known, policy: Policy) -> str:
 
 
 def nothing_to_answer(message: Message) -> str:
-    """Why a message has nothing to answer, whoever sent it; empty if it has."""
+    """Why a message of any author has nothing to answer; empty if it has."""
     if is_one_way(message.key.chat):
         return "not a conversation"
     content = message.content

@@ -119,7 +119,7 @@ def is_private(chat: str) -> bool:
 
 
 def is_one_way(chat: str) -> bool:
-    """Tell whether a chat is one in which nobody expects an answer: a broadcast, a story."""
+    """Tell whether a chat is a broadcast or a story, in which no answer is expected."""
     return chat.endswith(_ONE_WAY)
 
 

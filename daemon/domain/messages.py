@@ -254,7 +254,7 @@ class StatusUpdate(Value, frozen=True, kw_only=True, omit_defaults=True):
     tag: str = ""
     """The tag of the send, which comes back here (`daemon.domain.transitions.sends`)."""
     is_final: bool = False
-    """Of a failure: sending it again would come to the same."""
+    """Of a failure: sending it again would fail in the same way."""
 
 
 class LabelChange(Value, frozen=True, kw_only=True):

@@ -40,9 +40,9 @@ class DeliveryUpdate:
     seconds: float | None = None
     """From its send to its delivery, where that is what it says."""
     again: bool = False
-    """True if it has failed and waits to be said once more."""
+    """True if it has failed and waits to be sent once more."""
     settled: bool = False
-    """True if nobody knew before whether it went out."""
+    """True if its outcome was unknown before."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -149,10 +149,10 @@ class Turn:
     opened_at: float
     messages: tuple[StoredMessage, ...]
     effects: bool = False
-    """True if a tool with side effects has been called for it, or something was said already: then
+    """True if a tool with side effects has been called for it, or a message was sent already: then
     nothing joins it any more."""
     taken_over: bool = False
-    """True if an agent has answered its messages: nothing more of it is said."""
+    """True if an agent has answered its messages: nothing more of it is sent."""
 
     @property
     def contact_name(self) -> str:
@@ -192,7 +192,7 @@ class ChatRecord:
     opted_out_at: float = 0
     """Since when the contact wants no messages that they have not asked for."""
     consent_at: float = 0
-    """When the contact was told what becomes of their data."""
+    """When the contact got the notice about their data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +260,7 @@ class RecordedRound:
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """One tool call as the ledger has it; ``output`` is None if nobody knows how it ended."""
+    """One tool call as the ledger has it; ``output`` is None if its outcome is unknown."""
 
     id: int
     run_id: int
@@ -307,7 +307,7 @@ class OutboxRow:
 
 
 MAX_FACT_CHARACTERS = 300
-"""Facts are told to the model in every request, so they are short."""
+"""Facts are in every request to the model, so they are short."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ _SHORT_CHARACTERS = 40
 _SHORT_KEPT = 2_048
 """Ids of chats, kinds and names of fields repeat, so the results for this many short words are
 cached: masking an id costs ten times as much as finding it. Sentences are not cached: they are
-somebody's words, and hardly ever repeat."""
+a person's text, and hardly ever repeat."""
 
 _WORD_LENGTH = 8
 """Shorter secrets are only removed as whole words: "dev" must not spoil "device"."""

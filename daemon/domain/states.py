@@ -26,7 +26,7 @@ MESSAGE_STATES = (*FOR_BOT, WITH_AGENT, *OUTCOMES)
 
 TURN_OPEN: Final = "open"
 DELIVERING: Final = "delivering"
-"""Its answer is decided, and being said."""
+"""Its answer is decided, and being sent."""
 TURN_DONE: Final = "done"
 TURN_STATES = (TURN_OPEN, DELIVERING, TURN_DONE)
 
@@ -49,7 +49,7 @@ UNKNOWN: Final = "unknown"
 """The outcome of the send is not known."""
 DROPPED: Final = "dropped"
 UNSETTLED = (PENDING, SENDING, UNKNOWN)
-"""States of sends that are still to be said, or whose outcome somebody has to find out."""
+"""States of sends that are unsent or of unknown outcome."""
 SEND_STATES = (*UNSETTLED, SENT, FAILED, DROPPED)
 NOTIFICATION_STATES = (PENDING, SENT, FAILED)
 

@@ -79,7 +79,7 @@ def _object_fits(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> b
 
 
 def _branches_fit(branches: Any, definitions: Mapping[str, Any]) -> bool:
-    """Objects of a union are told apart by their first key, or by the only value it may have."""
+    """Objects of a union differ in their first key, or by the only value it may have."""
     if not branches or not all(_fits(branch, definitions) for branch in branches):
         return False
     firsts = [_first_key(branch, definitions) for branch in branches]

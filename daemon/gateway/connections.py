@@ -19,7 +19,7 @@ from daemon.errors import SettingsError
 
 IDLE_SECONDS = 5.0
 """So long is a connection kept without a request (httpx's value). The longer, the likelier is a
-request on one that the other side is just closing: nobody knows then whether it arrived."""
+request on one that the other side is just closing: its outcome would be unknown."""
 
 _CLOSING_SECONDS = 1.0
 """More than closing takes: it does not wait for TLS's close_notify either."""

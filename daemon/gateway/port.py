@@ -40,7 +40,7 @@ class Capabilities:
     shows_typing: bool
     """False: there is no typing indicator apart from marking a message as read."""
     sees_typing: bool
-    """False: nobody says when a contact types."""
+    """False: the gateway reports no typing of contacts."""
     bubbles: int = 0
     """Into how many messages an answer is cut, if it fits; 0: as `delivery.max_bubbles` says."""
     window_seconds: float = 0

@@ -1,6 +1,6 @@
 """Secrets and tokens, checked for all routes in one place, which makes guessing them slow.
 
-Nobody is locked out: a correct secret is always accepted, because a legitimate client may share an
+There is no lock-out: a correct secret is always accepted, because a legitimate client may share an
 address with a guesser. Wrong ones are logged, counted, and delayed more each time, per address.
 """
 
@@ -174,7 +174,7 @@ class Access:
         return self._attempts.retry_after(client_of(scope).address(scope), trio.current_time())
 
     def signed_in(self, scope: Mapping[str, Any]) -> None:
-        """Log that somebody has signed in."""
+        """Log a sign-in."""
         self._log.event(SIGNED_IN, address=client_of(scope).address(scope))
 
     def _may_audit(self, address: str) -> bool:

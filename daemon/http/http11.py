@@ -131,7 +131,7 @@ def _is_end(event: Event) -> bool:
 #   end is fed without a checkpoint in between.
 # - It waits for room in the app's queue even for the end of a request, and feeds an app that has
 #   returned. A request that is refused before its body was read then hangs. Here the end never
-#   waits, and events that nobody will read are dropped.
+#   waits, and events without a reader are dropped.
 #
 # WebSockets are closed with code 1001 at the stop; hypercorn leaves them to the grace period.
 

@@ -76,7 +76,7 @@ class HttpTask:
             try:
                 yield
             except BaseException:
-                # A start that failed: nobody is cut off whom the minimal app will go on answering.
+                # A failed start: requests that the minimal app answers are not cut off.
                 self._front.give_up()
                 self.stop.set()
                 with trio.move_on_after(LAST_ANSWERS_SECONDS, shield=True):

@@ -41,7 +41,7 @@ class IntakeContext:
     resend_since: float
     """Sends created earlier are not sent again if WhatsApp could not deliver them."""
     contact: bytes
-    """The key of the hashes of contacts; empty: nobody is recognised as forgotten."""
+    """The key of the hashes of contacts; empty: no contact is recognised as forgotten."""
     agents_close: bool
     """True if an agent's message answers what customers wrote before it."""
     arrivals: list[Arrival] = field(default_factory=list)
@@ -211,7 +211,7 @@ def _judge_own(
             connection, message.id, now=context.now, resend_since=context.resend_since
         )
     if agent and verdict:
-        return verdict, False  # such as a story of the business: it is addressed to nobody
+        return verdict, False  # such as a story of the business: it has no addressee
     return reason, agent
 
 

@@ -125,7 +125,7 @@ class PauseEnd:
     given_back: int = 0
     """How many messages the bot is to answer."""
     notice: bool = False
-    """True if the customer is told that nobody has come; it is in the outbox."""
+    """True if the customer is notified that no person has come; it is in the outbox."""
 
 
 class Handovers(Role):
@@ -135,7 +135,7 @@ class Handovers(Role):
     def waiting_chats(
         self, connection: Connection, *, before: float | None = None
     ) -> tuple[WaitingChat, ...]:
-        """The chats in which somebody waits for a person, the longest wait first.
+        """The chats that wait for a person, the longest wait first.
 
         ``before`` (Unix seconds): only those that have waited since then or longer. Raises
         StoreUnavailable.
@@ -154,7 +154,7 @@ class Handovers(Role):
         """Return the waiting messages of a chat to the bot after its pause.
 
         What the model has left to a person goes on waiting; ``notice`` tells the customer, once,
-        that nobody has come. Called by the task of the chat.
+        that no person has come. Called by the task of the chat.
         """
         state = hold_of(connection, key)
         if state.is_paused(now):

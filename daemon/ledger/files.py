@@ -17,8 +17,8 @@ from daemon.ledger.drivers.port import Connection
 from daemon.system.private_files import make_folder, new_file
 
 VOICE_NAME = re.compile(r"voice_\d+_\d+\.(?:mp3|ogg)")
-"""Names of voice notes: the time in milliseconds, and a number that nobody can guess, since
-``/audio`` serves them to whoever knows the name."""
+"""Names of voice notes: the time in milliseconds, and a number that cannot be guessed, since
+``/audio`` serves a file to every client that has its name."""
 
 RANDOM_BITS = 63
 AUDIO_FOLDER = "audio"

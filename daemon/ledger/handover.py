@@ -156,7 +156,7 @@ def signals(connection: Connection, key: ChatKey) -> tuple[bool, bool]:
 def waiting_chats(
     connection: Connection, key: ChatKey | None = None, *, before: float | None = None
 ) -> tuple[WaitingChat, ...]:
-    """The chats in which somebody waits for a person, of one chat or of all; the longest first.
+    """The chats that wait for a person, one or all; the longest first.
 
     ``before`` (Unix seconds): only those that have waited since then or longer.
     """

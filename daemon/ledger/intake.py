@@ -152,7 +152,7 @@ REPLY_EVERY_SECONDS = 3600.0
 """Who calls several times gets one reply, and who calls again tomorrow another."""
 
 MISSED = frozenset({"missed", "canceled", "cancelled"})
-"""Nobody has spoken with the caller, and nobody will any more."""
+"""Results of calls that were not taken and are over."""
 
 NOTE = "[called us over WhatsApp]"
 
@@ -166,7 +166,7 @@ class Calls(Role):
     ) -> tuple[ChatKey, ...]:
         """Note calls, each once whatever the gateway repeats, and queue the reply to missed ones.
 
-        ``reply`` None: there is none. Gives the chats in which something is to be said now. There
+        ``reply`` None: there is none. Gives the chats with a reply to send now. There
         is no reply in a paused chat, within an hour of the last one, or to a call an hour old.
         """
         due = []

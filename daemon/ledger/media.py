@@ -51,7 +51,7 @@ class MediaItems(Role):
     async def stored(
         self, message: Message, *, file: str, mime: str, size: int, now: float
     ) -> bool:
-        """Note that a file lies in the folder; False if nobody wants it any more."""
+        """Note that a file lies in the folder; False if it is no longer wanted."""
         return await self._change(
             message,
             "state = ?, reason = '', file = ?, mime = ?, size = ?, ended_at = ?",
@@ -69,7 +69,7 @@ class MediaItems(Role):
         return await self._change(message, "reason = ?", (reason,))
 
     async def understood(self, message: Message, words: str) -> bool:
-        """Note what was heard or read in a file."""
+        """Store the transcript or text of a file."""
         return await self._change(message, "words = ?", (words,))
 
     async def not_understood(self, message: Message, reason: str) -> bool:

@@ -1,4 +1,4 @@
-"""Notifications: what people were told outside of WhatsApp, and what is still to be sent."""
+"""Notifications of people outside of WhatsApp: sent, and still to be sent."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

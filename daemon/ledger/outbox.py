@@ -1,7 +1,7 @@
-"""The outbox: what Recado is going to say, is saying, and has said.
+"""The outbox: messages to be sent, being sent, and sent.
 
 A row is `pending` until its send begins, `sending` while the request is under way, then `sent`, or
-`unknown` if nobody can tell whether it went out. Its echo or a look at the chat settles an unknown
+`unknown` if its outcome is not known. Its echo or a look at the chat settles an unknown
 one; only then it is sent again.
 """
 
@@ -36,7 +36,7 @@ _COLUMNS = (
 )
 _ROW = f"SELECT {_COLUMNS} FROM outbox"
 OPEN_ROWS = f"state IN ({listed(UNSETTLED)})"
-"""The condition of rows that are still to be said or settled: that of the index ``outbox_open``."""
+"""The condition of rows that are still to be sent or settled: that of the index ``outbox_open``."""
 
 _QUEUE = (
     "INSERT INTO outbox (channel, chat, turn_id, body, quoted, kind, payload, created_at)"
@@ -72,7 +72,7 @@ class Outbox(Role):
 
     @query
     def chats_with_work(self, connection: Connection) -> tuple[ChatKey, ...]:
-        """The chats in which something is still to be said."""
+        """The chats with unsent messages."""
         rows = connection.execute(f"SELECT DISTINCT channel, chat FROM outbox WHERE {OPEN_ROWS}")
         return tuple(ChatKey(*row) for row in rows)
 
@@ -113,14 +113,14 @@ class Outbox(Role):
         now: float,
         resend_since: float = NEVER,
     ) -> SettledSend:
-        """It was said, under this WhatsApp id; gives the delivery updates that came before the id.
+        """Note that it was sent, with this id; returns the delivery updates that came earlier.
 
-        They may make it ``pending`` again. If it is settled, and was the last thing to be said in
+        They may make it ``pending`` again. If it is settled, and was the last one to be sent in
         the turn ``finishes``, the same write finishes that turn.
         """
         found = connection.execute(
             "UPDATE outbox SET state = ?, message_id = ?, sent_at = ?, error = '' WHERE id = ?"
-            # WhatsApp may have said already, after the echo, that this attempt failed.
+            # WhatsApp may have reported already, after the echo, that this attempt failed.
             " AND NOT EXISTS (SELECT 1 FROM send_failures WHERE message_id = ?)"
             f" RETURNING {_COLUMNS}",
             (SENT, message_id, now, row.id, message_id),
@@ -132,7 +132,7 @@ class Outbox(Role):
         return SettledSend(left, delivery_updates, end)
 
     async def unknown(self, row: OutboxRow, error: str) -> OutboxRow:
-        """Nobody knows whether it went out. An echo may have settled it already.
+        """Note that its outcome is unknown. An echo may have settled it already.
 
         Gives the row as it is then, like the methods below.
         """
@@ -148,7 +148,7 @@ class Outbox(Role):
 
     @transaction
     def failed(self, connection: Connection, row: OutboxRow, error: str) -> OutboxRow:
-        """It can never be said.
+        """Note that it can never be sent.
 
         If an operator requeued it after its turn had ended, it may have been the whole answer.
         """
@@ -161,7 +161,7 @@ class Outbox(Role):
 
     @transaction
     def drop(self, connection: Connection, key: ChatKey, reason: str) -> int:
-        """Drop what waits to be said in a chat that a person has taken; gives how many rows.
+        """Drop the unsent messages of a chat that a person has taken; gives how many.
 
         What that person wrote in the dashboard stays.
         """
@@ -182,7 +182,7 @@ class Outbox(Role):
 
     @transaction
     def customer_is_back(self, connection: Connection, key: ChatKey) -> bool:
-        """Let answers be said that waited for the customer to write again; False if none did.
+        """Requeue answers that waited for the customer to write again; False if none did.
 
         Not what a person has dealt with meanwhile.
         """
@@ -391,7 +391,7 @@ class InterimMessages(Role):
         *,
         now: float,
     ) -> bool:
-        """Put one message into the outbox; False if it is there, or has been said, already.
+        """Put one message into the outbox; False if it is there, or was sent, already.
 
         ``key`` is the idempotency key of the tool call, ``ordinal`` counts what the call says.
         """

@@ -5,7 +5,7 @@ way to ask for the number behind a lid, so the pair is learnt from a message tha
 asking for the lid of a number.
 
 An opt-out is kept as a tombstone, under a keyed hash of the chat. The key is a file beside the
-store, so the store, or a backup of it, identifies nobody.
+store, so the store, or a backup of it, does not identify them.
 """
 
 import hashlib
@@ -87,7 +87,7 @@ def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
     ).fetchone()
     if busy:
         return False
-    if is_alias(alias.chat):  # a number that somebody gave up may become another person's
+    if is_alias(alias.chat):  # a number that was given up may become another person's
         connection.execute(
             "INSERT INTO aliases (channel, alias, chat) VALUES (?, ?, ?)"
             " ON CONFLICT (channel, alias) DO UPDATE SET chat = excluded.chat",
@@ -128,7 +128,7 @@ def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
 
 
 def follow(connection: Connection, change: IdentityChange) -> None:
-    """Follow a person to their new ids: what they have said stays in one chat.
+    """Follow a person to their new ids: their messages stay in one chat.
 
     That is the chat of their phone number, the new one if there is one, else of their new id. An id
     whose task is at work stays apart until a message names it and another one. Inside the caller's

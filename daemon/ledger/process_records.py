@@ -173,7 +173,7 @@ class DashboardLog(Role):
     async def add(self, lines: Sequence[LogLine], *, keep: int) -> None:
         """Store lines and drop the oldest, so that ``keep`` are left.
 
-        A line of somebody who was just forgotten is not stored.
+        A line about a contact who was just forgotten is not stored.
         """
         rows = [
             {

@@ -1,7 +1,7 @@
 """References: what the ledger knows about the surroundings of a new message.
 
 WhatsApp names the message that is quoted, reacted to or voted in, but not always its words; and
-whether a group's message is meant for us depends on who we are and on what was said before.
+whether a group's message is meant for us depends on who we are and on earlier messages.
 """
 
 from collections.abc import Callable, Sequence
@@ -81,7 +81,7 @@ class References(Role):
 
     @query
     def others_write(self, connection: Connection, turn: Turn, author: str) -> bool:
-        """True if somebody else than ``author`` has written lately in the chat of a turn."""
+        """True if others than ``author`` have written lately in the chat of a turn."""
         row = connection.execute(
             "SELECT 1 FROM (SELECT author, from_me FROM messages WHERE channel || '/' || chat = ?"
             " ORDER BY seq DESC LIMIT ?) newest"
@@ -285,7 +285,7 @@ def _is_addressed(connection: Connection, message: Message, own_ids: frozenset[s
 
 
 def _mentions(message: Message, own_ids: frozenset[str]) -> bool:
-    """Whether it names or answers somebody with one of these ids."""
+    """Whether it names or answers one of these ids."""
     own = set(map(local_part, own_ids))
     if not own.isdisjoint(map(local_part, message.mentions)):
         return True

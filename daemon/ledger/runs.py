@@ -59,7 +59,7 @@ class Orphans(Role):
 
     @transaction
     def released(self, connection: Connection, response_id: str) -> None:
-        """The server has said that it does not run or keep this any more."""
+        """Note that the server no longer runs or keeps this."""
         forget(connection, response_id)
 
 

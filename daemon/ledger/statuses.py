@@ -180,7 +180,7 @@ def mark_dead(connection: Connection, row_id: int, error: str) -> None:
 def reopen(connection: Connection, row_id: int) -> None:
     """A part of an answer that was given up counts again: its turn is answered.
 
-    Not if somebody has put the turn's messages back in.
+    Not if an operator has replayed the turn's messages.
     """
     (turn_id,) = connection.execute("SELECT turn_id FROM outbox WHERE id = ?", (row_id,)).fetchone()
     answered = connection.execute(

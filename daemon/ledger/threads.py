@@ -229,7 +229,7 @@ class Memories(Role):
     def begin_with(
         self, connection: Connection, key: ChatKey, items: Sequence[JsonObject], *, now: float
     ) -> bool:
-        """Put what was said before Recado into a blank thread, once a chat.
+        """Put the messages from before Recado into a blank thread, once a chat.
 
         False, and nothing done, if it was done before, the thread has begun, or the chat was
         forgotten.
@@ -254,8 +254,8 @@ def keep_turn(
 ) -> int:
     """Add an answered turn to its thread, inside the caller's transaction; gives its tokens.
 
-    The customer may be told of an outage again. Where the server has compacted the conversation,
-    its item becomes the thread's head.
+    The customer may get an apology again. Where the server has compacted the conversation, its
+    item becomes the thread's head.
     """
     before, compaction, after = split_at_compaction(items)
     tokens = append(connection, turn.key, turn.id, before, now=now)

@@ -128,7 +128,7 @@ class Validations(Role):
 
 
 def record(connection: Connection, turn_id: int, validation: Validation) -> None:
-    """Keep what was said of the answer that a turn ends with, inside the caller's transaction."""
+    """Store the rulings on the answer that a turn ends with, inside the caller's transaction."""
     connection.execute(
         "UPDATE responses SET validation = ? WHERE round = ? AND run_id ="
         f" (SELECT id FROM runs WHERE turn_id = ? AND state = '{RUNNING}')",

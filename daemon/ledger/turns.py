@@ -51,7 +51,7 @@ class Concluded(NamedTuple):
 
     turn: Turn
     to_send: tuple[OutboxRow, ...]
-    """All that is to be said in its chat, in order."""
+    """The unsent messages of its chat, in order."""
     tokens: int
     """About how many it has added to the thread."""
 
@@ -218,7 +218,7 @@ class Turns(Role):
     ) -> bool:
         """Queue an apology, unless the chat has had one since its last answer.
 
-        So a customer hears of an outage once, however many messages and attempts it takes.
+        So a customer is notified of an outage once, however many messages and attempts it takes.
         ``corrects``: it takes back what that one promised, and follows it, once.
         """
         due = connection.execute(

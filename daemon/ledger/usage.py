@@ -87,7 +87,7 @@ class UsageBook(Role):
 
     @transaction
     def alert(self, connection: Connection, number: str, day: str) -> bool:
-        """Whether the operator is to be told that the total is spent: True once a day."""
+        """Whether to alert the operator that the total is spent: True once a day."""
         return _note_alert(connection, day, all_of(number))
 
 
@@ -186,7 +186,7 @@ def _used(connection: Connection, day: str, key: tuple[str, str]) -> Use:
 
 
 def _note_alert(connection: Connection, day: str, key: tuple[str, str]) -> bool:
-    """Note that somebody was told of a spent budget; False if that was noted before."""
+    """Note the notice of a spent budget; False if it was noted before."""
     row = connection.execute(
         "INSERT INTO usage_days (day, channel, chat, told) VALUES (?, ?, ?, 1)"
         " ON CONFLICT (day, channel, chat) DO UPDATE SET told = 1 WHERE usage_days.told = 0",

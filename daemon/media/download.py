@@ -1,4 +1,4 @@
-"""Downloads a file that somebody sent: from the link in its message, else from the gateway.
+"""Downloads a received file: from the link in its message, else from the gateway.
 
 The link was written by a stranger, who must not make the daemon call machines of its own network.
 So its host is resolved here, every address of it must be public, and the connection goes to the

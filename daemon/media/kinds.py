@@ -117,7 +117,7 @@ def _document(found: list[str], wanted: str, head: bytes) -> Kind:
     if wanted in found:
         return _named(wanted)
     if wanted == PDF or (wanted.startswith(_OFFICE) and "application/zip" not in found):
-        raise MediaRefused("it is not the document that it is said to be")
+        raise MediaRefused("it is not a document of the declared type")
     if _is_text(head):
         return _named("text/html" if "text/html" in found else "text/plain")
     return _named(found[0] if found else "application/octet-stream")

@@ -1,6 +1,6 @@
 """The metrics of the daemon, for Prometheus.
 
-One object with a registry of its own is made at the start and passed to whoever counts. Labels have
+One object with a registry of its own is made at the start and passed to all that count. Labels have
 few values, known in advance and present from the start at 0; none names a person, a chat or a
 message. Times are in seconds. Counting is fast and may happen in any task or thread.
 """
@@ -228,7 +228,7 @@ class Metrics:
             "chat_crashes", "Chat tasks that ended by a fault"
         )
         self.unexpected_errors = self._counter(
-            "unexpected_errors", "Exceptions that nobody expected, by where they ended", "where"
+            "unexpected_errors", "Unexpected exceptions, by where they ended", "where"
         )
         self._upstream = self._counter(
             *("upstream_requests", "Requests to other services, by outcome"),

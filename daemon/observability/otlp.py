@@ -40,7 +40,7 @@ EXPORTED = frozenset(
         *("output_tokens", "reasoning_tokens", "round", "tool"),
     }
 )
-"""The attributes that are exported: an allow-list, so that nobody's words slip in."""
+"""The attributes that are exported: an allow-list, so that no message text slips in."""
 
 NANOSECONDS = 1_000_000_000
 

@@ -244,7 +244,7 @@ NO_TARGETS = (
 
 
 def has_no_targets(settings: Settings) -> bool:
-    """True if an escalation would reach nobody."""
+    """True if an escalation has no target."""
     return not settings.escalation.chat and not settings.notify.urls
 
 

@@ -1,4 +1,4 @@
-"""Voice notes: what the simulated model says and hears, and what a browser records, as Ogg.
+"""Voice notes: the simulated model's input and output, and a browser's recordings, as Ogg.
 
 Nothing is decoded. What a browser records (Opus in WebM: RFC 8794, Matroska's SimpleBlocks with one
 track and no lacing) moves packet by packet into what WhatsApp sends (Opus in Ogg: RFC 3533 and

@@ -1,6 +1,6 @@
 """The simulated model's reading of pictures, voices, documents and places. Pure.
 
-It knows the lines in which Recado tells of them (``[voice note] …``) and the sandbox's own sample
+It knows Recado's lines about them (``[voice note] …``) and the sandbox's own sample
 files; of other pictures it knows their size.
 """
 

@@ -1,7 +1,7 @@
 """The model server's check of a function tool's JSON schema. Pure.
 
 Wordings are those seen from api.openai.com, which names one fault a request. Written from its guide
-and its answers, and on purpose not with the rules that the daemon goes by.
+and its answers, and on purpose not with the daemon's own rules.
 """
 
 import re

@@ -238,7 +238,7 @@ class ModelServer:
         return _no_such_url(request)
 
     def _transcript(self, form: bytes) -> str:
-        """Return what is said in an uploaded voice note."""
+        """Return the transcript of an uploaded voice note."""
         return samples.words_of_voice(form) or TRANSCRIPT
 
 

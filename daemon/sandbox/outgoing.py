@@ -101,7 +101,7 @@ def content_of(kind: str, data: JsonObject) -> JsonObject:
 
 
 def poll(title: str, options: list[str], vote_limit: object = 1) -> JsonObject:
-    """Return a poll that nobody has voted in; WhatsApp names options by the hash of their words."""
+    """Return a poll without votes; WhatsApp names options by the hash of their words."""
     results = [
         {"id": option_id(option), "name": option, "count": 0, "voters": []} for option in options
     ]

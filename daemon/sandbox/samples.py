@@ -1,6 +1,6 @@
 """The small files that the sandbox's people send: pictures, voices, a paper, a sticker, a film.
 
-All of them were drawn, written and voiced for this purpose; the voices are murmurs without words,
+All were made for this purpose; the voices are sounds without words,
 and
 what the simulated model hears in them is written here.
 """

@@ -114,7 +114,7 @@ def add_switches(outside: Simulators, environ: Mapping[str, str]) -> None:
 
 
 def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
-    """The settings of a daemon that talks to the simulators and to nobody else."""
+    """The settings of a daemon that talks to the simulators only."""
     whapi = settings.whapi.model_copy(
         update={"api_url": outside.gateway_url, "token": SecretStr(TOKEN)}
     )
@@ -147,12 +147,12 @@ def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
 
 
 def _on_this_machine(url: str) -> str:
-    """An address of this machine, such as that of a model that hears; empty for any other."""
+    """An address of this machine, such as that of a transcription model; empty for any other."""
     return url if urlsplit(url).hostname in {"localhost", "127.0.0.1", "::1"} else ""
 
 
 def with_voice(settings: Settings) -> Settings:
-    """The settings with models that speak and hear: the phone gets voice notes for its own."""
+    """The settings with models for speech and transcription: voice notes get voice answers."""
     voice = settings.voice
     if not voice.speech_model:
         voice = voice.model_copy(update={"speech_model": SPEECH_MODEL})

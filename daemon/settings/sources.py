@@ -163,7 +163,7 @@ def _read_numbers(given: dict[str, _Given], problems: list[str]) -> dict[str, Se
         for key in shared
         if key.startswith("whapi.")
     ]
-    # What is wrong with the shared settings has been said.
+    # Faults of the shared settings were reported.
     sound = {key: entry for key, entry in shared.items() if _is_sound(key, entry)}
     numbers = {}
     for name, entries in own.items():

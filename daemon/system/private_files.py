@@ -1,4 +1,4 @@
-"""Files and folders that are their owner's alone, whatever the umask and whoever made the folder.
+"""Files and folders that are their owner's alone, whatever the umask and the folder's owner.
 
 Everything here blocks for as long as the disk takes; callers on the event loop use a thread.
 """
@@ -34,7 +34,7 @@ def new_file(path: Path) -> BinaryIO:
 def tighten(paths: Iterable[Path]) -> int:
     """Take away what others than the owner may do with files and folders; gives of how many.
 
-    Links, what is gone, and what belongs to somebody else are left as they are.
+    Links, what is gone, and files of other users are left as they are.
     """
     return sum(_tightened(path) for path in paths)
 

@@ -126,8 +126,8 @@ def _hang_in_parent(name: str, module: ModuleType) -> None:
 def authorities() -> ssl.SSLContext:
     """Return the TLS context with the trusted authorities; any thread may call it.
 
-    Reading the bundle takes 50 to 100 ms for each client, so all share one context, which nobody
-    changes. ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` of the environment count.
+    Reading the bundle takes 50 to 100 ms for each client, so all share one context and leave it
+    unchanged. ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` of the environment count.
     """
     return httpx.create_ssl_context()
 

@@ -135,7 +135,7 @@ def test_a_message_that_cannot_be_read_costs_only_itself() -> None:
     assert [m.id for m in found.messages] == ["wamid.1"]
     assert found.unreadable == (
         "entry[0].messages[0]: no id",
-        "entry[0].messages[1]: nobody has written it",
+        "entry[0].messages[1]: no author",
     )
 
 

@@ -218,7 +218,7 @@ async def test_a_chat_that_cannot_be_looked_into_for_good_is_left_to_a_person(
         stage.gateway.faults.add(operation="list", kind="status", status=403, times=-1, chat=HERS)
         asked = await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["dead"])
-        assert "nobody can tell" in states_of(stage.settings.data_dir)[asked][1]
+        assert "outcome is unknown" in states_of(stage.settings.data_dir)[asked][1]
         assert (sends(stage), len(stage.received())) == (1, 1)
         await others_are_answered(stage)
 

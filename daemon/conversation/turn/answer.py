@@ -107,7 +107,7 @@ class Review:
             self._settle(self._first, self._first_round)
 
     def _settle(self, judgement: Judgement, number: int) -> None:
-        """This is to be said. What was doubted in it, and is said all the same, is marked."""
+        """Take this text as the answer. Doubts about it are marked."""
         doubts = judgement.doubts if judgement.text else ()
         rulings = [(name, "flag" if name in doubts else word) for name, word in judgement.rulings]
         for name in doubts:
@@ -120,10 +120,10 @@ class Review:
         self.validation = Validation(number, _written(rulings), ", ".join(doubts))
 
     def final_items(self, response: ModelResponse) -> list[JsonObject]:
-        """The answer as the thread keeps it: what was said, and nothing that was not."""
+        """The answer as the thread keeps it: exactly the text that is sent."""
         text = self.text or self._services.config.texts.unclear
         if text == response.text:
-            # A call that nobody made has no output, and the server refuses it.
+            # A call that was not made has no output, and the server refuses it.
             return [item for item in response.items if item.get("type") != "function_call"]
         return [{"role": "assistant", "content": text}]
 
@@ -191,7 +191,7 @@ def _candidate(request: ModelRequest, services: ChatServices) -> Candidate:
 
 
 def words_of(item: JsonObject) -> str:
-    """The words of an item: what was said, or what a tool gave."""
+    """The words of an item: a message's text, or a tool's output."""
     content = item.get("content") or item.get("output") or ""
     if isinstance(content, str):
         return content
@@ -211,7 +211,7 @@ async def reply_parts(text: str, turn: Turn, services: ChatServices) -> list[New
         parts = await _cut(text or services.config.texts.unclear, services)
     parts[0] = replace(parts[0], quoted=_quoted(turn, in_group=services.config.rules.group_quote))
     mentioned = await _mentioned(turn, services)
-    if mentioned and parts[0].kind == "text":  # nobody sees a mention in a voice note
+    if mentioned and parts[0].kind == "text":  # a voice note shows no mention
         parts[0] = mentioning(parts[0], mentioned)
     return parts
 

@@ -60,7 +60,7 @@ async def import_history(turn: Turn, services: ChatServices) -> None:
                 turn.key.chat, from_me=None, since=0, count=count + len(turn.messages)
             )
         except GatewayError as error:
-            # A number nobody wrote with before is unknown there, which is no fault.
+            # A new contact is unknown there, which is no fault.
             log.debug("no earlier messages", chat=turn.key, error=str(error))
             return
     if scope.cancelled_caught:
@@ -81,7 +81,7 @@ def earlier_items(
 
     ``listed``: newest first. ``known`` are the ids of those that the thread gets in another way; so
     does everything that was not written ``before`` (Unix seconds, 0: not known). Our own numbers'
-    words are the assistant's, whoever wrote them.
+    words are the assistant's, whatever their author.
     """
     earlier = [
         message
@@ -210,8 +210,8 @@ async def _response(
 ) -> ModelResponse | None:
     """Ask the model for a summary; None if it has none in time.
 
-    A summary is not resumed, since whoever needs it makes it again: what the server keeps of a lost
-    one is cancelled, after a crash by recovery.
+    A summary is not resumed, since the next run that needs it makes it again: a lost one is
+    cancelled at the server, after a crash by recovery.
     """
     engine, orphans = services.model.engine, services.store.orphans
     kept_ids: list[str] = []

@@ -1,4 +1,4 @@
-"""Turns that end without an answer of the model, and what the customer hears then.
+"""Turns that end without an answer of the model, and the customer's notice.
 
 Taken over by an agent, deleted, too old, out of budget, failed for good, or asking only not to be
 written to. All of it is called by the task of the turn's chat.
@@ -257,7 +257,7 @@ async def give_up_turn(
 async def apologise(
     turn: Turn, services: ChatServices, *, deliver: Callable[[], Awaitable[None]]
 ) -> bool:
-    """Say, once in an outage and at once, that the answer is late; False if that was said."""
+    """Notify the customer, once in an outage and at once, of the delay; False if that was done."""
     telemetry, apology = services.telemetry, NewPart(services.config.texts.apology)
     notified = await services.store.turns.apologise(turn, apology, now=telemetry.now())
     if notified:
@@ -302,7 +302,7 @@ async def _stop_for_budget(
     await _close(turn, "handed_off", BUDGET, services, items=items)
 
 
-# -- consent to messages that nobody asked for ------------------------------------------------
+# -- consent to unasked messages --------------------------------------------------------------
 
 
 async def wish_in(turn: Turn, services: ChatServices) -> Wish:
@@ -330,7 +330,7 @@ async def opening_texts(turn: Turn, wish: Wish, services: ChatServices) -> list[
 async def confirm_wish(turn: Turn, wish: Wish, services: ChatServices) -> Concluded | None:
     """Answer a burst that says nothing else; no model is asked.
 
-    None if that was said before: one confirmation is enough.
+    None if it was sent before: one confirmation is enough.
     """
     items, telemetry = await unanswered_items(turn, services), services.telemetry
     if (wish.choice == "out") == await _has_opted_out(turn, services):

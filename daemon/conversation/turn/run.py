@@ -116,7 +116,7 @@ async def done_so_far(turn: Turn, services: ChatServices) -> list[JsonObject]:
         if response is None:
             break
         if recorded.note:
-            continue  # an answer that was sent back has never been said
+            continue  # a rejected answer was never sent
         items += await interim_items(turn, response.calls, spoken, services.store.interim)
         items += response.items
         outputs = ((call, known_output(turn, run, recorded.round, call)) for call in response.calls)
@@ -165,7 +165,7 @@ async def _respond(
             await runs.round_failed(
                 run, number, str(error), lost=not temporary, now=telemetry.now()
             )
-            if isinstance(error, ResponseGone):  # somebody has cancelled it at the server
+            if isinstance(error, ResponseGone):  # it was cancelled at the server
                 raise ModelTemporary(str(error)) from error
             raise
         telemetry.metrics.count_upstream("model", "response", "ok")
@@ -218,7 +218,7 @@ async def _ask(
 async def _keep(
     run: Run, number: int, response: ModelResponse, services: ChatServices, work: Span
 ) -> None:
-    """Store a response and what it cost; ``work`` is told that too."""
+    """Store a response and its cost; ``work`` gets that, too."""
     rules, telemetry = services.config.rules, services.telemetry
     metrics, now = telemetry.metrics, telemetry.now()
     charge = Charge(day_of(now, rules.zone), use_of(response.usage, rules.budget.price))

@@ -1,7 +1,7 @@
 """The tool calls of one round: in parallel, each written down before and after.
 
 The ledger decides what a call of a repeated run does: one that ended is not made again, one with
-effects whose end nobody saw is not repeated but told to the model as unknown, unless its tool is
+effects and of unknown outcome is not repeated but reported to the model as such, unless its tool is
 idempotent.
 """
 

@@ -37,8 +37,8 @@ from daemon.observability.tracing import span, stage
 RETRY_CAP_SECONDS = LONGEST_WAIT_SECONDS
 APOLOGISE_AFTER = 3
 APOLOGISE_AFTER_SECONDS = 20.0
-"""Failed attempts, or time with the wait that comes, before the customer is told that the answer
-will take a while."""
+"""Failed attempts, or time with the wait that comes, before the customer is notified of the
+delay."""
 
 MAX_SUPERSEDED = 2
 """Runs of one turn that may be thrown away because the customer went on writing."""

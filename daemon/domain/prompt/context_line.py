@@ -113,5 +113,5 @@ def _clean(name: str) -> str:
 
 
 def _is_number(name: str) -> bool:
-    """Whether a name is only the phone number, as WhatsApp shows contacts nobody has saved."""
+    """Whether a name is only the phone number, as WhatsApp shows unsaved contacts."""
     return name != "" and not any(character.isalpha() for character in name)

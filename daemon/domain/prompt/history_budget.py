@@ -273,7 +273,7 @@ def _sizes(items: Sequence[ThreadItem]) -> list[tuple[int | None, int]]:
 def _line(item: JsonObject) -> str:
     """One item as a JSON line of the transcript; empty for reasoning and the like.
 
-    In JSON, a customer's line break cannot start a line that looks like somebody else's.
+    In JSON, a customer's line break cannot start a line that looks like another author's.
     """
     if item.get("type") == "function_call":
         return _json_line("business used a tool", f"{item.get('name')} {item.get('arguments')}")

@@ -81,12 +81,12 @@ def is_data(item: JsonObject) -> bool:
 
 
 def unmarked(text: str) -> str:
-    """Return somebody's words without a mark that could pass for ours."""
+    """Return a person's text without a mark that could pass for ours."""
     return _FORGED.sub("recado data", text)
 
 
 def indented(text: str) -> str:
-    """Indent all lines but the first, so that none passes for somebody else's words."""
+    """Indent all lines but the first, so that none passes for another author's text."""
     return text.replace("\n", "\n  ")
 
 

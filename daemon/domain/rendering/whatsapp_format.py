@@ -3,7 +3,7 @@
 WhatsApp knows ``*bold*``, ``_italics_``, ``~strike~``, `` `code` ``, fences of three backticks,
 ``> `` quotes and lists (WhatsApp help: how to format your messages). One star is bold there and
 italics in Markdown: it is read as Markdown only in a text that shows Markdown elsewhere, since a
-model that was told to write for WhatsApp uses it for bold. Formatting a formatted text changes
+model instructed to write for WhatsApp uses it for bold. Formatting a formatted text changes
 nothing.
 """
 

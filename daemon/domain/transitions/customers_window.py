@@ -14,5 +14,5 @@ def written_at(sent_at: float, now: float) -> float:
 
 
 def is_shut(wrote_at: float, now: float, *, window_seconds: float) -> bool:
-    """Whether only templates can be sent to somebody who last wrote at a time; 0: not known."""
+    """Whether only templates can be sent to a contact who last wrote at a time; 0: not known."""
     return bool(wrote_at) and now - wrote_at > window_seconds - SLACK_SECONDS

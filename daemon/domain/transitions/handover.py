@@ -55,7 +55,7 @@ class Hold:
     escalated_at: float = 0
     """Since when the model asks for a person and none has written."""
     overdue_at: float = 0
-    """When the customer was told that none has come."""
+    """When the customer was notified that none has come."""
 
     def is_paused(self, now: float) -> bool:
         """True while the bot keeps out."""
@@ -96,7 +96,7 @@ def seen_to(hold: Hold) -> Hold:
 
 
 def customer_notified(hold: Hold, now: float) -> Hold:
-    """The customer is told that the person who was asked for has not come."""
+    """The customer is notified that the person who was asked for has not come."""
     return replace(hold, overdue_at=now)
 
 
@@ -128,7 +128,7 @@ def escalated(hold: Hold, *, pause_seconds: float, agent_wrote: bool, now: float
     """A turn ends that asks for a person: the pause begins.
 
     A longer pause stays. If a person has come while the turn was at work (``agent_wrote``), none is
-    asked for. Without a pause the bot goes on, so the customer is not told later that nobody came.
+    asked for. Without a pause the bot goes on, so the customer gets no notice later that none came.
     """
     paused_until = hold.paused_until
     if pause_seconds:

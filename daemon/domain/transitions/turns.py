@@ -16,15 +16,15 @@ class Part(NamedTuple):
 
 
 def nothing_sent(parts: Sequence[Part]) -> bool:
-    """True if every part was refused or dropped; one that waits to be sent again may be said."""
+    """True if every part was refused or dropped; one that waits to be sent again may arrive."""
     return all(part.state in {FAILED, DROPPED} for part in parts)
 
 
 def outcome_of(parts: Sequence[Part]) -> tuple[Outcome, str]:
     """Outcome and reason of a turn whose answer was delivered as far as possible.
 
-    Answered if any part was said, or if there was nothing to say; dead if every part was refused.
-    What can be said as soon as the customer writes again is left to a person until then.
+    Answered if any part was sent, or if there was none to send; dead if every part was refused.
+    What can be sent as soon as the customer writes again is left to a person until then.
     """
     errors = [part.error for part in parts if part.state == FAILED]
     if WINDOW_SHUT in errors and nothing_sent(parts):
@@ -37,7 +37,7 @@ def outcome_of(parts: Sequence[Part]) -> tuple[Outcome, str]:
 def dies_afterwards(outcome: str, parts: Sequence[Part]) -> bool:
     """Whether a turn that counts as answered is dead after all: nothing of its answer arrived.
 
-    Then whoever looks for messages without an answer finds it, and it can be replayed.
+    Then it is listed as unanswered, and can be replayed.
     """
     return outcome == ANSWERED and nothing_sent(parts)
 

@@ -111,7 +111,7 @@ WHAPI = GatewayKind(
 # Shapes as in Whapi's OpenAPI document, version 1.8.7: GET and PATCH /settings.
 
 NEEDED_EVENTS = ("messages.post", "messages.patch", "messages.delete", "presences.post")
-"""Without these Recado misses messages, edits, deletions, or that somebody is typing."""
+"""Without these Recado misses messages, edits, deletions, or contacts' typing."""
 
 EVENTS = (
     *NEEDED_EVENTS,

@@ -71,7 +71,7 @@ class Guard:
 
     @property
     def open(self) -> bool:
-        """True if nobody needs to sign in."""
+        """True if no sign-in is needed."""
         return not self._token
 
     async def require_sign_in(self) -> ResponseReturnValue | None:

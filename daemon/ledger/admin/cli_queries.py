@@ -130,7 +130,7 @@ WaitsFor = Literal["bot", "person", "operator"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
-    """One chat with something that nobody has dealt with yet. Times are Unix seconds."""
+    """One chat with unanswered messages or an open escalation. Times are Unix seconds."""
 
     number: str
     """Our number, as in `ChatKey`."""
@@ -147,7 +147,7 @@ class Unanswered:
 
 
 def unanswered(connection: Connection) -> list[Unanswered]:
-    """All chats in which somebody waits, the longest wait first.
+    """All chats with a waiting customer, the longest wait first.
 
     A chat is listed twice if some of its messages wait for a person and later ones for the bot.
     """
@@ -184,7 +184,7 @@ def _for_the_bot(connection: Connection) -> list[Unanswered]:
 
 
 def _given_up(connection: Connection) -> list[Unanswered]:
-    """Messages without an answer that arrived, in chats where nobody has spoken since."""
+    """Messages without an answer that arrived, in chats without a later message of ours."""
     rows = connection.execute(
         "SELECT m.channel, m.chat, m.received_at, m.id, m.reason, CASE WHEN EXISTS (SELECT 1"
         " FROM send_failures f JOIN outbox o ON o.id = f.outbox_id WHERE o.turn_id = m.turn_id)"

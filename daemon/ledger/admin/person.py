@@ -74,7 +74,7 @@ def keys_of(connection: Connection, names: Sequence[str]) -> tuple[ChatKey, ...]
 
 
 def only(keys: Sequence[ChatKey]) -> Person:
-    """Some chats as a whole, whoever has written in them, and nothing outside of them."""
+    """Some chats as a whole, all authors included, and nothing outside of them."""
     never = re.compile(r"(?!)")
     return Person(
         names=tuple({key.chat for key in keys}),

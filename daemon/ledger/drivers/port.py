@@ -47,7 +47,7 @@ class Cursor(Protocol):
 class Connection(Protocol):
     """One connection to the database, for the length of a query or transaction.
 
-    It is used in the engine's thread only, and by nobody who does not hold it.
+    It is used in the engine's thread only, and only by its holder.
     """
 
     def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), /) -> Cursor:

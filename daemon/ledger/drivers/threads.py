@@ -170,6 +170,6 @@ class Readers:
                 if fault := source.fault(error):
                     read.error = StoreUnavailable(f"cannot read the store: {fault}")
                     read.error.__cause__ = error
-            # Once the trio run is over, nobody waits.
+            # Once the trio run is over, no task waits.
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(read.done.set)

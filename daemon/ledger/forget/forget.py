@@ -1,8 +1,8 @@
 """Erasing one person or chat in slices, for `recado forget` and for retention.
 
-Rows that are counted stay, without words and under a name that identifies nobody; everything else
+Rows that are counted stay, without words and under an anonymous name; everything else
 is deleted. Of what others said only the person's number is removed. A write takes milliseconds, and
-stores how far the work has come: whoever opens the store next goes on. Each connection has
+stores how far the work has come: the next process that opens the store goes on. Each connection has
 ``secure_delete`` on, so deleted bytes are overwritten.
 """
 
@@ -112,7 +112,7 @@ def erase_traces(connection: Connection, work: Work) -> None:
     Inside the caller's transaction.
     """
     erase_audit(connection, work.person.names)
-    # A lid that was looked up during the first write; not one of somebody who is new.
+    # A lid that was looked up during the first write; not one of a new contact.
     connection.executemany(
         "DELETE FROM aliases WHERE channel = ? AND chat = ? AND NOT EXISTS"
         " (SELECT 1 FROM chats WHERE channel = ? AND chat = ?)",

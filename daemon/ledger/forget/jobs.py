@@ -180,7 +180,7 @@ def done_as(connection: Connection, name: str) -> Forgotten | None:
 
 # The first write of forgetting. It is small, however much there is: it closes what is open, drops
 # the head of the person's threads, and removes the name from the rows by which a chat is found.
-# Whoever writes from that number afterwards is somebody new. The daemon has ended the tasks of
+# A later message from that number is a new contact's. The daemon has ended the tasks of
 # these chats before, so nothing of theirs is written after it.
 
 
@@ -259,7 +259,7 @@ def cut(
 ) -> tuple[dict[str, int], int]:
     """Do the first write, inside the caller's transaction.
 
-    Gives the last row of each table that is theirs, since later ones are of somebody new; and how
+    Gives the last row of each table that is theirs, since later ones are a new contact's; and how
     many chats there were. ``names`` are the new ids of these; empty: they are deleted.
     """
     marks = {

@@ -147,7 +147,7 @@ MENTIONS = (
     TextColumns("escalations", ("turn_id",), ("reason", "summary")),
     TextColumns("events", ("id",), ("unreadable",)),
 )
-"""Where a number may have been written by somebody else, or by the model."""
+"""Columns in which others, or the model, may have written a number."""
 
 NUMBERED = frozenset({"seq", "id", "rowid", "run_id", "turn_id"})
 

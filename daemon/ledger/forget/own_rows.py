@@ -1,4 +1,4 @@
-"""The rows of a chat that is erased: its thread, its turns, its messages, what was said to it.
+"""The rows of a chat that is erased: its thread, its turns, its messages, its sends.
 
 Of a forgotten person the rows that are counted stay, without words and under a name that identifies
 nobody. Of a chat that is only too old they are deleted. All functions work inside the caller's
@@ -168,14 +168,14 @@ def erase_turns(
     delete: bool,
     now: float,
 ) -> None:
-    """Remove the words from these turns, and from what was said in them and about them.
+    """Remove the words from these turns, their sends and their notes.
 
     ``channels`` are those on which an echo may have come. ``name`` begins the new ids. ``delete``:
     they are deleted with everything that belongs to them; their messages are gone already.
     """
     ids = json.dumps(list(turns))
     values: dict[str, object] = {"turns": ids, "now": now}
-    # What the agents were told about the person is about the person.
+    # Notes for the agents about the person are about the person.
     notices = connection.execute(
         f"SELECT outbox_id FROM escalations WHERE outbox_id IS NOT NULL AND {_TURNS}",
         values,
@@ -207,7 +207,7 @@ def rename_turns(connection: Connection, turns: Sequence[int], names: Names) -> 
 
 
 def erase_sends(connection: Connection, rows: Sequence[int], names: Names, data_dir: Path) -> None:
-    """Erase what was said outside of turns: notices, operators' words."""
+    """Erase sends outside of turns: notices, operators' messages."""
     ids = json.dumps(list(rows))
     found = connection.execute(
         f"SELECT payload FROM outbox WHERE id IN {NUMBERS}",
@@ -306,7 +306,7 @@ def _delete_sent_files(
     *,
     besides: str = "[]",
 ) -> None:
-    """Delete voice notes and files that went out; one that somebody else is to get stays."""
+    """Delete sent voice notes and files; one that is also queued for another chat stays."""
     names = {str(name) for name in (_file_of(payload) for payload in payloads) if name}
     for name in names:
         needed = connection.execute(

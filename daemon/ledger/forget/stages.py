@@ -40,7 +40,7 @@ from daemon.ledger.forget.own_rows import (
 )
 
 Kind = Literal["person", "chat"]
-"""A person who is forgotten, or a chat that is only too old: its rows go, and nobody else's."""
+"""A person who is forgotten, or a chat that is only too old: only its rows go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +182,7 @@ def _rewrite_group_threads(
     return Counter()
 
 
-# -- what others have said, and the raw bodies -----------------------------------------------------
+# -- texts by others, and the raw bodies -----------------------------------------------------------
 
 
 def _look_events(connection: Connection, work: Work) -> Batch:

@@ -142,7 +142,7 @@ def _rows(connection: Connection, wanted: Wanted) -> Iterator[tuple[object, ...]
 
 
 def _chats_with(connection: Connection, query: str) -> list[str]:
-    """The chats in which something like this was said lately."""
+    """The chats with a recent message like this."""
     like = f"%{_escaped(query)}%"
     rows = connection.execute(
         "SELECT DISTINCT channel || '/' || chat FROM (SELECT channel, chat, words FROM messages"

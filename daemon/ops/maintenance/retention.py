@@ -172,7 +172,7 @@ class Forgetter:
         """Set, and replaced, at the end of each person."""
 
     async def run(self, every_seconds: float, days: float, retention_seconds: float) -> None:
-        """Forget whoever is to be forgotten, every so often and on request. Runs until cancelled.
+        """Carry out pending erasures, periodically and on request. Runs until cancelled.
 
         Also erases chats whose last message is older than ``days``, at once and then every
         ``retention_seconds``; 0 keeps them for good.

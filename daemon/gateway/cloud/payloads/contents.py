@@ -236,7 +236,7 @@ def _revoke(message: JsonObject) -> Deletion | None:
 def _unsupported(message: JsonObject) -> tuple[str, Other]:
     """A message that WhatsApp does not pass on; most of their authors wait for an answer.
 
-    The first message of somebody to a number that is also in the Business app often comes so (error
+    A contact's first message to a number that is also in the Business app often comes so (error
     131060), above all after an ad.
     """
     what = text(as_object(message.get("unsupported")).get("type"))

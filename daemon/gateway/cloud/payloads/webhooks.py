@@ -65,7 +65,7 @@ class Names(NamedTuple):
 
     @property
     def chat(self) -> str:
-        """The chat of this person; empty if nobody is named."""
+        """The chat of this person; empty if none is named."""
         return self.phone or self.scoped
 
 
@@ -207,7 +207,7 @@ def _message(message: JsonObject, part: WebhookChange) -> Message:
     names = Names(names.phone or known.phone or shared, names.scoped or known.scoped)
     group = group_chat(text(message.get("group_id")))
     if not message_id or not names.chat:
-        raise Unreadable("no id" if not message_id else "nobody has written it")
+        raise Unreadable("no id" if not message_id else "no author")
     kind, content = kind_and_content(message)
     profile = as_object(contact.get("profile"))
     return Message(
@@ -234,7 +234,7 @@ def _echo(message: JsonObject, part: WebhookChange) -> Message:
         contact = _contact(part.value, names)
         names = _names(contact.get("wa_id"), contact.get("user_id"))
     if not message_id or not names.chat:
-        raise Unreadable("no id" if not message_id else "it names nobody to whom it was written")
+        raise Unreadable("no id" if not message_id else "no recipient")
     kind, content = kind_and_content(message)
     return Message(
         id=message_id,
@@ -242,7 +242,7 @@ def _echo(message: JsonObject, part: WebhookChange) -> Message:
         kind=kind,
         content=content,
         from_me=True,
-        # The Meta Business Agent is a program: it takes over from nobody.
+        # The Meta Business Agent is a program, not a human agent: no takeover.
         source="business_api" if part.field == STANDBY else "mobile",
         alias=_alias(names),
         sent_at=moment(message.get("timestamp")),

@@ -212,7 +212,7 @@ class SqliteDatabase:
         self.commits += 1
         self.last_write_error = fatal_error
         seconds = self._clock() - started
-        # Once the trio run is over, nobody waits.
+        # Once the trio run is over, no task waits.
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._finish, batch, seconds)
 
@@ -260,7 +260,7 @@ class SqliteDatabase:
 
 def _checkpoint(path: Path) -> None:
     with contextlib.closing(connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # nobody waits for it
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # no task waits for it
 
 
 def _empty_log(path: Path) -> None:
