@@ -83,7 +83,7 @@ def escalation(
     inbound: str,
     language: Language,
 ) -> Occasion:
-    """A chat was handed to a person. ``heard`` is the customer's text: it is not quoted."""
+    """A chat was handed to a person. ``inbound`` is the customer's text: it is not quoted."""
     parts = [text for text in (reason, summary) if text and not _quotes(text, inbound)]
     urgent = _URGENCY[language].get(urgency, "")
     about = "; ".join(filter(None, (*map(shortened, parts), urgent)))
