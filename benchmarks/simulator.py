@@ -119,6 +119,7 @@ class World:
         if fault == "silent":
             raise trio.ClosedResourceError
         content, after = self._sent(body)
+        await self._controls.sends_answered.wait()
         if not fault:
             await _tell(stream, content)
         self._nursery.start_soon(after)

@@ -21,6 +21,9 @@ class Controls:
         self._faults = faults
         self._readers = Readers()
         self._nursery = nursery
+        self.sends_answered = trio.Event()
+        """Whapi answers sends once this is set."""
+        self.sends_answered.set()
 
     async def manner(self, **fields: Any) -> dict[str, Any]:
         """See `Manner`."""
@@ -75,6 +78,11 @@ class Controls:
     async def statuses(self, each: list[str]) -> dict[str, Any]:
         """The statuses of each message that the daemon sends, from now on."""
         self._customers.statuses = tuple(each)
+        return {}
+
+    async def hold_sends(self) -> dict[str, Any]:
+        """Leave the daemon's sends without an answer from now on."""
+        self.sends_answered = trio.Event()
         return {}
 
     async def read_dashboard(self, port: int, amount: int) -> dict[str, Any]:

@@ -11,10 +11,17 @@ import threading
 from pathlib import Path
 from types import CodeType, FrameType
 
+import trio
+
 import daemon
 from daemon.__main__ import main
 
 HOME = Path(daemon.__file__).parent
+
+BY_THE_CLOCK = frozenset(
+    {"event loop lag", "figures", "recovery", "samples", "status", "sweep", "watchdog"}
+)
+"""Names of tasks that run periodically whether or not a message comes; they do not count."""
 
 
 class Recorder:
@@ -42,8 +49,15 @@ class Recorder:
 
     def enter(self, frame: FrameType, event: str, _argument: object) -> None:
         """See `sys.setprofile`."""
-        if self._recording and event == "call":
+        if self._recording and event == "call" and not _is_periodic():
             self._entered.setdefault(frame.f_code)
+
+
+def _is_periodic() -> bool:
+    try:
+        return trio.lowlevel.current_task().name in BY_THE_CLOCK
+    except RuntimeError:  # between two tasks, or in another thread
+        return False
 
 
 def run(output: Path, arguments: list[str]) -> None:

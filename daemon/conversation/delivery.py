@@ -29,9 +29,8 @@ from daemon.domain.rendering.outgoing import (
     plainer,
 )
 from daemon.domain.rendering.split import pause_before_next
-from daemon.domain.transitions.customers_window import is_shut
 from daemon.domain.transitions.handover import WINDOW_SHUT
-from daemon.domain.transitions.sends import tag_of
+from daemon.domain.transitions.sends import is_window_shut, tag_of
 from daemon.errors import (
     GatewayError,
     GatewayTemporary,
@@ -299,7 +298,7 @@ class Delivery:
         if not seconds or is_template(row) or is_group(self._key.chat):
             return False
         wrote_at = await self._outbox.customer_wrote_at(self._key)
-        return is_shut(wrote_at, self._telemetry.now(), window_seconds=seconds)
+        return is_window_shut(wrote_at, self._telemetry.now(), window_seconds=seconds)
 
     async def _wait_for_customer(self, row: OutboxRow) -> OutboxRow:
         """Keep a message until the customer writes again, and ask for a person meanwhile."""

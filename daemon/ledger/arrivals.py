@@ -12,8 +12,14 @@ from daemon.domain.prompt.message_text import without_words
 from daemon.domain.records import Accepted, Arrival, ArrivalKind, DeliveryUpdate
 from daemon.domain.rendering.outgoing import Likeness, likeness, likeness_of
 from daemon.domain.states import IGNORED, RECEIVED, SENDING, SENT, UNKNOWN
-from daemon.domain.transitions.customers_window import written_at
-from daemon.domain.transitions.sends import ECHO, InFlight, may_echo, own_message, settled_by
+from daemon.domain.transitions.sends import (
+    ECHO,
+    InFlight,
+    may_echo,
+    own_message,
+    settled_by,
+    written_at,
+)
 from daemon.ledger.changes import apply_early_changes, change_message
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.handover import agent_wrote, hold_waiting

@@ -169,6 +169,7 @@ async def test_an_agent_during_the_transcription_keeps_the_chat(tmp_path: Path, 
     async with open_scene(tmp_path, voice=hearing(ear)) as stage:
         await stage.gateway.contact(LAURA).send_voice()
         await ear.asked.wait()
+        await found(lambda: outcomes(stage) == [""])  # its turn waits for the words
         await stage.gateway.agent_says(LAURA, "Yo le ayudo")
         await found(lambda: outcomes(stage) == ["handed_off"])
         ear.gate.set()

@@ -23,8 +23,8 @@ from daemon.domain.prompt.message_text import burst_item, kept
 from daemon.domain.records import ChatUpdate, NewPart, Turn
 from daemon.domain.rendering.templates import chosen, named_part, template_part
 from daemon.domain.states import Outcome
-from daemon.domain.transitions.customers_window import is_shut
 from daemon.domain.transitions.handover import BUDGET, DELETED, REFUSED, WINDOW_SHUT
+from daemon.domain.transitions.sends import is_window_shut
 from daemon.errors import GatewayError
 from daemon.ledger.turns import Concluded
 from daemon.observability.events import BUDGET_SPENT, TAKEOVER, TURN_GIVEN_UP
@@ -119,7 +119,7 @@ def _is_window_shut(turn: Turn, services: ChatServices) -> bool:
     gateway, now = services.number.gateway, services.telemetry.now()
     limit = gateway.capabilities.window_seconds
     age = _age(turn, now, gateway.seconds_ahead or 0.0)
-    return bool(limit) and is_shut(now - age, now, window_seconds=limit)
+    return bool(limit) and is_window_shut(now - age, now, window_seconds=limit)
 
 
 async def _leave_to_person(turn: Turn, services: ChatServices) -> None:

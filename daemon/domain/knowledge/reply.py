@@ -80,6 +80,8 @@ def unanswered_in(items: Sequence[JsonObject], answer: str) -> list[tuple[str, R
         elif item.get("type") == "function_call_output" and item.get("call_id") in asked:
             first = first or set(asked)
             found |= {str(item["call_id"])} if sources_in(str(item.get("output", ""))) else set()
+    if not asked:
+        return []
     first = {call for call in first if asked[call]}
     if admits_gap(answer):
         return [(asked[call], "answer") for call in asked if call in first]

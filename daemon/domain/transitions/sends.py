@@ -1,4 +1,4 @@
-"""What an echo or a delivery update says of a send of ours. Pure.
+"""Sends of ours: their echoes and delivery updates, and the window in which they may go. Pure.
 
 Delivery updates come in any order, more than once, and sometimes before the answer that gives the
 send its id. So an update only raises what is known of a send, in the order of `RANKS`.
@@ -194,3 +194,22 @@ def own_message(message: Message, *, is_echo: bool) -> tuple[str, bool]:
     ):
         return "no words of an agent", False
     return "", True
+
+
+# -- the customer's window ---------------------------------------------------------------------
+#
+# Within 24 hours after the customer's last message, Meta's Cloud API delivers any message; later
+# only approved templates. Times are Unix seconds.
+
+SLACK_SECONDS = 60.0
+"""Two clocks that are in step may differ by so much."""
+
+
+def written_at(sent_at: float, now: float) -> float:
+    """When a customer wrote: WhatsApp's time, unless it is missing or ahead of our clock."""
+    return sent_at if 0 < sent_at <= now + SLACK_SECONDS else now
+
+
+def is_window_shut(wrote_at: float, now: float, *, window_seconds: float) -> bool:
+    """Whether only templates can be sent to a contact who last wrote at a time; 0: not known."""
+    return bool(wrote_at) and now - wrote_at > window_seconds - SLACK_SECONDS
