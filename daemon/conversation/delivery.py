@@ -16,7 +16,7 @@ from daemon.conversation.settling import Settling
 from daemon.conversation.signals import ChatSignals, Stopping, TakenOver
 from daemon.conversation.turn.outcome import ask_in_shut_window
 from daemon.domain.ids import is_group
-from daemon.domain.limits import LONGEST_WAIT_SECONDS, delay, honoured
+from daemon.domain.limits import LONGEST_WAIT_SECONDS, MICROS, delay, honoured
 from daemon.domain.messages import ChatKey
 from daemon.domain.prompt.message_text import data_item
 from daemon.domain.records import DeliveryUpdate, OutboxRow, Turn, TurnEnd
@@ -395,6 +395,9 @@ def report_delivery_updates(
     is an error, to be looked at with `recado explain`.
     """
     for update in delivery_updates:
+        if update.charged_as:
+            metrics.gateway_messages.labels(update.charged_as).inc()
+            metrics.gateway_cost.inc(update.charged_micros / MICROS)
         metrics.statuses.labels(update.status).inc()
         if update.seconds is not None:
             metrics.delivery.observe(update.seconds)

@@ -13,6 +13,7 @@ from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.services import ChatServices
 from daemon.domain.eligibility import verdict
 from daemon.domain.ids import is_private
+from daemon.domain.limits import day_of
 from daemon.domain.messages import INLINE_BEGINNINGS, Call, Media, Message, Presence, Text, Webhook
 from daemon.domain.records import Accepted, NewPart
 from daemon.errors import (
@@ -25,6 +26,7 @@ from daemon.errors import (
 from daemon.gateway.port import ParseWebhook
 from daemon.ledger.admin.replay import StoredEvent
 from daemon.ledger.references import Judging
+from daemon.ledger.statuses import Tariff
 from daemon.media.files import LARGE_BODY_BYTES, Opened, keep_inline, open_body
 from daemon.observability.events import IMAGE, MANUAL_MESSAGE, MEDIA, MESSAGE, MOST_LOGGED, VOICE
 
@@ -161,6 +163,7 @@ class Intake:
             now=now,
             pause_until=now + rules.pause_seconds if rules.pause_seconds else 0,
             resend_since=now - rules.max_age_seconds,
+            tariff=Tariff(day_of(now, rules.zone), rules.message_prices),
         )
         await self._wake(webhook, accepted)
         await self._note_changes(webhook)

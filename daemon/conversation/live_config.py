@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from daemon.assistant.payloads.responses import compacts
 from daemon.domain.eligibility import AccessList, ConsentRules, Policy, plain_words
+from daemon.domain.gateway_prices import CountryPrices, PriceList
 from daemon.domain.ids import chat_id
 from daemon.domain.knowledge.reply import SEARCH_TOOL
 from daemon.domain.limits import DEFAULT_BRAKES, NO_LIMITS, BrakeRules, Budget, Price
@@ -94,6 +95,8 @@ class ChatRules:
     """The files that tools may send by their names."""
     escalation: EscalationRules = field(default_factory=EscalationRules)
     budget: Budget = NO_LIMITS
+    message_prices: PriceList = field(default_factory=PriceList)
+    """What the gateway charges for messages."""
     brakes: BrakeRules = DEFAULT_BRAKES
     validation_cooldown_seconds: float = 300.0
     """The model is asked to answer anew at most once in this time a chat."""
@@ -315,6 +318,7 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         read_receipts=settings.delivery.read_receipts,
         presence=settings.presence.enabled,
         budget=_budget(settings),
+        message_prices=_message_prices(settings),
         brakes=_brakes(settings),
         escalation=EscalationRules(
             chat=chat_id(settings.escalation.chat),
@@ -337,6 +341,18 @@ def _budget(settings: Settings) -> Budget:
         speech=Price(**budget.prices.get(voice.speech_model, {})),
         answer_tokens=budget.answer_tokens,
         currency=budget.currency,
+    )
+
+
+def _message_prices(settings: Settings) -> PriceList:
+    return PriceList(
+        countries={
+            country: CountryPrices(
+                calling_code=str(row.get("calling_code", "")),
+                amounts={name: price for name, price in row.items() if isinstance(price, float)},
+            )
+            for country, row in settings.cloud.prices.items()
+        }
     )
 
 

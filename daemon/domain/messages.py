@@ -255,6 +255,8 @@ class StatusUpdate(Value, frozen=True, kw_only=True, omit_defaults=True):
     """The tag of the send, which comes back here (`daemon.domain.transitions.sends`)."""
     is_final: bool = False
     """Of a failure: sending it again would fail in the same way."""
+    charged_as: str = ""
+    """One of `daemon.domain.gateway_prices.CATEGORIES`, or ``free``; empty: it does not say."""
 
 
 class LabelChange(Value, frozen=True, kw_only=True):

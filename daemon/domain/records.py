@@ -43,6 +43,10 @@ class DeliveryUpdate:
     """True if it has failed and waits to be sent once more."""
     settled: bool = False
     """True if its outcome was unknown before."""
+    charged_as: str = ""
+    """As what the gateway charges it, told for the first time."""
+    charged_micros: int = 0
+    """The price of that, in millionths of the currency."""
 
 
 class Accepted(msgspec.Struct, frozen=True):

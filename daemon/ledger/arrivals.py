@@ -28,7 +28,7 @@ from daemon.ledger.messages import drop_raw_event, message_json, target_disappea
 from daemon.ledger.outbox import OPEN_ROWS, read_payload
 from daemon.ledger.people import canonical, follow, join, recall, shown_pair
 from daemon.ledger.references import learn_own_id
-from daemon.ledger.statuses import NEVER, claim_early, note_status
+from daemon.ledger.statuses import NEVER, Tariff, claim_early, note_status
 from daemon.ledger.threads import note_sign
 
 ECHO_SECONDS = 600
@@ -72,6 +72,7 @@ def take_in(
     resend_since: float = NEVER,
     agents_close: bool = True,
     contact: bytes = b"",
+    tariff: Tariff | None = None,
 ) -> Accepted:
     """Store what a webhook call says, inside the caller's transaction; see `Inbox.accept`.
 
@@ -97,7 +98,12 @@ def take_in(
         context.note(change_message(connection, webhook.channel, change, context.now))
     for status in webhook.statuses:
         delivery_update = note_status(
-            connection, webhook.channel, status, now=now, resend_since=resend_since
+            connection,
+            webhook.channel,
+            status,
+            now=now,
+            resend_since=resend_since,
+            tariff=tariff,
         )
         if delivery_update is not None:
             context.delivery_updates.append(delivery_update)

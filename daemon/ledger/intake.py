@@ -20,7 +20,7 @@ from daemon.ledger.messages import UNANSWERED, WAITING, stored_message
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
 from daemon.ledger.references import Judging, judge
-from daemon.ledger.statuses import NEVER
+from daemon.ledger.statuses import NEVER, Tariff
 from daemon.ledger.threads import append
 from daemon.system.private_files import make_folder, new_file
 
@@ -46,6 +46,7 @@ class Inbox(Role):
         now: float,
         pause_until: float,
         resend_since: float = NEVER,
+        tariff: Tariff | None = None,
     ) -> Accepted:
         """Store one webhook call and all it says; durable on return.
 
@@ -53,7 +54,8 @@ class Inbox(Role):
         reason why it is ignored; or it says how the write is to judge them by what the ledger
         knows. ``now`` is Unix seconds; a human agent's message pauses its chat until
         ``pause_until`` (0: no pause). A send that WhatsApp could not deliver is sent again, once,
-        if it was created at ``resend_since`` (Unix seconds) or later.
+        if it was created at ``resend_since`` (Unix seconds) or later. ``tariff``: what messages
+        cost, if the gateway bills them.
 
         Raises StoreUnavailable if it is not stored; then nothing of the call is.
         """
@@ -75,6 +77,7 @@ class Inbox(Role):
                 pause_until=pause_until,
                 resend_since=resend_since,
                 contact=self._contact,
+                tariff=tariff,
             )
 
         return await self._database.write(write)

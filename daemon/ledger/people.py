@@ -107,12 +107,14 @@ def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
     connection.execute("DELETE FROM facts WHERE channel = ? AND chat = ?", alias)
     _join_chats(connection, alias, ChatKey(alias.number, chat))
     connection.execute(
-        "INSERT INTO usage_days (day, channel, chat, tokens, micros, pardoned_tokens,"
-        " pardoned_micros, told) SELECT day, channel, ?, tokens, micros, pardoned_tokens,"
-        " pardoned_micros, told FROM usage_days WHERE channel = ? AND chat = ?"
+        "INSERT INTO usage_days (day, channel, chat, tokens, micros, gateway_micros,"
+        " pardoned_tokens, pardoned_micros, told) SELECT day, channel, ?, tokens, micros,"
+        " gateway_micros, pardoned_tokens, pardoned_micros, told FROM usage_days"
+        " WHERE channel = ? AND chat = ?"
         " ON CONFLICT (day, channel, chat) DO UPDATE SET"
         " tokens = usage_days.tokens + excluded.tokens,"
         " micros = usage_days.micros + excluded.micros,"
+        " gateway_micros = usage_days.gateway_micros + excluded.gateway_micros,"
         " pardoned_tokens = usage_days.pardoned_tokens + excluded.pardoned_tokens,"
         " pardoned_micros = usage_days.pardoned_micros + excluded.pardoned_micros,"
         " told = CASE excluded.told WHEN 1 THEN 1 ELSE usage_days.told END",

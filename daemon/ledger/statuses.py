@@ -6,7 +6,9 @@ write of the webhook call, or of the send's answer.
 """
 
 import math
+from dataclasses import dataclass
 
+from daemon.domain.gateway_prices import PriceList
 from daemon.domain.messages import ChatKey, StatusUpdate
 from daemon.domain.records import DeliveryUpdate
 from daemon.domain.states import (
@@ -35,6 +37,15 @@ from daemon.domain.transitions.sends import (
 from daemon.domain.transitions.turns import Part, dies_afterwards
 from daemon.ledger.drivers.port import Connection, listed
 
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What messages cost now, and the day that they are charged to."""
+
+    day: str
+    prices: PriceList
+
+
 EARLY_SECONDS = 24 * 3600.0
 MOST_EARLY = 1000
 """How long updates are kept for ids that are not known, and how many."""
@@ -53,10 +64,12 @@ def note_status(
     *,
     now: float,
     resend_since: float,
+    tariff: Tariff | None = None,
 ) -> DeliveryUpdate | None:
     """Apply one update; gives what it newly says of a send of ours, if anything.
 
-    ``resend_since``: see `daemon.domain.transitions.sends.after_update`.
+    ``resend_since``: see `daemon.domain.transitions.sends.after_update`. Without a ``tariff``
+    nothing is charged.
     """
     if update.status not in RANKS:
         return None
@@ -76,6 +89,8 @@ def note_status(
         return _after_failure(connection, channel, update, now=now)
     row_id, own_channel, chat, state, status, created_at, sent_at = row
     key, at = ChatKey(own_channel, chat), moment_of(update, now)
+    micros = _charge(connection, row_id, key, update, tariff)
+    charged_as = update.charged_as if micros is not None else ""
     is_failure = update.status == "failed"
     send = Send(
         state=state,
@@ -86,7 +101,11 @@ def note_status(
     )
     updated = after_update(send, update, at=at, resend_since=resend_since)
     if updated is None:
-        return None
+        if not charged_as:
+            return None
+        return DeliveryUpdate(
+            key, row_id, update.status, charged_as=charged_as, charged_micros=micros or 0
+        )
     if is_failure:
         connection.execute(
             "INSERT INTO send_failures (message_id, outbox_id, error, failed_at)"
@@ -104,7 +123,35 @@ def note_status(
         seconds=seconds,
         again=is_failure and again,
         settled=settled,
+        charged_as=charged_as,
+        charged_micros=micros or 0,
     )
+
+
+def _charge(
+    connection: Connection,
+    row_id: int,
+    key: ChatKey,
+    update: StatusUpdate,
+    tariff: Tariff | None,
+) -> int | None:
+    """Note once what a message costs, in millionths; None if this update says nothing new of it."""
+    if not update.charged_as or tariff is None:
+        return None
+    micros = tariff.prices.micros(key.chat, update.charged_as)
+    noted = connection.execute(
+        "UPDATE outbox SET charged_as = ?, charged_micros = ? WHERE id = ? AND charged_as = ''",
+        (update.charged_as, micros, row_id),
+    )
+    if not noted.rowcount:
+        return None
+    connection.executemany(
+        "INSERT INTO usage_days (day, channel, chat, gateway_micros) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (day, channel, chat) DO UPDATE SET"
+        " gateway_micros = usage_days.gateway_micros + excluded.gateway_micros",
+        [(tariff.day, key.number, chat, micros) for chat in (key.chat, "") if micros],
+    )
+    return micros
 
 
 def _settles(connection: Connection, update: StatusUpdate, now: float) -> bool:

@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
+from daemon.domain.gateway_prices import CATEGORIES, FREE
 from daemon.domain.messages import Usage
 from daemon.domain.validation.builtin_validators import BUILT_IN
 from daemon.observability.vitals import QUEUE_STATES, Vitals
@@ -99,6 +100,7 @@ _ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 OF_NUMBERS = (
     *("_messages", "turns", "takeovers", "fallbacks", "tokens", "cost", "brakes", "chat_crashes"),
+    *("gateway_messages", "gateway_cost"),
     *("send_failures", "channel_state_changes", "budget_used_ratio", "oldest_unanswered"),
     *("oldest_waiting", "chats_waiting_for_person", "outbox_rows", "_channel_state"),
     *("queue_messages", "dead_letters"),
@@ -106,7 +108,7 @@ OF_NUMBERS = (
 """The attributes that count for each number apart, where there are several."""
 
 WITHOUT_LABELS = (
-    *("takeovers", "fallbacks", "cost", "chat_crashes", "oldest_unanswered"),
+    *("takeovers", "fallbacks", "cost", "gateway_cost", "chat_crashes", "oldest_unanswered"),
     *("channel_state_changes", "chats_waiting_for_person", "dead_letters"),
 )
 """Those of them that have no other label."""
@@ -179,6 +181,7 @@ class Metrics:
             (self.tokens, ("input", "cached", "output", "reasoning")),
             (self.brakes, BRAKES),
             (self.send_failures, ("said_again", "given_up")),
+            (self.gateway_messages, (FREE, *CATEGORIES)),
         ):
             for value in values:
                 metric.labels(value)
@@ -273,6 +276,14 @@ class Metrics:
             self.statuses.labels(status)
         self.send_failures: Counted = self._numbered_counter(
             "send_failures", "Messages that WhatsApp could not deliver, by what follows", "then"
+        )
+        self.gateway_messages: Counted = self._numbered_counter(
+            "gateway_messages",
+            "Messages that the gateway bills, by what they are charged as",
+            "kind",
+        )
+        self.gateway_cost: Counted = self._numbered_counter(
+            "gateway_cost", "What the gateway's messages cost, in the configured currency"
         )
         self.channel_state_changes: Counted = self._numbered_counter(
             "channel_state_changes", "Changes of the channel's state"

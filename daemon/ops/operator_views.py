@@ -102,7 +102,13 @@ class OperatorViews:
             return None
         number = self._numbers.get(key.number)
         details = await number.services.number.chat_info.details(key) if number else None
-        return {**self._shown_chat(chat), "labels": list(details.labels) if details else None}
+        costs = await self._views.costs(key)
+        return {
+            **self._shown_chat(chat),
+            "labels": list(details.labels) if details else None,
+            "costs": {name: micros / MICROS for name, micros in costs.items()},
+            "currency": number.services.config.rules.budget.currency if number else "",
+        }
 
     async def templates(self, key: ChatKey) -> list[JsonObject]:
         """Return the templates that may be sent in a chat, with what a customer reads of each."""
@@ -251,7 +257,7 @@ class OperatorViews:
         self, people: Mapping[ChatKey, JsonObject], spent: JsonObject, days: Mapping[str, str]
     ) -> JsonObject:
         """The usage of the day, with the limits of each number."""
-        unused = {"tokens": 0, "micros": 0, "spent": False}
+        unused = {"tokens": 0, "micros": 0, "gateway_micros": 0, "spent": False}
         names = ("contact_tokens", "contact_cost", "total_tokens", "total_cost")
         budgets = {one.name: one.services.config.rules.budget for one in self._numbers}
         limits = {
@@ -268,6 +274,7 @@ class OperatorViews:
                     "limits": limits[number],
                     "tokens": totals[number]["tokens"],
                     "cost": totals[number]["micros"] / MICROS,
+                    "gateway_cost": totals[number]["gateway_micros"] / MICROS,
                     "spent": totals[number]["spent"],
                 }
                 for number, budget in budgets.items()
@@ -278,6 +285,7 @@ class OperatorViews:
                     "limits": limits[entry["key"].number],
                     "tokens": entry["tokens"],
                     "cost": entry["micros"] / MICROS,
+                    "gateway_cost": entry["gateway_micros"] / MICROS,
                     "counted_tokens": entry["counted_tokens"],
                     "counted_cost": entry["counted_micros"] / MICROS,
                     "spent": entry["spent"],

@@ -7,6 +7,7 @@ from pydantic import Field
 from daemon.settings.rules import (
     Addresses,
     DatabaseUrl,
+    MessagePrices,
     Name,
     Networks,
     OptionalSecret,
@@ -286,6 +287,12 @@ class CloudSettings(SettingsTable):
     window_template_parameters: Parameters = Field(
         default={},
         description='its parameters, such as { "1" = "{name}" }; {name} is the contact\'s name',
+    )
+    prices: MessagePrices = Field(
+        default={},
+        description="of a message in budget.currency, by country and category:"
+        ' { CO = { calling_code = "57", service = 0.0008, utility = 0.0008, marketing = 0.0125 },'
+        " other = { utility = 0.02 } }",
     )
     max_bubbles: Annotated[int, Field(ge=1, le=20), Rule("a whole number from 1 to 20", int)] = (
         Field(

@@ -263,6 +263,28 @@ Parameters = Annotated[
     dict[str, Annotated[str, Field(min_length=1, max_length=1024)]],
     Rule("a table of texts (in the environment: a JSON object)", _read_table),
 ]
+MessagePrices = Annotated[
+    dict[
+        Annotated[str, Field(pattern=r"^([A-Z]{2}|other)$")],
+        dict[
+            Literal[
+                "calling_code",
+                "service",
+                "utility",
+                "marketing",
+                "authentication",
+                "referral_conversion",
+                "other",
+            ],
+            Annotated[float, Field(ge=0)] | Annotated[str, Field(pattern=r"^[0-9]{1,7}$")],
+        ],
+    ],
+    Rule(
+        "a table of countries (two capital letters, or other), each with amounts by category and a"
+        " calling_code in quotes (in the environment: a JSON object)",
+        _read_table,
+    ),
+]
 TimeZone = Annotated[
     str, AfterValidator(_require_time_zone), Rule("a known time zone such as America/Bogota")
 ]

@@ -39,7 +39,7 @@ async def test_it_shows_the_use_of_today_with_numbers_masked(stage: Stage) -> No
     other = await recado(data_dir, "budget", "--json", "--chat", "573007654321")
     shown = json.loads(other.stdout)
     assert shown["contacts"] == []
-    assert shown["total"] == {"tokens": tokens, "cost": 0.0, "spent": False}
+    assert shown["total"] == {"tokens": tokens, "cost": 0.0, "gateway_cost": 0.0, "spent": False}
 
 
 async def test_a_configuration_gives_the_limits_and_the_day(tmp_path: Path) -> None:

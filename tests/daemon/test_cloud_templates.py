@@ -10,6 +10,7 @@ from support.cloud_api import ACCOUNT_ID
 from support.cloud_stage import LAURA_CHAT, TOKEN, CloudStage
 from support.dashboard import open_browser, ref_of
 from support.model_script import call, say
+from support.place import VARIABLE, variables_of_store
 from support.rows import change, count, select
 from support.scenes import forgive, found, logged, model_input
 
@@ -67,8 +68,10 @@ async def synchronised(stage: CloudStage) -> None:
 
 
 async def recado(stage: CloudStage, *arguments: str, **environ: str) -> Result:
-    settings = {
+    settings: dict[str, str | None] = {
         "RECADO_DATA_DIR": str(stage.settings.data_dir),
+        **variables_of_store(stage.settings.data_dir),
+        VARIABLE: None,
         "RECADO_GATEWAY": "cloud",
         "RECADO_CLOUD__API_URL": stage.cloud_url,
         "RECADO_CLOUD__TOKEN": TOKEN,

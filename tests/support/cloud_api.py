@@ -136,6 +136,8 @@ class SimulatedCloud:
         self.told_before_answer = False
         """Whether the statuses of a send come before its answer."""
         self.tells_statuses = True
+        self.free_messages: int | None = None
+        """So many more answers are free, then they are charged; None: prices are not told."""
         self.templates: list[dict[str, Any]] = []
         """Those of the account, as Meta lists them. Without any, none is checked."""
         self.templates_per_page = 2
@@ -281,6 +283,7 @@ class SimulatedCloud:
 
     async def _tell_statuses(self, sent: CloudSend, failure: int, *, wait: bool) -> None:
         words = ["failed"] if failure else ["sent", "delivered"]
+        pricing = self._pricing(sent)
         tag = sent.content.get("biz_opaque_callback_data")
         for word in words if self.tells_statuses else ():
             status: dict[str, Any] = {
@@ -288,11 +291,29 @@ class SimulatedCloud:
                 "status": word,
                 "timestamp": str(int(self.now())),
                 **({"biz_opaque_callback_data": tag} if tag else {}),
+                **({"pricing": pricing} if pricing and word == "sent" else {}),
             }
             if failure:
                 status["errors"] = [{"code": failure, "title": "failed"}]
             lane = f"status {sent.id}"
             await self._tell("messages", {"statuses": [status]}, lane, wait=wait)
+
+    def _pricing(self, sent: CloudSend) -> dict[str, Any]:
+        """As what a message is charged: once a message, and a part of them for nothing."""
+        if self.free_messages is None:
+            return {}
+        name = sent.content.get("template", {}).get("name")
+        known = [t["category"].lower() for t in self.templates if t["name"] == name]
+        category = known[0] if known else "utility" if name else "service"
+        self.free_messages -= category == "service"
+        is_free = category == "service" and self.free_messages >= 0
+        kind = "free_customer_service" if is_free else "regular"
+        return {
+            "billable": not is_free,
+            "pricing_model": "PMP",
+            "type": kind,
+            "category": category,
+        }
 
     # -- the API -------------------------------------------------------------------------------
 

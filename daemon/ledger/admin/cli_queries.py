@@ -67,11 +67,13 @@ class Spending:
     chat: str
     tokens: int
     micros: int
+    gateway_micros: int
+    """What the gateway charged for messages; it counts for no limit."""
     counted_tokens: int
     counted_micros: int
     """The part that counts for the chat's limits: all, unless an operator has reset it."""
-    notified: bool
-    """True if a call was refused because the budget was spent."""
+    notified: int
+    """1 if a call was refused because the budget was spent."""
 
 
 def newest_days(connection: Connection) -> dict[str, str]:
@@ -85,14 +87,11 @@ def spending_of(connection: Connection, days: Mapping[str, str]) -> tuple[Spendi
     found: list[Spending] = []
     for number, day in days.items():
         rows = connection.execute(
-            f"SELECT channel, chat, tokens, micros, {COUNTED}, told FROM usage_days"
+            f"SELECT channel, chat, tokens, micros, gateway_micros, {COUNTED}, told FROM usage_days"
             " WHERE channel = ? AND day = ?",
             (number, day),
         )
-        found += [
-            Spending(number, chat, tokens, micros, counted_tokens, counted_micros, bool(notified))
-            for number, chat, tokens, micros, counted_tokens, counted_micros, notified in rows
-        ]
+        found += [Spending(*row) for row in rows]
     found.sort(key=lambda one: (one.chat != "", -one.micros, -one.tokens, one.chat))
     return tuple(found)
 

@@ -41,6 +41,10 @@ class Views(Role):
         """One page of a conversation; see `bubbles.bubbles`."""
         return await self._read(partial(bubbles.bubbles, key=key, before=before, limit=limit))
 
+    async def costs(self, key: ChatKey) -> JsonObject:
+        """What a conversation has cost; see `work.costs_of`."""
+        return await self._read(partial(work.costs_of, key=key))
+
     async def turns(self, key: ChatKey, *, limit: int) -> list[JsonObject]:
         """The last turns of a chat, newest first."""
         return await self._read(partial(traces.turns_of, key=key, limit=limit))

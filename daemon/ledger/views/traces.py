@@ -21,7 +21,8 @@ _MESSAGE = (
 )
 _OUTBOX = (
     "SELECT id, channel, chat, turn_id, kind, body, payload, quoted, state, message_id, attempts,"
-    " error, status, created_at, attempted_at, sent_at, delivered_at, read_at FROM outbox"
+    " error, status, created_at, attempted_at, sent_at, delivered_at, read_at,"
+    " charged_as, charged_micros FROM outbox"
 )
 
 

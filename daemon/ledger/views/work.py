@@ -150,31 +150,52 @@ def spending(connection: Connection, days: Mapping[str, str], *, limit: int = 10
     for day in sorted(set(days.values())):
         numbers = [number for number, its_day in days.items() if its_day == day]
         found = connection.execute(
-            "SELECT channel, tokens, micros, told FROM usage_days WHERE day = ? AND chat = ''"
+            "SELECT channel, tokens, micros, gateway_micros, told FROM usage_days"
+            " WHERE day = ? AND chat = ''"
             f" AND channel IN ({marks(numbers)})",
             (day, *numbers),
         )
-        for number, tokens, micros, spent in found:
-            totals[number] = {"tokens": tokens, "micros": micros, "spent": bool(spent)}
+        for number, tokens, micros, gateway_micros, spent in found:
+            totals[number] = {
+                "tokens": tokens,
+                "micros": micros,
+                "gateway_micros": gateway_micros,
+                "spent": bool(spent),
+            }
         rows += connection.execute(
-            f"SELECT channel, chat, tokens, micros, {COUNTED}, told FROM usage_days WHERE day = ?"
+            f"SELECT channel, chat, tokens, micros, gateway_micros, {COUNTED}, told FROM usage_days"
+            " WHERE day = ?"
             f" AND chat != '' AND channel IN ({marks(numbers)})"
-            " ORDER BY micros DESC, tokens DESC, chat LIMIT ?",
+            " ORDER BY micros + gateway_micros DESC, tokens DESC, chat LIMIT ?",
             (day, *numbers, limit),
         ).fetchall()
-    chats = [
+    names = ("tokens", "micros", "gateway_micros", "counted_tokens", "counted_micros")
+    chats: list[JsonObject] = [
         {
             "key": ChatKey(channel, chat),
-            "tokens": tokens,
-            "micros": micros,
-            "counted_tokens": counted_tokens,
-            "counted_micros": counted_micros,
+            **dict(zip(names, used, strict=True)),
             "spent": bool(spent),
         }
-        for channel, chat, tokens, micros, counted_tokens, counted_micros, spent in rows
+        for channel, chat, *used, spent in rows
     ]
-    chats.sort(key=lambda one: (-one["micros"], -one["tokens"], one["key"].chat))
+    chats.sort(
+        key=lambda one: (
+            -one["micros"] - one["gateway_micros"],
+            -one["tokens"],
+            one["key"].chat,
+        )
+    )
     return {"totals": totals, "chats": chats[:limit]}
+
+
+def costs_of(connection: Connection, key: ChatKey) -> JsonObject:
+    """What a conversation has cost on all its days, in millionths: the model, and the gateway."""
+    model, gateway = connection.execute(
+        "SELECT COALESCE(SUM(micros), 0), COALESCE(SUM(gateway_micros), 0) FROM usage_days"
+        " WHERE channel = ? AND chat = ?",
+        key,
+    ).fetchone()
+    return {"model": model, "gateway": gateway}
 
 
 def running(connection: Connection) -> dict[ChatKey, JsonObject]:

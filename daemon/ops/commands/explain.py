@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from daemon.domain.limits import MICROS
 from daemon.domain.messages import JsonObject
 from daemon.domain.redaction import Redactor
 from daemon.domain.states import WITH_AGENT
@@ -238,6 +239,9 @@ def _send_lines(row: JsonObject) -> Iterator[_Line]:
         for what, at in (("delivered", row["delivered_at"]), ("read", row["read_at"])):
             if at:
                 yield _Line(at, f"{name} {what}, by WhatsApp's clock")
+        if row["charged_as"]:
+            price = row["charged_micros"] / MICROS
+            yield _Line(row["sent_at"], f"{name} charged as {row['charged_as']}: {price:g}")
     elif row["error"] or row["state"] not in {"pending", "sending"}:
         at = row["attempted_at"] or row["created_at"]
         error = f": {row['error']}" if row["error"] else ""

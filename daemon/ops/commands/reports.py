@@ -209,7 +209,7 @@ def reset_command(place: Place, *, chat: str) -> None:
     click.echo(f"reset for {', '.join(reset)}")
 
 
-UNUSED = ("", 0, 0, 0, 0, False)
+UNUSED = ("", 0, 0, 0, 0, 0, 0)
 """The usage of an unused number."""
 
 
@@ -224,9 +224,10 @@ def _row(entry: Spending, *, reveal: bool) -> dict[str, Any]:
         "channel": entry.channel,
         "tokens": entry.tokens,
         "cost": entry.micros / MICROS,
+        "gateway_cost": entry.gateway_micros / MICROS,
         "counted_tokens": entry.counted_tokens,
         "counted_cost": entry.counted_micros / MICROS,
-        "spent": entry.notified,
+        "spent": bool(entry.notified),
     }
 
 
@@ -250,6 +251,7 @@ def _report(
         "total": {
             "tokens": sum(one.tokens for one in totals.values()),
             "cost": sum(one.micros for one in totals.values()) / MICROS,
+            "gateway_cost": sum(one.gateway_micros for one in totals.values()) / MICROS,
             "spent": any(one.notified for one in totals.values()),
         },
         "numbers": {
@@ -282,7 +284,7 @@ def _page(
         spent = "  budget spent" if one.notified else ""
         what = f"total of {number}" if several else "total"
         cost = f"{one.micros / MICROS:.4f} {currencies.get(number, '')}".rstrip()
-        lines.append(f"{what}  {one.tokens} tokens  {cost}{spent}")
+        lines.append(f"{what}  {one.tokens} tokens  {cost}{_charged(one.gateway_micros)}{spent}")
     for row in rows:
         currency = currencies.get(row["channel"], "")
         spent = "  budget spent" if row["spent"] else ""
@@ -290,5 +292,10 @@ def _page(
             spent += f"  ({row['counted_tokens']} tokens since the reset)"
         cost = f"{row['cost']:.4f} {currency}"
         whose = f"{row['chat']} of {row['channel']}" if several else row["chat"]
-        lines.append(f"{whose}  {row['tokens']} tokens  {cost}{spent}")
+        charged = _charged(round(row["gateway_cost"] * MICROS))
+        lines.append(f"{whose}  {row['tokens']} tokens  {cost}{charged}{spent}")
     return [line.rstrip() for line in lines]
+
+
+def _charged(micros: int) -> str:
+    return f"  + {micros / MICROS:.4f} for messages" if micros else ""

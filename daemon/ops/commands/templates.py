@@ -23,7 +23,8 @@ from daemon.ops.commands.place import (
     CommandFailure,
     NotDone,
     Place,
-    number_settings,
+    failures,
+    place_of,
     print_json,
     read_settings,
     takes_place,
@@ -95,13 +96,14 @@ def show(place: Place, *, name: str, language: str, number: str | None, as_json:
 @AS_JSON
 def sync(config: Path | None, *, number: str | None, as_json: bool) -> None:
     """Ask Meta for the templates now, and keep them; a running daemon does so every hour."""
-    settings = number_settings(config, number)
-    all_settings = read_settings(config)
-    name = Place(settings.data_dir, None, numbers=tuple(numbers_of(all_settings))).number(number)
+    whole = read_settings(config)
+    place = place_of(whole)
+    name = place.number(number)
+    settings = numbers_of(whole)[name]
     if settings.gateway != "cloud" or not settings.cloud.business_account_id:
         raise CommandFailure("cloud.business_account_id: must be set")
     found = trio.run(_ask, settings)
-    with Place(settings.data_dir, None).writing() as connection:
+    with failures(), place.writing() as connection:
         changed = replace_templates(connection, name, found, now=time.time())
     if as_json:
         print_json({"templates": len(found), "changed": changed})

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from daemon.domain.gateway_prices import CATEGORIES, FREE
 from daemon.domain.ids import chat_id, group_chat, person_of, scoped_chat
 from daemon.domain.messages import (
     ChatKey,
@@ -302,7 +303,19 @@ def _status(status: JsonObject) -> StatusUpdate | None:
         at=moment(status.get("timestamp")),
         tag=text(status.get("biz_opaque_callback_data")),
         is_final=not again,
+        charged_as=_category(as_object(status.get("pricing"))),
     )
+
+
+def _category(pricing: JsonObject) -> str:
+    """Read as what a message is charged. Meta says it once: when it is sent, or delivered."""
+    if not pricing:
+        return ""
+    kind, billable = text(pricing.get("type")), pricing.get("billable")
+    if billable is False or (billable is None and kind.startswith(FREE)):
+        return FREE
+    category = text(pricing.get("category"))
+    return category if category in CATEGORIES else "other"
 
 
 def _saved_names(part: WebhookChange) -> Iterator[NameChange]:
