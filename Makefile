@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test test-postgres format check-format lint types pytest venv lock bench bench-check bench-forget walk amounts \
+.PHONY: help run test test-postgres format check-format lint types pytest venv lock bench bench-check bench-forget bench-knowledge walk amounts \
 	mutants soak \
 	engines crash fuzz clean \
 	install install-venv install-files uninstall dist sbom licences
@@ -56,6 +56,9 @@ bench-check: $(VENV)/dev.stamp  ## hold what the hot paths and a turn execute to
 
 bench-forget: $(VENV)/dev.stamp  ## how long forgetting and retention hold the store of some hundred megabytes
 	@$(BIN)/python benchmarks/forgetting.py
+
+bench-knowledge: $(VENV)/dev.stamp  ## recall and speed of the search in documents (SHOW=1: what it misses)
+	@$(BIN)/python benchmarks/recall.py $(if $(SHOW),--show)
 
 amounts: $(VENV)/dev.stamp  ## what the amounts validator rejects and finds of the labelled replies
 	@$(BIN)/python benchmarks/amounts.py --show

@@ -138,7 +138,7 @@ class KnowledgeSettings(SettingsTable):
         default=5, description="passages that one search gives the model at most"
     )
     threshold: Annotated[float, Field(ge=0, le=1), Rule("a number from 0 to 1", float)] = Field(
-        default=0.35,
+        default=0.2,
         description="share of a question's words, the rarer the more, that a passage must have for"
         " the documents to count as answering it",
     )

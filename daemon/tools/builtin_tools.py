@@ -77,8 +77,8 @@ async def search_knowledge(context: ToolContext, question: str) -> str:
     """Search the documents of the business: prices, rules, services, opening hours and the like.
 
     Use it before you answer a question about the business that these instructions do not answer.
-    `question` is one complete question, in the customer's language. Other words find other
-    passages: if the first search finds nothing, try once more with synonyms.
+    `question` is one complete question, in the language of the business: translate the customer's.
+    Other words find other passages: if a search finds nothing, try once more with synonyms.
     """
     return await context.conversation.search_knowledge(question)
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from pathlib import Path
 
 import docx
@@ -11,7 +10,7 @@ import pytest
 import trio
 from click.testing import CliRunner, Result
 from support.model_script import call, say
-from support.place import variables_of_store
+from support.place import VARIABLE, variables_of_store
 from support.rows import count
 from support.scenes import found, open_scene
 from support.stage import LAURA, Stage
@@ -40,12 +39,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(data_dir: Path, folder: Path, *arguments: str) -> Result:
-    environment = {
+    environment: dict[str, str | None] = {
+        VARIABLE: None,
         "RECADO_DATA_DIR": str(data_dir),
         "RECADO_KNOWLEDGE__FOLDER": str(folder),
         **variables_of_store(data_dir),
     }
-    return CliRunner().invoke(main, arguments, env={**os.environ, **environment})
+    return CliRunner().invoke(main, arguments, env=environment)
 
 
 async def beside(stage: Stage, folder: Path, *arguments: str) -> Result:
@@ -139,7 +139,9 @@ async def test_questions_without_an_answer_are_exported_and_forgotten(
 
 
 def test_without_documents_the_command_says_so(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["knowledge", "list"], env={"RECADO_DATA_DIR": str(tmp_path)})
+    result = CliRunner().invoke(
+        main, ["knowledge", "list"], env={"RECADO_DATA_DIR": str(tmp_path), VARIABLE: None}
+    )
     assert result.exit_code == 2
     assert "knowledge.folder is not set" in result.stderr
 

@@ -22,7 +22,7 @@ async def test_a_new_version_takes_the_place_of_the_old_one(store: Store) -> Non
     await store.passages.store("/docs", document("a.md", "La piscina abre a las ocho"), now=NOW)
     await store.passages.store("/docs", document("b.md", "El bar abre a las seis"), now=NOW)
     await store.passages.store("/docs", document("a.md", "La piscina abre a las nueve"), now=NOW)
-    assert await found(store, "¿a qué hora abre la piscina?") == [
+    assert await found(store, "¿a qué hora abren las piscinas?") == [
         "La piscina abre a las nueve",
         "El bar abre a las seis",
     ]

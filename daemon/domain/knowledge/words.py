@@ -48,6 +48,8 @@ ENGLISH = frozenset(
 STOP_WORDS = SPANISH | ENGLISH
 
 _RESTORED = re.compile(r"([cs])ion$")
+_SHORT_VERB = re.compile(r"(.{3})(?:[aei]r|[ae]n?|o)$")
+"""What the stemmer leaves at the end of short words: "abren", "abrir"; "buceo", "bucear"."""
 
 
 def folded(text: str) -> str:
@@ -76,7 +78,8 @@ def stem(word: str, language: str) -> str:
     if language == "en":
         return _stemmed(word, "english")
     # Without its accent the stemmer does not know this ending.
-    return folded(_stemmed(_RESTORED.sub(r"\1ión", word), "spanish"))
+    found = folded(_stemmed(_RESTORED.sub(r"\1ión", word), "spanish"))
+    return _SHORT_VERB.sub(r"\1", found)
 
 
 def _stemmed(word: str, language: str) -> str:

@@ -15,8 +15,13 @@ def counts_of(connection: Connection, terms: Sequence[str]) -> dict[str, int]:
     return postgres.counts_of(connection, terms)
 
 
-def matching(connection: Connection, terms: Sequence[str], *, folder: str, most: int) -> list[int]:
-    """The passages of a folder's documents that have any of these terms, the best first."""
+def matching(
+    connection: Connection, terms: Sequence[str], *, folder: str, most: int, ranked: bool
+) -> list[int]:
+    """The passages of a folder's documents that have any of these terms.
+
+    ``ranked``: the best first; else in any order, which costs less.
+    """
     if isinstance(connection, sqlite3.Connection):
-        return sqlite.matching(connection, terms, folder=folder, most=most)
-    return postgres.matching(connection, terms, folder=folder, most=most)
+        return sqlite.matching(connection, terms, folder=folder, most=most, ranked=ranked)
+    return postgres.matching(connection, terms, folder=folder, most=most, ranked=ranked)
