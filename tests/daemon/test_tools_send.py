@@ -1,7 +1,7 @@
 """What tools send besides words: in order with the answer, once, whatever the connection tells."""
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from support.model_script import call, say
 from support.rows import select
 from support.scenes import found, open_scene, outcomes, role_of, thread, words
 from support.stage import LAURA, Stage
+
+from daemon.conversation import delivery
 
 TOOLS = '''
 """Tools that send pictures and other things, for tests."""
@@ -67,7 +69,9 @@ UNCERTAIN: list[tuple[FaultKind, EchoMode]] = [("drop_after", "missing"), ("drop
 
 
 @asynccontextmanager
-async def open_tools(tmp_path: Path, *, hangs: bool = False) -> AsyncIterator[tuple[Stage, Path]]:
+async def open_tools(
+    tmp_path: Path, *, hangs: bool = False, **changes: Mapping[str, Any]
+) -> AsyncIterator[tuple[Stage, Path]]:
     """A stage with tools that send; ``hangs``: they do not return while that file is there."""
     folder, files = tmp_path / "tools", tmp_path / "files"
     folder.mkdir()
@@ -80,7 +84,8 @@ async def open_tools(tmp_path: Path, *, hangs: bool = False) -> AsyncIterator[tu
     if hangs:
         (folder / "hang").touch()
     tools = {"folder": folder, "files_folder": files}
-    async with open_scene(tmp_path, tools=tools, assistant={"max_tool_rounds": 20}) as stage:
+    rounds = {"max_tool_rounds": 20}
+    async with open_scene(tmp_path, tools=tools, assistant=rounds, **changes) as stage:
         yield stage, folder
 
 
@@ -156,6 +161,18 @@ async def test_a_reaction_without_an_answer_is_sent_three_times(tmp_path: Path) 
         await found(lambda: outcomes(stage) == ["answered"])
         assert states(stage) == [("reaction", "failed"), ("text", "sent")]
         assert len(stage.gateway.calls("react")) == 3
+
+
+async def test_a_reaction_is_not_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typing is shown during the run and before the words."""
+    monkeypatch.setattr(delivery, "FIRST_TYPING_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "NEXT_TYPING_SECONDS", 0.05)
+    async with open_tools(tmp_path, delivery={"typing": True}) as (stage, _):
+        stage.model.script(show("reaction"), say("Listo"))
+        await stage.gateway.customer_says(LAURA, "¿Qué hay?")
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert delivered(stage) == ["action", "text"]
+        assert [sign.presence for sign in stage.gateway.presences(LAURA)] == ["typing"] * 2
 
 
 @pytest.mark.parametrize("echo", ["after", "missing"])

@@ -15,6 +15,7 @@ from support.rows import insert, rows, select, states, states_of
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread
 from support.stage import LAURA, Stage
 
+from daemon.conversation import delivery
 from daemon.domain.states import WITH_AGENT
 from daemon.domain.transitions.handover import AN_AGENT, DONE
 from daemon.http.dashboard.conversations import formatted
@@ -230,6 +231,23 @@ async def test_an_agent_writes_from_the_dashboard(tmp_path: Path) -> None:
         assert (await chats_of(browser))[0]["state"] == "paused"
         assert [command for command, _ in audit(stage)] == ["send"] * 2
         await found(lambda: [state for state, _ in outbox(stage)] == ["sent"] * 3)
+
+
+async def test_an_agents_words_are_sent_without_a_typing_indicator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "FIRST_TYPING_SECONDS", 0.05)
+    async with (
+        open_scene(tmp_path, delivery={"typing": True}) as stage,
+        open_browser(stage) as browser,
+    ):
+        await answered(stage, "Hola", "¡Hola!")
+        shown = len(stage.gateway.presences(LAURA))
+        assert shown
+        ref = await ref_of(browser, "Laura")
+        await post(browser, ref, "send", text="Soy Marta", name="Marta", action=CLICK)
+        await stage.gateway.wait_sent(LAURA, 2)
+        assert len(stage.gateway.presences(LAURA)) == shown
 
 
 async def test_an_agents_words_end_the_run_and_are_not_held_up_by_the_pause(tmp_path: Path) -> None:
