@@ -7,7 +7,6 @@ import pytest
 from support.model_script import call, say
 from support.rows import count, select, states_of
 from support.scenes import (
-    PAUSE_MINUTES,
     QUICK_RULES,
     forgive,
     found,
@@ -186,9 +185,7 @@ async def test_a_denied_member_is_not_answered_and_the_others_are(tmp_path: Path
 
 async def test_an_agent_who_writes_in_a_group_pauses_the_bot_there(tmp_path: Path) -> None:
     """Also where the group itself is not answered otherwise; its thread has what was said."""
-    async with open_scene(
-        tmp_path, groups={"mode": "all"}, takeover={"pause_minutes": PAUSE_MINUTES}
-    ) as stage:
+    async with open_scene(tmp_path, groups={"mode": "all"}) as stage:
         await stage.gateway.agent_says(GROUP, "Yo les ayudo")
         thanks = await stage.gateway.customer_says(GROUP, "Gracias", author=LAURA)
         await logged(stage, "MANUAL_SYNC_SUCCESS")

@@ -5,7 +5,7 @@ from typing import Any
 
 from support.model_script import say
 from support.rows import select, states_of
-from support.scenes import PAUSE_MINUTES, found, logged, model_input, open_scene, thread, words
+from support.scenes import found, logged, model_input, open_scene, thread, words
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.messages import JsonObject
@@ -152,7 +152,7 @@ def everything(stage: Stage) -> str:
 
 async def test_disappearing_messages_handled_by_an_agent_disappear_too(tmp_path: Path) -> None:
     """Kept while it waits, for the bot may have to answer it; gone when the agent has done so."""
-    async with open_scene(tmp_path, takeover={"pause_minutes": PAUSE_MINUTES}) as stage:
+    async with open_scene(tmp_path) as stage:
         await stage.gateway.agent_says(LAURA, "Yo te atiendo")
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         secret = {"type": "text", "text": {"body": "mi clave es Sol"}}

@@ -6,13 +6,12 @@ import trio
 from support.model_script import Step, call, say
 from support.rows import count
 from support.scenes import (
-    PAUSE_MINUTES,
+    end_pause,
     found,
     logged,
     model_input,
     open_scene,
     outcomes,
-    pause_over,
 )
 from support.stage import LAURA, Stage
 
@@ -149,9 +148,7 @@ async def test_a_message_between_two_chunks_gets_the_next_turn(tmp_path: Path) -
 
 async def test_a_late_message_that_an_agent_dealt_with_is_not_quoted_later(tmp_path: Path) -> None:
     """No phantom quote: after the agent's pause the next answer is an ordinary one."""
-    async with open_scene(
-        tmp_path, takeover={"pause_minutes": PAUSE_MINUTES}, buffer={"idle_seconds": 2.0}
-    ) as stage:
+    async with open_scene(tmp_path, buffer={"idle_seconds": 60.0}) as stage:
         stage.model.script(say("uno\n\ndos"), say("tres"))
         held = stage.gateway.faults.add(operation="send", kind="hold_answer")
         await stage.gateway.customer_says(LAURA, "Hola")
@@ -160,7 +157,7 @@ async def test_a_late_message_that_an_agent_dealt_with_is_not_quoted_later(tmp_p
         await stage.gateway.agent_says(LAURA, "Cien mil")
         held.release()
         await logged(stage, "MANUAL_SYNC_SUCCESS")
-        await pause_over(stage)
+        await end_pause(stage)
         await stage.gateway.customer_says(LAURA, "Gracias")
         _, answer = await stage.gateway.wait_sent(LAURA, 2)
         assert (answer.text, answer.quoted) == ("tres", "")

@@ -8,14 +8,13 @@ from support.gateway import EchoMode
 from support.model_script import say
 from support.rows import count, select, states_of
 from support.scenes import (
-    PAUSE_MINUTES,
     QUICK_RULES,
+    end_pause,
     found,
     logged,
     model_input,
     open_scene,
     outcomes,
-    pause_over,
     thread,
 )
 from support.stage import LAURA, Stage
@@ -25,12 +24,11 @@ from daemon.domain.transitions.handover import AGENT_WROTE
 from daemon.sandbox.payloads import OWN_NAME, chat_id_of, new_id, own_message, text_content
 
 NOTE = f"[Mensaje manual de {OWN_NAME}]"
-SHORT_PAUSE = {"pause_minutes": PAUSE_MINUTES}
 
 
 async def answered_after_pause(stage: Stage, text: str = "¿Sigues ahí?") -> list[str]:
     """Let the pause end and the customer write again; gives what the model was told then."""
-    await pause_over(stage)
+    await end_pause(stage)
     before = len(stage.received())
     await stage.gateway.customer_says(LAURA, text)
     await stage.gateway.wait_sent(LAURA, before + 1)
@@ -39,7 +37,7 @@ async def answered_after_pause(stage: Stage, text: str = "¿Sigues ahí?") -> li
 
 async def test_an_agent_in_the_window_keeps_the_bot_silent(tmp_path: Path) -> None:
     """Nothing is asked of the model and nothing said; both sides' words are known afterwards."""
-    async with open_scene(tmp_path, takeover=SHORT_PAUSE, buffer={"window_seconds": 0.3}) as stage:
+    async with open_scene(tmp_path, buffer={"window_seconds": 0.3}) as stage:
         asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
         await stage.gateway.agent_says(LAURA, "Hola Laura, te atiendo yo", source="web")
         await logged(stage, "MANUAL_SYNC_SUCCESS")
@@ -53,7 +51,7 @@ async def test_an_agent_in_the_window_keeps_the_bot_silent(tmp_path: Path) -> No
 
 async def test_an_agent_during_the_run_ends_it(tmp_path: Path) -> None:
     """The run is cancelled here and at the model server, and nothing of it is said."""
-    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+    async with open_scene(tmp_path) as stage:
         stage.model.script(say("demasiado tarde", gate=trio.Event()))
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         (run,) = await stage.model.wait_requests(1)
@@ -70,7 +68,7 @@ async def test_an_agent_during_the_run_ends_it(tmp_path: Path) -> None:
 
 async def test_an_agent_between_two_chunks_stops_the_rest(tmp_path: Path) -> None:
     """What was said stays said, the rest is dropped, and the model is told where it was cut."""
-    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+    async with open_scene(tmp_path) as stage:
         stage.model.script(say("uno\n\ndos\n\ntres"))
         held = stage.gateway.faults.add(operation="send", kind="hold_answer")
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
@@ -117,19 +115,19 @@ async def test_an_agent_after_the_last_chunk_cuts_nothing_off(tmp_path: Path) ->
 
 async def test_the_pause_slides_with_each_word_of_the_agent(tmp_path: Path) -> None:
     """The pause counts from the agent's last message, and a fraction of a minute is a pause."""
-    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+    async with open_scene(tmp_path, takeover={"pause_minutes": 0.5}) as stage:
         until = []
         for text in ("Hola", "¿en qué ayudo?", "cuéntame"):
             await stage.gateway.agent_says(LAURA, text)
             rows = select(stage.settings.data_dir, "chats", "paused_until, last_activity_at")
             until.append(rows[0][0])
-            assert rows[0][0] - rows[0][1] == pytest.approx(PAUSE_MINUTES * 60, abs=0.01)
+            assert rows[0][0] - rows[0][1] == pytest.approx(30, abs=0.01)
         assert until[0] < until[1] < until[2]
 
 
 async def test_words_during_the_pause_reach_the_model_when_it_is_over(tmp_path: Path) -> None:
     """In the order they were written, the customer's as the user's, the agent's as the bot's."""
-    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+    async with open_scene(tmp_path) as stage:
         await stage.gateway.customer_says(LAURA, "Hola", name="Laura")
         (first,) = await stage.gateway.wait_sent(LAURA)
         await stage.gateway.agent_says(LAURA, "Te escribo yo")
@@ -171,7 +169,7 @@ async def test_two_messages_of_an_agent_are_one_pair(tmp_path: Path) -> None:
 
 async def test_an_agent_starts_the_thread_of_a_new_chat(tmp_path: Path) -> None:
     """Whoever is written to first is known to the model when they answer, after the pause."""
-    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+    async with open_scene(tmp_path) as stage:
         await stage.gateway.agent_says(LAURA, "Le guardamos la habitación")
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         known = await answered_after_pause(stage, "¿Cuál?")
@@ -182,7 +180,7 @@ async def test_an_agent_starts_the_thread_of_a_new_chat(tmp_path: Path) -> None:
 
 async def test_an_agent_does_not_rename_the_customer(tmp_path: Path) -> None:
     """The name on an agent's message is the business's own."""
-    async with open_scene(tmp_path, takeover=SHORT_PAUSE) as stage:
+    async with open_scene(tmp_path) as stage:
         await stage.gateway.customer_says(LAURA, "Hola", name="Laura")
         await stage.gateway.wait_sent(LAURA)
         await stage.gateway.agent_says(LAURA, "Soy Ana")

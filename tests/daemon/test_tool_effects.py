@@ -8,14 +8,13 @@ from pathlib import Path
 import trio
 from support.model_script import Step, call, say
 from support.scenes import (
-    PAUSE_MINUTES,
     delete_response,
+    end_pause,
     found,
     logged,
     model_input,
     open_scene,
     outcomes,
-    pause_over,
 )
 from support.stage import LAURA, Stage
 
@@ -90,10 +89,10 @@ class Hotel:
 
 
 @asynccontextmanager
-async def open_hotel(tmp_path: Path, **takeover: float) -> AsyncIterator[tuple[Stage, Hotel]]:
+async def open_hotel(tmp_path: Path) -> AsyncIterator[tuple[Stage, Hotel]]:
     """A stage whose model may book rooms."""
     hotel = Hotel(tmp_path / "tools")
-    async with open_scene(tmp_path, tools={"folder": hotel.folder}, takeover=takeover) as stage:
+    async with open_scene(tmp_path, tools={"folder": hotel.folder}) as stage:
         yield stage, hotel
 
 
@@ -215,13 +214,13 @@ async def test_a_tool_with_effects_that_is_too_slow_has_an_unknown_outcome(tmp_p
 
 async def test_a_booking_stays_known_although_an_agent_took_over(tmp_path: Path) -> None:
     """The run was cut after the booking: the model knows of it when it is the bot's turn again."""
-    async with open_hotel(tmp_path, pause_minutes=PAUSE_MINUTES) as (stage, hotel):
+    async with open_hotel(tmp_path) as (stage, hotel):
         stage.model.script(BOOK, say("nunca", gate=trio.Event()), say("Claro"))
         await stage.gateway.customer_says(LAURA, "Reserva la 101")
         await stage.model.wait_requests(2)
         await stage.gateway.agent_says(LAURA, "Un momento")
         await logged(stage, "MANUAL_SYNC_SUCCESS")
-        await pause_over(stage)
+        await end_pause(stage)
         await stage.gateway.customer_says(LAURA, "¿Quedó?")
         await stage.gateway.wait_sent(LAURA)
         assert len(hotel.done("book_room")) == 1

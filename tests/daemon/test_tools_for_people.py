@@ -13,6 +13,7 @@ from support.operator import files_with, recado
 from support.rows import select
 from support.scenes import (
     PEDRO,
+    end_pause,
     found,
     logged,
     model_input,
@@ -167,7 +168,7 @@ async def test_a_tool_sends_nothing_during_a_takeover(tmp_path: Path) -> None:
 
 async def test_a_chat_is_handed_to_a_person(tmp_path: Path) -> None:
     """The answer is said, the agents are told, the label is on; then the bot is silent."""
-    escalation = {"chat": AGENTS, "label": "atiende una persona", "pause_minutes": 0.03}
+    escalation = {"chat": AGENTS, "label": "atiende una persona", "pause_minutes": 60.0}
     takeover = {"pause_minutes": 0.0}
     async with open_tools(tmp_path, escalation=escalation, takeover=takeover) as (stage, _):
         stage.model.script(HAND_OVER, say("Ya le escribe una persona"), say("Otra vez yo"))
@@ -181,6 +182,7 @@ async def test_a_chat_is_handed_to_a_person(tmp_path: Path) -> None:
         assert stage.gateway.ledger.chats[f"{LAURA}@s.whatsapp.net"].labels == ["3"]
         await found(lambda: outcomes(stage) == ["answered"])
         await stage.gateway.customer_says(LAURA, "¿Hola?")
+        await end_pause(stage)
         await stage.gateway.wait_sent(LAURA, 2)
         assert stage.received() == ["Ya le escribe una persona", texts("es").overdue]
         await stage.gateway.customer_says(LAURA, "¿Siguen ahí?")

@@ -1,7 +1,7 @@
 """What tools send besides words: in order with the answer, once, whatever the connection tells."""
 
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,10 @@ UNCERTAIN: list[tuple[FaultKind, EchoMode]] = [("drop_after", "missing"), ("drop
 
 @asynccontextmanager
 async def open_tools(
-    tmp_path: Path, *, hangs: bool = False, **changes: Mapping[str, Any]
+    tmp_path: Path, *, hangs: bool = False, typing: bool = False
 ) -> AsyncIterator[tuple[Stage, Path]]:
-    """A stage with tools that send; ``hangs``: they do not return while that file is there."""
+    """A stage with tools that send; ``hangs``: they do not return while
+    that file is there."""
     folder, files = tmp_path / "tools", tmp_path / "files"
     folder.mkdir()
     files.mkdir()
@@ -84,8 +85,8 @@ async def open_tools(
     if hangs:
         (folder / "hang").touch()
     tools = {"folder": folder, "files_folder": files}
-    rounds = {"max_tool_rounds": 20}
-    async with open_scene(tmp_path, tools=tools, assistant=rounds, **changes) as stage:
+    rounds, shown = {"max_tool_rounds": 20}, {"typing": typing}
+    async with open_scene(tmp_path, tools=tools, assistant=rounds, delivery=shown) as stage:
         yield stage, folder
 
 
@@ -167,7 +168,7 @@ async def test_a_reaction_is_not_typed(tmp_path: Path, monkeypatch: pytest.Monke
     """Typing is shown during the run and before the words."""
     monkeypatch.setattr(delivery, "FIRST_TYPING_SECONDS", 0.05)
     monkeypatch.setattr(delivery, "NEXT_TYPING_SECONDS", 0.05)
-    async with open_tools(tmp_path, delivery={"typing": True}) as (stage, _):
+    async with open_tools(tmp_path, typing=True) as (stage, _):
         stage.model.script(show("reaction"), say("Listo"))
         await stage.gateway.customer_says(LAURA, "¿Qué hay?")
         await found(lambda: outcomes(stage) == ["answered"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.model_script import Step, say
-from support.scenes import PAUSE_MINUTES, forgive, found, logged, open_scene, outcomes
+from support.scenes import forgive, found, logged, open_scene, outcomes
 from support.stage import LAURA, Stage
 
 from daemon.conversation import delivery
@@ -88,9 +88,7 @@ async def test_after_a_send_that_is_refused(tmp_path: Path) -> None:
 
 
 async def test_when_an_agent_takes_over_a_run(tmp_path: Path) -> None:
-    async with open_scene(
-        tmp_path, delivery=TYPING, takeover={"pause_minutes": PAUSE_MINUTES}
-    ) as stage:
+    async with open_scene(tmp_path, delivery=TYPING) as stage:
         stage.model.script(say("nunca", gate=trio.Event()))
         await stage.gateway.customer_says(LAURA, "Hola")
         await stage.model.wait_requests(1)

@@ -1,7 +1,6 @@
 """Scenes on the stage: waits of tenths of a second, and short functions for checks."""
 
 import json
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ T = TypeVar("T")
 PEDRO = "573007654321"
 QUICK_RULES: dict[str, float] = {"agent_seconds": 0.2, "echo_seconds": 0.25, "retry_seconds": 0.02}
 PAUSE_MINUTES = 0.015
-"""A pause of 0.9 s: long enough to act in, short enough to see its end."""
+"""A pause of 0.9 s, for tests in which nothing has to happen before its end."""
 
 
 @asynccontextmanager
@@ -129,14 +128,18 @@ async def found(look: Callable[[], T], enough: Callable[[T], bool] = bool) -> T:
     return value
 
 
-async def pause_over(stage: Stage, chat: str = LAURA) -> None:
-    """Wait until no agent has the chat any more."""
+async def end_pause(stage: Stage, chat: str = LAURA) -> None:
+    """Let the pause of a chat end by its time, which an operator makes short for that.
+
+    However long the steps before took, they were made within the pause.
+    """
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
+        fields = {"chat": chat, "minutes": 0.001}
+        answer = await client.post(f"{stage.url}/takeover/pause", json=fields)
+    assert answer.json() == {"chats": 1}
     await found(
         lambda: select(
-            stage.settings.data_dir,
-            "chats",
-            "paused_until",
-            where={"chat": f"{chat}@s.whatsapp.net"},
+            stage.settings.data_dir, "chats", "paused_until", where={"chat": chat_id_of(chat)}
         ),
-        lambda rows: bool(rows) and rows[0][0] < time.time(),
+        lambda rows: bool(rows) and rows[0][0] < stage.environment.now(),
     )
