@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: help run test test-postgres format check-format lint types pytest venv lock bench bench-check bench-forget bench-knowledge walk amounts \
 	mutants soak \
 	engines crash fuzz clean \
-	install install-venv install-files uninstall dist sbom licences
+	install install-venv install-files uninstall dist deb sbom licences
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -195,6 +195,30 @@ dist: $(VENV)/dev.stamp  ## wheel and source distribution into dist/
 	@mkdir -p dist
 	@$(BIN)/python -c 'from flit_core import buildapi; print(buildapi.build_sdist("dist")); \
 		print(buildapi.build_wheel("dist"))'
+
+# For the Debian that it is made on: the virtual environment uses the system's Python, which is built
+# with PGO and LTO.
+DIST = $(CURDIR)/dist
+DEB = $(DIST)/deb
+DEB_COMPRESSION = -Zxz
+DEB_ARCHITECTURE = $(shell dpkg --print-architecture)
+deb: PYTHON = /usr/bin/python3
+deb:  ## dist/recado_VERSION_ARCHITECTURE.deb, which `apt install ./…` takes
+	@rm -rf $(DEB) && mkdir -p $(DEB)
+	@$(MAKE) --no-print-directory install DESTDIR=$(DEB) PYTHON=$(PYTHON) EXTRAS=1 \
+		UNIT_DIR=/usr/lib/systemd/system BIN_DIR=/usr/bin SHARE_DIR=/usr/share >/dev/null
+	@install -d $(DEB)/DEBIAN
+	@install -m 755 systemd/debian/postinst systemd/debian/prerm systemd/debian/postrm $(DEB)/DEBIAN/
+	@install -m 644 systemd/debian/conffiles $(DEB)/DEBIAN/
+	@$(PYTHON) -c 'import sys; v = sys.version_info; print("%d.%d %d.%d" % (*v[:2], v[0], v[1] + 1))' | \
+	while read -r python next; do \
+		version=$$($(DEB)$(PREFIX)/venv/bin/python -c "import daemon; print(daemon.__version__)") && \
+		sed "s/@VERSION@/$$version/; s/@ARCHITECTURE@/$(DEB_ARCHITECTURE)/; s/@PYTHON@/$$python/; \
+			s/@NEXT_PYTHON@/$$next/; s/@KILOBYTES@/$$(du -sk $(DEB) | cut -f1)/" \
+			systemd/debian/control > $(DEB)/DEBIAN/control && \
+		dpkg-deb --root-owner-group $(DEB_COMPRESSION) --build $(DEB) \
+			$(DIST)/recado_$${version}_$(DEB_ARCHITECTURE).deb || exit 1; \
+	done
 
 sbom: $(VENV)/dev.stamp  ## the packages of run.lock with their hashes, as CycloneDX, into dist/
 	@mkdir -p dist
