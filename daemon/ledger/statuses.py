@@ -53,9 +53,6 @@ MOST_EARLY = 1000
 NEVER = math.inf
 """As ``resend_since``: what WhatsApp could not deliver is not sent again."""
 
-RESENT_ALWAYS = 0.0
-"""As ``resend_since``: it is sent again once, however old it is."""
-
 
 def note_status(
     connection: Connection,

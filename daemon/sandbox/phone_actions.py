@@ -1,7 +1,6 @@
 """Actions of the phone page, as a customer or as a human agent of the business."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from daemon.domain.messages import JsonObject
 from daemon.sandbox import outgoing, payloads, samples
@@ -17,8 +16,6 @@ MAX_UPLOAD_BYTES = 16_000_000
 """Largest file the page may send; WhatsApp's own limit for pictures and films."""
 _UPLOADS = frozenset({"image", "video", "audio", "voice", "document", "sticker"})
 _SHOWN_AS = frozenset({"typing", "recording", "online"})
-_QUEUED: Any = {"deliver": "queued"}
-"""The page is answered at once; its event stream shows what happens."""
 
 
 class PhoneActions:

@@ -108,8 +108,3 @@ def with_own_address(settings: Settings, name: str) -> Settings:
     number = settings.numbers[name]
     web = number.web.model_copy(update={"webhook_url": f"{url}/n/{name}/hook" if url else ""})
     return number.model_copy(update={"web": web})
-
-
-def shown_key(settings: Settings, name: str, key: str) -> str:
-    """Name a setting of a number as an operator would write it."""
-    return f"{PREFIX}{name}.{key}" if settings.numbers else key

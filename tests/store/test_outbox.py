@@ -10,7 +10,7 @@ from daemon.domain.messages import StatusUpdate
 from daemon.domain.records import OutboxRow, TurnEnd
 from daemon.domain.rendering.outgoing import likeness
 from daemon.ledger.ledger import Store
-from daemon.ledger.statuses import NEVER, RESENT_ALWAYS
+from daemon.ledger.statuses import NEVER
 
 
 async def test_rows_are_sent_in_the_order_in_which_they_were_queued(store: Store) -> None:
@@ -122,7 +122,7 @@ async def test_the_last_send_of_a_turn_finishes_it_in_the_same_write(store: Stor
     assert select(store, "turns", "outcome, closed_at") == [("answered", 104.0)]
 
 
-@pytest.mark.parametrize(("since", "state"), [(RESENT_ALWAYS, "pending"), (NEVER, "failed")])
+@pytest.mark.parametrize(("since", "state"), [(0.0, "pending"), (NEVER, "failed")])
 async def test_a_last_send_that_has_failed_before_its_answer_is_no_answer(
     store: Store, since: float, state: str
 ) -> None:

@@ -20,7 +20,7 @@ from daemon.domain.messages import StatusUpdate
 from daemon.domain.records import DeliveryUpdate, OutboxRow
 from daemon.domain.transitions.sends import RANKS, tag_of
 from daemon.ledger.ledger import Store
-from daemon.ledger.statuses import MOST_EARLY, RESENT_ALWAYS
+from daemon.ledger.statuses import MOST_EARLY
 
 
 def update(status: str, message_id: str = "sent-1", **fields: object) -> StatusUpdate:
@@ -28,7 +28,7 @@ def update(status: str, message_id: str = "sent-1", **fields: object) -> StatusU
 
 
 async def report(
-    store: Store, *updates: StatusUpdate, now: float = 200.0, resend_since: float = RESENT_ALWAYS
+    store: Store, *updates: StatusUpdate, now: float = 200.0, resend_since: float = 0.0
 ) -> tuple[DeliveryUpdate, ...]:
     accepted = await accept(store, statuses=updates, now=now, resend_since=resend_since)
     return accepted.delivery_updates
@@ -149,7 +149,7 @@ async def test_a_status_before_the_answer_of_its_send_waits_for_it(store: Store)
 async def test_a_failure_before_the_answer_of_its_send_is_noticed(store: Store) -> None:
     row = await sending(store)
     await report(store, update("failed"))
-    sent = await store.outbox.sent(row, "sent-1", now=160, resend_since=RESENT_ALWAYS)
+    sent = await store.outbox.sent(row, "sent-1", now=160, resend_since=0.0)
     assert [delivery_update.again for delivery_update in sent.delivery_updates] == [True]
     assert sent.row.state == "pending"
     assert sent.row == await store.outbox.row(row.id)
