@@ -336,7 +336,9 @@ async def test_an_id_that_cannot_be_noted_stops_the_call(
     assert server.assistants.threads == {}
 
 
-async def test_an_answer_cut_short_says_why(server: ScriptedModel, engine: Open, ask: Ask) -> None:
+async def test_an_answer_cut_short_has_the_reason(
+    server: ScriptedModel, engine: Open, ask: Ask
+) -> None:
     """The caller decides what to do with half an answer."""
     server.script(say("Con gusto", incomplete="max_output_tokens"))
     async with engine() as opened:

@@ -103,7 +103,7 @@ async def test_models_are_listed(engine: Engine) -> None:
 
 
 @needs_fixtures
-async def test_parallel_calls_come_in_order(engine: Engine, ask: Ask) -> None:
+async def test_parallel_calls_are_in_order(engine: Engine, ask: Ask) -> None:
     with trio.fail_after(SECONDS):
         response = await engine.respond(ask("¿Hay cupo?", tools=(ROOMS,)), on_started=ignore)
     days = ['{"day":"2026-12-24"}', '{"day":"2026-12-25"}']

@@ -31,7 +31,7 @@ def test_every_type_of_the_installed_sdk_is_decided() -> None:
     assert known == set(ITEMS)
 
 
-def test_every_type_stands_on_the_page_of_engines() -> None:
+def test_every_type_is_on_the_page_of_engines() -> None:
     page = ENGINES_PAGE.read_text()
     assert [kind for kind in ITEMS if f"`{kind}`" not in page] == []
 
@@ -128,7 +128,7 @@ def test_items_that_are_sent_and_items_that_are_kept(
 @pytest.mark.parametrize(
     "reason", ["max_output_tokens", "max_messages", "content_filter", "steered"]
 )
-def test_an_incomplete_answer_says_why(reason: str) -> None:
+def test_an_incomplete_answer_has_the_reason(reason: str) -> None:
     got = answer(message(text("Hay")), status="incomplete", incomplete_details={"reason": reason})
     assert (got.text, got.incomplete) == ("Hay", reason)
 

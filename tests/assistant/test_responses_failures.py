@@ -103,7 +103,7 @@ async def test_errors_keep_the_key_and_the_words_to_themselves(
         assert "sk-wrong-key" not in shown
 
 
-async def test_the_server_says_when_to_come_back(
+async def test_the_servers_retry_after_is_honoured(
     server: ScriptedModel, open_engine: Open, ask: Ask
 ) -> None:
     """Retry-After reaches the caller in seconds; waiting is the caller's."""

@@ -82,7 +82,7 @@ async def test_a_response_that_is_no_audio_is_an_error(
             await client.speak("Hola")
 
 
-async def test_a_server_that_fails_again_and_again_is_left_alone(
+async def test_a_server_that_keeps_failing_is_not_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each answer would else wait for it before it is written."""

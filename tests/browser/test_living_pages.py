@@ -147,7 +147,7 @@ def test_a_dead_letter_is_replayed(page: Page, stand: Stand) -> None:
     expect(letter.get_by_test_id("replay")).to_have_count(0)
 
 
-def test_the_log_goes_on_over_a_kill_without_a_gap_or_a_repeat(page: Page, stand: Stand) -> None:
+def test_the_log_continues_after_a_kill_without_a_gap_or_a_repeat(page: Page, stand: Stand) -> None:
     gate = trio.Event()
     stand.script("antes", say("respondido antes"))
     stand.script("mientras", say("respondido después", gate=gate))

@@ -396,7 +396,7 @@ def test_a_status_carries_our_tag_back() -> None:
         ([], "", False),
     ],
 )
-def test_a_failure_says_whether_another_try_may_help(
+def test_a_failure_shows_whether_another_try_may_help(
     codes: list[int], words: str, *, is_final: bool
 ) -> None:
     errors = [{"code": c, "title": f"for {LAURA}", "message": "secret"} for c in codes]

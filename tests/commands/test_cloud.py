@@ -30,7 +30,7 @@ async def recado(stage: CloudStage, *arguments: str, **environ: str) -> Result:
     return await trio.to_thread.run_sync(lambda: run.invoke(main, list(arguments)))
 
 
-async def test_check_online_says_how_the_number_is(tmp_path: Path) -> None:
+async def test_check_online_shows_the_numbers_state(tmp_path: Path) -> None:
     async with open_cloud_stage(tmp_path / "data") as stage:
         found = await findings(stage)
         assert ("ok", "number: 106540352242922 (status CONNECTED, quality GREEN)") in found

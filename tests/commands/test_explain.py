@@ -41,7 +41,7 @@ async def answered(stage: Stage) -> str:
     return answer.id
 
 
-async def test_explain_tells_the_whole_life_in_order_without_words_and_numbers(
+async def test_explain_shows_the_whole_life_in_order_without_texts_and_numbers(
     stage: Stage,
 ) -> None:
     await answered(stage)
@@ -138,7 +138,7 @@ async def test_an_error_of_a_tool_is_shown(stage: Stage) -> None:
     assert "secreto" not in told.stdout
 
 
-async def test_explain_says_why_a_message_was_ignored(stage: Stage) -> None:
+async def test_explain_shows_why_a_message_was_ignored(stage: Stage) -> None:
     await stage.post(text_webhook("   ", "laura-0002"))
     told = await recado(stage.settings.data_dir, "explain", "laura-0002")
     assert "message laura-0002: ignored (an empty text)\nno turn" in told.stdout

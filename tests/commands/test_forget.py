@@ -252,7 +252,7 @@ async def test_a_forgotten_persons_messages_leave_the_group_thread(tmp_path: Pat
         assert [item for item in thread if "¿A qué hora?" in item or "nueve" in item] != []
 
 
-async def test_our_words_in_a_group_keep_nothing_of_a_forgotten_person(tmp_path: Path) -> None:
+async def test_our_messages_in_a_group_lose_a_forgotten_persons_data(tmp_path: Path) -> None:
     """Neither what was answered to them, nor later answers that name or quote them."""
     said = "Zurriago a las cinco, por favor"
     arguments = json.dumps({"context_level": "recent_50", "note": f"Zoraida: {said}"})

@@ -138,7 +138,7 @@ async def test_questions_without_an_answer_are_exported_and_forgotten(
         await found(lambda: count(data_dir, "knowledge_questions") == 0)
 
 
-def test_without_documents_the_command_says_so(tmp_path: Path) -> None:
+def test_without_documents_the_command_reports_that(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         main, ["knowledge", "list"], env={"RECADO_DATA_DIR": str(tmp_path), VARIABLE: None}
     )

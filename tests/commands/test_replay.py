@@ -75,7 +75,7 @@ async def test_an_expired_message_is_answered_however_old_it_is(stage: Stage) ->
     assert rows(data_dir, "messages", "sent_at", where={"id": "laura-0001"}) == [{"sent_at": old}]
 
 
-async def test_an_answered_message_is_left_alone(stage: Stage) -> None:
+async def test_an_answered_message_is_unchanged(stage: Stage) -> None:
     await stage.post(text_webhook("Hola", "laura-0001"))
     await stage.gateway.wait_sent(LAURA)
     await stage.quiet()

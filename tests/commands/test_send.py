@@ -17,7 +17,7 @@ async def test_a_running_daemon_sends_it_and_the_command_prints_its_id(stage: St
     assert done.exit_code == 0
 
 
-async def test_it_goes_by_the_chats_number_and_into_the_thread(
+async def test_it_is_sent_by_the_chats_number_and_noted_in_the_thread(
     stage: Stage,
 ) -> None:
     await stage.gateway.customer_says(LAURA, "Hola")

@@ -48,7 +48,7 @@ async def recado(stage: Stage, *arguments: str, url: str = URL, **more: str) -> 
     return await trio.to_thread.run_sync(lambda: run.invoke(main, list(arguments)))
 
 
-async def test_set_adds_ours_and_keeps_all_else(stage: Stage) -> None:
+async def test_set_adds_our_webhook_and_keeps_the_others(stage: Stage) -> None:
     """Another webhook, and settings that are not webhooks, are as they were."""
     kept(stage)["webhooks"] = [OTHER]
     kept(stage)["callback_persist"] = False

@@ -105,7 +105,7 @@ def test_a_cut_booking_may_have_happened_or_not() -> None:
     assert judge_effects(["k c1-m1"], calls, ["c1-m1"]) == []
 
 
-async def test_the_timeline_of_a_chat_tells_its_life_in_order(tmp_path: Path) -> None:
+async def test_the_timeline_of_a_chat_is_in_order(tmp_path: Path) -> None:
     assert timeline(tmp_path, LAURA.chat) == ""
     async with store_in(tmp_path) as store:
         await answered_turn(store, "m-1", answer="Claro que sí")

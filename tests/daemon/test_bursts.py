@@ -51,7 +51,7 @@ async def test_an_album_is_its_pictures(tmp_path: Path) -> None:
         assert (sala.endswith("la sala"), cocina.endswith("la cocina")) == (True, True)
 
 
-async def test_one_call_may_bring_all_of_it(tmp_path: Path) -> None:
+async def test_one_call_may_hold_the_whole_burst(tmp_path: Path) -> None:
     async with open_scene(tmp_path, buffer=QUIET, media={"wait_seconds": 0.3}) as stage:
         people = stage.gateway
         await people.announce([people.compose(LAURA, one) for one in (IMAGE, "¿Sirve?", VOICE)])

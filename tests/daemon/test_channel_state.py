@@ -166,7 +166,7 @@ async def test_an_event_that_is_out_of_date_is_corrected_by_asking(tmp_path: Pat
         forgive(stage)
 
 
-async def test_trouble_that_no_event_tells_of_is_found_by_looking(tmp_path: Path) -> None:
+async def test_trouble_without_an_event_is_found_by_polling(tmp_path: Path) -> None:
     async with open_scene(tmp_path, whapi=LOOK_OFTEN) as stage:
         stage.gateway.channel.state = "STOP"
         page = await is_shown(stage, "stopped")

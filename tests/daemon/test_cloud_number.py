@@ -156,7 +156,7 @@ async def test_a_send_without_an_answer_is_settled_by_its_status(tmp_path: Path)
 @pytest.mark.parametrize(
     ("unknown", "sends", "state"), [("leave", 1, "failed"), ("repeat", 2, "sent")]
 )
-async def test_a_send_of_which_nothing_tells_is_left_or_repeated(
+async def test_an_unsettled_send_is_left_or_repeated(
     tmp_path: Path, unknown: str, sends: int, state: str
 ) -> None:
     async with cloud_scene(tmp_path, delivery={"unknown": unknown}) as stage:

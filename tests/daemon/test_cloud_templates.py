@@ -176,7 +176,7 @@ async def test_commands_list_show_and_send_them(tmp_path: Path) -> None:
     assert stage.got()[1:] == ["reserva"]
 
 
-async def test_sync_says_what_is_missing(tmp_path: Path) -> None:
+async def test_sync_names_missing_configuration(tmp_path: Path) -> None:
     async with cloud_scene(tmp_path) as stage:
         missing = await recado(stage, "templates", "sync", RECADO_CLOUD__BUSINESS_ACCOUNT_ID="")
         assert missing.exit_code == 2

@@ -79,7 +79,7 @@ async def test_what_was_held_for_a_day_is_not_tried(tmp_path: Path) -> None:
         forgive(stage)
 
 
-async def test_what_a_person_has_answered_meanwhile_is_not_said_any_more(tmp_path: Path) -> None:
+async def test_messages_answered_by_a_person_meanwhile_are_not_answered(tmp_path: Path) -> None:
     async with cloud_scene(tmp_path, takeover={"pause_minutes": 0.0}) as stage:
         stage.model.script(say("Sí hay cuarto."), say("Con gusto."))
         stage.cloud.faults.add(operation="send", kind="code", code=131047)

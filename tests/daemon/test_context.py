@@ -127,7 +127,7 @@ async def test_a_gateway_that_refuses_fails_no_answer(stage: Stage) -> None:
     assert len(contexts(stage.model.calls[-1].items)) == 1
 
 
-async def test_a_crash_before_the_answer_tells_the_context_again(stage: Stage) -> None:
+async def test_after_a_crash_before_the_answer_the_context_is_repeated(stage: Stage) -> None:
     """What was not concluded was not told: the thread has the line once."""
     stage.gateway.faults.add(operation="send", kind="hold", times=1)
     await stage.gateway.customer_says(LAURA, "Hola", name="Laura")

@@ -72,7 +72,7 @@ async def test_a_voice_note_is_transcribed(tmp_path: Path) -> None:
         assert 'operation="transcription",outcome="ok",service="model"} 1.0' in metrics
 
 
-async def test_pictures_come_in_the_order_of_the_burst(tmp_path: Path) -> None:
+async def test_pictures_are_in_the_order_of_the_burst(tmp_path: Path) -> None:
     """A burst goes to the model whole; its thread keeps one line for each file."""
     async with open_scene(tmp_path, voice=HEARS) as stage:
         laura = stage.gateway.contact(LAURA)
@@ -201,7 +201,7 @@ async def test_an_untranscribed_voice_note_is_named_to_the_model(tmp_path: Path,
         assert "400" in error
 
 
-async def test_without_a_model_that_hears_the_line_says_so(tmp_path: Path) -> None:
+async def test_without_a_transcription_model_the_line_has_the_reason(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
         await stage.gateway.contact(LAURA).send_voice()
         await stage.quiet()

@@ -231,7 +231,7 @@ async def test_facts_about_a_member_stay_in_the_private_chat(tmp_path: Path) -> 
         assert "Viajan en mayo" in model_input(stage)[0]
 
 
-async def test_an_answer_mentions_whom_it_answers_where_several_write(tmp_path: Path) -> None:
+async def test_an_answer_mentions_the_author_if_several_write(tmp_path: Path) -> None:
     """Nobody needs it while one person talks to the bot alone."""
     async with open_scene(tmp_path, groups={"mode": "all"}) as stage:
         stage.model.script(say("Sí, hay"), say("A las tres"), say("Con gusto, @998877665544332"))

@@ -51,7 +51,7 @@ def say(log: Log, words: str) -> None:
     log.event(RESPONSE, chat=LAURA, name="Laura", text=words, seconds=1)
 
 
-async def test_only_conversation_lines_come_and_whatever_the_level(tmp_path: Path) -> None:
+async def test_only_conversation_lines_are_tapped_at_any_level(tmp_path: Path) -> None:
     log = new_log()
     async with store_in(tmp_path) as store, running(store, log) as live:
         feed = live.follow()
@@ -76,7 +76,7 @@ async def test_the_name_of_a_turn_stays_whole_although_it_may_look_like_a_number
         assert line.turn == "turn_734412346412"
 
 
-async def test_lines_of_other_threads_come_too(tmp_path: Path) -> None:
+async def test_lines_of_other_threads_are_included(tmp_path: Path) -> None:
     log = new_log()
     async with store_in(tmp_path) as store, running(store, log) as live:
         feed = live.follow()

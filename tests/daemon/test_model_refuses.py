@@ -84,7 +84,7 @@ async def test_a_person_is_notified_although_the_customer_knew_of_the_wait(
         forgive(stage)
 
 
-async def test_when_the_server_takes_requests_again_the_bot_goes_on(tmp_path: Path) -> None:
+async def test_the_bot_resumes_when_the_server_accepts_requests_again(tmp_path: Path) -> None:
     """New messages are answered at once; what waits stays with the person who was asked for."""
     async with open_scene(tmp_path) as stage:
         stage.model.script(Step(status=400, code="unknown_parameter"), say("Sí hay cupo"))

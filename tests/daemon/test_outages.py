@@ -292,7 +292,7 @@ async def test_an_outage_of_the_model_is_an_alert_once_and_seen_on_health(stage:
     forget_errors(stage)
 
 
-async def test_a_customer_who_writes_while_the_server_wants_to_be_left_alone_is_told_at_once(
+async def test_a_customer_who_writes_during_the_servers_retry_after_is_notified_at_once(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A chat waits as long as the server has asked another one to, and apologises before that."""

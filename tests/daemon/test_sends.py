@@ -148,7 +148,7 @@ async def test_too_many_requests_are_waited_out(tmp_path: Path) -> None:
         assert len(stage.received()) == 1
 
 
-async def test_channel_trouble_holds_all_sends_and_says_so_once(tmp_path: Path) -> None:
+async def test_channel_trouble_holds_all_sends_and_is_logged_once(tmp_path: Path) -> None:
     """Nothing is lost and nobody is told twice: what waited is said when the channel is back."""
     async with open_scene(tmp_path) as stage:
         gateway = stage.gateway

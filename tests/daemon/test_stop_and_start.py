@@ -144,7 +144,7 @@ async def test_messages_in_an_open_window_are_answered_by_the_next_start(tmp_pat
         assert len(stage.received()) == 1
 
 
-async def test_a_stop_between_two_chunks_says_the_rest_once(tmp_path: Path) -> None:
+async def test_after_a_stop_between_two_chunks_the_rest_is_sent_once(tmp_path: Path) -> None:
     """The answer is decided: the next start says what is missing of it and asks no model."""
     async with open_brisk_stage(tmp_path / "data", shutdown={"deadline_seconds": 1.0}) as stage:
         stage.model.script(say("Primero.\n\nSegundo.\n\nTercero."))

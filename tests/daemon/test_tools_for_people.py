@@ -87,7 +87,7 @@ async def open_tools(
 # -- interim words -------------------------------------------------------------------------------
 
 
-async def test_a_tool_speaks_while_it_works(tmp_path: Path) -> None:
+async def test_a_tool_sends_messages_while_it_works(tmp_path: Path) -> None:
     """The customer has the words before the tool has returned; the thread has them in place."""
     async with open_tools(tmp_path, hangs=True) as (stage, folder):
         stage.model.script(call("look_up"), say("La 101 está libre"))
@@ -112,7 +112,7 @@ async def test_a_tool_speaks_while_it_works(tmp_path: Path) -> None:
         assert outcomes(stage) == ["answered", "answered"]
 
 
-async def test_a_tool_in_a_thread_speaks_too(tmp_path: Path) -> None:
+async def test_a_tool_in_a_thread_sends_messages_too(tmp_path: Path) -> None:
     async with open_tools(tmp_path) as (stage, _):
         stage.model.script(call("look_up_in_a_thread"), say("Libre"))
         await stage.gateway.customer_says(LAURA, "¿Qué hay libre?")

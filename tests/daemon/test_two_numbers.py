@@ -61,7 +61,7 @@ async def test_a_customer_of_both_numbers_has_two_conversations(tmp_path: Path) 
         assert {line["number"] for line in lines} == {"shop", "bar"}
 
 
-async def test_each_number_goes_by_its_own_instructions_and_tables(tmp_path: Path) -> None:
+async def test_each_number_has_its_own_instructions_and_tables(tmp_path: Path) -> None:
     (tmp_path / "bar.md").write_text("You answer for a cocktail bar.")
     bar = {
         "assistant": {"instructions_file": tmp_path / "bar.md", "model": "gpt-6-bar"},
@@ -314,7 +314,7 @@ async def test_the_dashboard_names_the_numbers_and_shows_one_of_them(tmp_path: P
         assert '<span class="chip" data-testid="ours">bar</span>' in chat
 
 
-async def test_commands_say_which_number_is_meant(tmp_path: Path) -> None:
+async def test_commands_name_the_number(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     async with open_two(data_dir) as stage:
         for gateway in (stage.gateway, stage.bar):

@@ -102,7 +102,7 @@ async def test_an_altered_price_is_put_right_by_a_second_try(stage: Stage) -> No
     assert "810.000" not in stage.log.getvalue()
 
 
-async def test_explain_tells_the_verdicts(stage: Stage) -> None:
+async def test_explain_shows_the_verdicts(stage: Stage) -> None:
     stage.model.script(call("price_of"), say("Cuesta $810.000."), say("Cuesta **$180.000**."))
     await reply_to(stage, "¿cuánto cuesta?")
     ((message_id,),) = select(stage.settings.data_dir, "messages", "id", where={"from_me": 0})

@@ -153,7 +153,7 @@ async def test_a_message_refused_for_its_form_fails_alone(
         forgive(stage)
 
 
-async def test_an_answer_of_200_that_says_not_sent_counts_by_its_error(tmp_path: Path) -> None:
+async def test_an_answer_of_200_for_an_unsent_message_counts_by_its_error(tmp_path: Path) -> None:
     """The recipient's refusal is final, the limit is not."""
     async with open_scene(tmp_path) as stage:
         for status in (429, 403):
@@ -341,7 +341,7 @@ async def test_a_day_that_the_gateway_asks_for_is_not_waited_out(tmp_path: Path)
         assert (await health(stage))["status"] == "healthy"
 
 
-async def test_a_number_in_trouble_is_tried_at_once_if_an_operator_says_so(
+async def test_an_operator_can_have_a_number_in_trouble_tried_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody has paid, and nobody wants to wait for the next try."""

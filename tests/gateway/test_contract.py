@@ -276,7 +276,7 @@ async def test_messages_have_id_content_and_author(rig: Rig) -> None:
     assert len({m.key.number for m in found}) == 1
 
 
-async def test_our_own_send_comes_back_as_ours_under_its_id(rig: Rig) -> None:
+async def test_the_echo_of_our_send_is_recognised_by_its_id(rig: Rig) -> None:
     if not rig.echoes:
         pytest.skip("our own sends do not come back")
     await customer_says(rig)

@@ -186,7 +186,9 @@ async def test_a_packed_body_is_refused(server: Server, fetching: Open) -> None:
         await get(fetching, f"{server.url}/packed")
 
 
-async def test_a_body_that_breaks_off_may_come_later(server: Server, fetching: Open) -> None:
+async def test_a_body_that_breaks_off_may_be_completed_later(
+    server: Server, fetching: Open
+) -> None:
     async def broken(stream: trio.SocketStream, _head: str) -> None:
         await stream.send_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + JPEG)
 

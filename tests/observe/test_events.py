@@ -37,7 +37,7 @@ def test_no_two_kinds_share_a_name_or_an_id() -> None:
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.name)
-def test_both_languages_say_the_same(kind: EventKind) -> None:
+def test_both_languages_have_the_same_entries(kind: EventKind) -> None:
     """A line has the same fields in Spanish and English; a plain line has its own words."""
     spanish, english = (
         sorted(name for _, name, _, _ in Formatter().parse(text) if name)

@@ -232,7 +232,7 @@ log.info("of another turn", turn="turn_2")
     os.geteuid() != 0 or not JOURNALD.exists() or not shutil.which("unshare"),
     reason="needs root, systemd-journald and unshare",
 )
-def test_journald_itself_tells_the_story_of_one_turn(tmp_path: Path) -> None:
+def test_one_turn_can_be_read_from_journald(tmp_path: Path) -> None:
     """A real journald in a mount namespace of its own, asked by journalctl."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)

@@ -86,7 +86,7 @@ def test_short_secret_is_removed_only_as_a_word() -> None:
     assert Redactor(["dev"]).text("the device dev") == "the device [secret]"
 
 
-def test_longer_secret_goes_first() -> None:
+def test_the_longer_secret_is_masked_first() -> None:
     assert Redactor(["abcdefgh", "abcdefgh-ijkl"]).text("abcdefgh-ijkl") == "[secret]"
 
 

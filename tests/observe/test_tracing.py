@@ -52,7 +52,7 @@ def new_trace(clock: Clock) -> Trace:
     return Trace("turn_00000000abcd", 1, now=1_000_000.0, clock=clock)
 
 
-def test_a_summary_tells_stages_calls_tokens_and_cost() -> None:
+def test_a_summary_has_stages_calls_tokens_and_cost() -> None:
     clock = Clock()
     trace = new_trace(clock)
     trace.stage("window", at=999_998.0)
@@ -108,7 +108,7 @@ def test_spans_lie_in_each_other_as_their_blocks_do() -> None:
         ("handed_off", "", "completed"),
     ],
 )
-def test_the_last_stage_says_how_it_ended(told: str, how: str, stage_name: str) -> None:
+def test_the_last_stage_has_the_outcome(told: str, how: str, stage_name: str) -> None:
     trace = new_trace(Clock())
     trace.outcome = told
     trace.end(how)

@@ -84,9 +84,7 @@ async def leaked(url: str, site: Site) -> list[str]:
 
 
 @pytest.mark.parametrize("written", FORMATS)
-async def test_no_output_tells_a_secret_or_a_number(
-    site: Site, tmp_path: Path, written: str
-) -> None:
+async def test_no_output_has_a_secret_or_a_number(site: Site, tmp_path: Path, written: str) -> None:
     folder = tmp_path / "tools"
     folder.mkdir()
     (folder / "leaking.py").write_text(TOOL)

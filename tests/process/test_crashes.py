@@ -73,7 +73,7 @@ sys.exit(daemon.wait())
 """
 
 
-async def test_a_core_tasks_fault_ends_the_process_at_once_and_says_why(
+async def test_a_core_tasks_fault_ends_the_process_at_once_with_the_reason(
     site: Site,
 ) -> None:
     """With ten runs under way: status 1, the task's name and the traceback are in the log."""

@@ -34,7 +34,7 @@ def warned(folder: Path, prices: dict[str, dict[str, float]], **more: str) -> li
         ({"hears": {"minute": 0}, "speaks": {"minute": 0}}, []),
     ],
 )
-def test_a_limit_of_costs_wants_prices_of_the_voice_models(
+def test_a_limit_of_costs_needs_prices_of_the_voice_models(
     tmp_path: Path, prices: dict[str, dict[str, float]], expected: list[str]
 ) -> None:
     prices = {"m": {"input": 1.0}, **prices}

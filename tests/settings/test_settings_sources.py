@@ -101,7 +101,7 @@ def test_state_directory_is_the_default_of_data_dir_only(cwd: Path) -> None:
     assert load(cwd, environ, 'data_dir = "store"').settings.data_dir == cwd / "store"
 
 
-def test_a_supervisor_may_say_that_it_is_there(cwd: Path) -> None:
+def test_a_supervisor_can_be_declared(cwd: Path) -> None:
     """``RECADO_SUPERVISED`` is for the sandbox's kill switch, and is no setting."""
     assert load(cwd, {"RECADO_SUPERVISED": "1"}).settings == load(cwd, {}).settings
 
@@ -170,7 +170,7 @@ def test_values_of_secrets_are_never_shown(cwd: Path) -> None:
     assert SECRET not in f"{good!r} {good.settings!s} {good.settings.model_dump()}"
 
 
-def test_production_wants_long_secrets(cwd: Path) -> None:
+def test_production_requires_long_secrets(cwd: Path) -> None:
     environ = {"RECADO_ENVIRONMENT": "production", "RECADO_WEB__ADMIN_TOKEN": "short"}
     assert problems(cwd, environ) == [
         (

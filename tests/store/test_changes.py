@@ -226,7 +226,7 @@ async def test_an_edit_to_the_same_words_changes_nothing(store: Store) -> None:
     assert select(store, "messages", "edited_at", where={"id": "m-1"}) == [(None,)]
 
 
-async def test_changes_of_an_agents_message_are_left_alone(store: Store) -> None:
+async def test_changes_of_an_agents_message_have_no_effect(store: Store) -> None:
     await accept(store, own_message("m-1", "Buenas", source="web"))
     assert (await _report(store, EDIT)).arrivals == ()
     assert (await _report(store, DELETION)).arrivals == ()

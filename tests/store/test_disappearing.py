@@ -105,7 +105,7 @@ async def test_disappearing_messages_without_an_answer_are_not_kept(store: Store
     assert message_state(store, "m-1") == ("ignored", NOT_ADDRESSED)
 
 
-async def test_a_second_arrival_and_a_late_edit_bring_nothing_back(store: Store) -> None:
+async def test_a_second_arrival_and_a_late_edit_restore_nothing(store: Store) -> None:
     await accept(store, vanishing())
     await store.turns.close(await open_turn(store), "answered", now=103)
     await accept(store, vanishing(), edits=(Edit(target="m-1", body=SECRET, origin=HERE),))
@@ -139,7 +139,7 @@ async def test_a_sign_that_disappears_is_not_noted(store: Store) -> None:
     assert await thread_of(store) == []
 
 
-async def test_the_file_of_a_large_call_goes_with_the_next_retention(
+async def test_the_file_of_a_large_call_is_deleted_by_the_next_retention(
     store: Store, tmp_path: Path
 ) -> None:
     """At once would be in the middle of a write; its row says already that it is to go."""

@@ -63,7 +63,7 @@ async def test_a_message_that_shows_two_ids_makes_them_one_chat(store: Store) ->
     assert select(store, "chats", "chat") == [(LAURA.chat,)]
 
 
-async def test_while_the_other_id_is_at_work_the_message_goes_there(store: Store) -> None:
+async def test_while_the_other_id_has_a_turn_the_message_joins_it(store: Store) -> None:
     await accept(store, message("m-1", key=OLD_ID))
     turn = await open_turn(store, OLD_ID)
     await accept(store, message("m-2", alias=OLD_ID.chat))

@@ -64,7 +64,7 @@ async def test_a_repeated_message_is_counted_and_nothing_else(store: Store) -> N
     ]
 
 
-async def test_a_repeated_message_does_not_come_back_to_life(store: Store) -> None:
+async def test_a_repeated_message_is_not_opened_again(store: Store) -> None:
     await answered_turn(store, "m-1")
     again = await accept(store, message("m-1"))
     assert (again.arrivals, again.duplicates) == ((), 1)

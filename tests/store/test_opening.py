@@ -173,7 +173,7 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     await _refused(tmp_path / "data", "cannot create .*/data")
 
 
-async def test_tables_of_another_program_are_refused_and_left_alone(tmp_path: Path) -> None:
+async def test_tables_of_another_program_are_refused_and_unchanged(tmp_path: Path) -> None:
     file = tmp_path / "recado.db"
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("CREATE TABLE messages (words TEXT)")

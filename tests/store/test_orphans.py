@@ -43,7 +43,7 @@ async def test_one_that_waits_for_outputs_is_an_orphan_of_the_next_process(tmp_p
         assert await store.orphans.left(before=151) == ("resp-1",)
 
 
-async def test_an_abandoned_one_is_an_orphan_until_the_server_says_that_it_is_gone(
+async def test_an_abandoned_response_is_an_orphan_until_the_server_has_none(
     tmp_path: Path,
 ) -> None:
     async with store_in(tmp_path) as store:

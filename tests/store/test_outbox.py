@@ -56,7 +56,7 @@ async def test_a_send_that_certainly_did_not_happen_waits_again(store: Store) ->
 
 
 @pytest.mark.parametrize("late", ["unknown", "pending"])
-async def test_late_news_of_a_send_does_not_unsay_it(store: Store, late: str) -> None:
+async def test_a_late_status_does_not_undo_a_send(store: Store, late: str) -> None:
     (row,) = await queued(store, "uno")
     await store.outbox.sending(row, now=103)
     await store.outbox.sent(row, "w-1", now=104)

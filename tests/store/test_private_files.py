@@ -81,7 +81,7 @@ async def test_a_folder_behind_a_link_is_tightened(tmp_path: Path) -> None:
         assert too_wide(tmp_path / "private") == {}
 
 
-def test_links_and_missing_files_are_left_alone(tmp_path: Path) -> None:
+def test_links_and_missing_files_are_unchanged(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text("somebody's")
     target.chmod(0o644)

@@ -212,7 +212,7 @@ async def test_an_unknown_status_changes_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_any_mixture_ends_where_its_furthest_status_says(store: Store, seed: int) -> None:
+async def test_any_order_of_statuses_ends_at_the_furthest(store: Store, seed: int) -> None:
     """Shuffled and repeated, without a failure: the highest of them is what is known."""
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     await answered_turn(store, "m-1")

@@ -100,7 +100,7 @@ async def test_chats_are_counted_with_the_active_ones(store: Store) -> None:
     assert await store.threads.counts(active_since=150) == (2, 1)
 
 
-async def test_items_come_back_as_they_were(store: Store) -> None:
+async def test_items_are_returned_unchanged(store: Store) -> None:
     item: JsonObject = {
         "role": "user",
         "content": "¿Señora Muñoz? 👩‍👩‍👧 'quotes' \\ {}",

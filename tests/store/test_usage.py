@@ -148,7 +148,7 @@ async def test_a_failed_call_gives_its_reservation_back(store: Store) -> None:
     assert await store.usage.total(CHANNEL, DAY) == Use()
 
 
-async def test_a_call_whose_answer_may_still_be_fetched_keeps_it(store: Store) -> None:
+async def test_a_call_keeps_an_answer_that_may_still_be_fetched(store: Store) -> None:
     run = await _run(store)
     await _start(store, run)
     await store.runs.round_named(run, 0, "resp-1", now=102)

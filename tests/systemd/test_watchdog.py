@@ -66,7 +66,7 @@ async def hangs() -> bool:
         ({}, None),
     ],
 )
-def test_systemd_says_how_long_it_waits_and_for_whom(
+def test_the_watchdog_interval_is_read_for_our_process_only(
     environ: dict[str, str], seconds: float | None
 ) -> None:
     assert watchdog_seconds(environ, 7) == seconds

@@ -50,7 +50,7 @@ def test_a_folder_gives_its_tools_in_the_order_of_its_files(folder: Path) -> Non
     assert [tool.name for tool in load_tools([], folder)] == ["prices", "rooms"]
 
 
-def test_modules_come_before_the_folder(
+def test_modules_are_loaded_before_the_folder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "hotel_tools.py").write_text(GOOD.format(name="bookings"))

@@ -77,7 +77,7 @@ GUESTS: dict[str, Any] = {"arrival": date(2026, 12, 24), "guests": [Guest(name="
         (',"notes":"null"', {"notes": "null"}),
     ],
 )
-def test_null_stands_for_a_default_and_so_does_nothing(more: str, told: dict[str, Any]) -> None:
+def test_null_and_a_missing_argument_mean_the_default(more: str, told: dict[str, Any]) -> None:
     """The second is how a strict model writes it, the first how one that is not strict does."""
     arguments = book.read_arguments(
         '{"arrival":"2026-12-24","guests":[{"name":"Ana","age":null}]' + more + "}"

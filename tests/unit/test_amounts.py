@@ -126,7 +126,7 @@ def unexplained(text: str) -> list[str]:
     return [amount.written for amount in unexplained_amounts(text, sources)]
 
 
-def test_a_price_of_before_is_wrong_where_a_tool_says_another() -> None:
+def test_an_earlier_price_is_wrong_if_a_tool_returns_another() -> None:
     told = read_sources(
         inbound="¿la doble?", tools=(ROOMS,), instructions=(), before=("La doble está a $170.000.",)
     )

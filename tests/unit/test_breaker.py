@@ -11,7 +11,7 @@ def broken(failures: int = 3) -> Breaker:
     return breaker
 
 
-def test_it_opens_at_the_threshold_and_says_so_once() -> None:
+def test_it_opens_at_the_threshold_and_reports_that_once() -> None:
     breaker = broken(2)
     assert breaker.wait(0) == 0
     assert breaker.failed(0)

@@ -44,7 +44,7 @@ def test_the_line_has_time_name_and_place(subject: Subject, line: str) -> None:
     assert context_item(line) == data_item("context", line)
 
 
-def test_the_line_speaks_the_language_of_the_settings() -> None:
+def test_the_line_is_in_the_language_of_the_settings() -> None:
     subject = Subject(contact_name="Laura", labels=("VIP",))
     line = context_line(texts("en"), subject, BOGOTA)
     assert line.endswith("Contact: Laura | Labels: VIP | Channel: WhatsApp")

@@ -145,7 +145,7 @@ def test_the_estimate_is_on_the_high_side(words: str) -> None:
     assert estimate_tokens(text + "x" * BYTES_PER_TOKEN) == estimate + 1
 
 
-def test_reasoning_goes_with_the_call_that_is_left_out() -> None:
+def test_reasoning_is_left_out_with_its_call() -> None:
     """A server refuses reasoning without what it led to, too."""
     reasoning = {"type": "reasoning", "encrypted_content": "x", "summary": []}
     call = {"type": "function_call", "call_id": "c1", "name": "book", "arguments": "{}"}

@@ -170,7 +170,7 @@ def test_what_the_model_gets_is_data_and_its_sources_are_read_back() -> None:
         ("We do not have a gym.", False),
     ],
 )
-def test_an_answer_says_that_it_does_not_know(answer: str, gap: bool) -> None:  # noqa: FBT001
+def test_an_answer_that_admits_a_gap_is_recognised(answer: str, gap: bool) -> None:  # noqa: FBT001
     assert admits_gap(answer) == gap
 
 

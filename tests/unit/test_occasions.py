@@ -38,7 +38,7 @@ def escalation(reason: str, summary: str, heard: str = "", language: Language = 
     return told.line.removeprefix("5730…4567")
 
 
-def test_an_escalation_tells_the_beginning_of_its_summary() -> None:
+def test_an_escalation_has_the_beginning_of_its_summary() -> None:
     line = escalation("complaint", "Call 573009876543.\n" + "word " * 100, language="en")
     assert line.startswith(": complaint; Call 5730…6543. word")
     assert line.endswith("…; urgent")

@@ -148,7 +148,7 @@ def test_any_emoji_may_be_a_reaction(emoji: str) -> None:
     assert reaction_part(emoji, "m-1").payload == {"emoji": emoji, "target": "m-1"}
 
 
-def test_each_kind_goes_out_in_whapis_words() -> None:
+def test_each_kind_is_sent_in_whapis_form() -> None:
     """Paths and fields as in Whapi's OpenAPI document."""
     calls = {
         name: send_call(

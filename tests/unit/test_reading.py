@@ -187,7 +187,7 @@ def test_a_quote_without_words_is_not_shown() -> None:
     assert as_lines(message("m", "Sí", quote=Quote(id="m-0", kind="image"))) == "Sí"
 
 
-def test_a_forwarded_message_says_so() -> None:
+def test_a_forwarded_message_is_marked() -> None:
     assert as_lines(message("m", "Mira", forwarded=True)) == "[forwarded] Mira"
 
 

@@ -72,7 +72,7 @@ def test_each_status_is_one_next_step(
         (1234, "quoted", RefusedForm),
     ],
 )
-def test_an_answer_that_says_itself_that_it_was_not_sent(
+def test_an_answer_that_reports_an_unsent_message(
     code: int, message: str, step: type[GatewayError] | None
 ) -> None:
     assert error_of_unsent(error(message, code)) is step

@@ -378,7 +378,7 @@ async def test_after_a_voice_note_the_wait_is_its_own(autojump_clock: MockClock)
     assert autojump_clock.current_time() == RULES.voice_seconds
 
 
-async def test_news_that_may_not_cut_the_run_come_too_late_for_its_answer(
+async def test_messages_that_may_not_cut_the_run_are_not_in_its_answer(
     autojump_clock: MockClock,
 ) -> None:
     chat, cuts = Chat(), []

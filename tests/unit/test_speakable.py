@@ -59,7 +59,7 @@ def test_text_that_has_to_be_read_is_written(text: str) -> None:
         ("Uno ➡️ dos ✅", "Uno dos"),
     ],
 )
-def test_a_voice_says_no_emoji_and_no_marks(text: str, words: str) -> None:
+def test_spoken_text_has_no_emoji_and_no_marks(text: str, words: str) -> None:
     assert spoken_words(text) == words
 
 

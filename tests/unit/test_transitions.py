@@ -262,7 +262,7 @@ def own(source: str, content: Text | Media | None = None) -> Message:
         (own("system"), False),
     ],
 )
-def test_whose_words_leave_our_number(message: Message, *, by_agent: bool) -> None:
+def test_sources_that_count_as_an_agent(message: Message, *, by_agent: bool) -> None:
     reason, agent = own_message(message, is_echo=False)
     assert (agent, not reason) == (by_agent, by_agent)
     assert own_message(message, is_echo=True) == (ECHO, False)
@@ -272,7 +272,7 @@ HELLO: Likeness = ("text", "Hola")
 BYE: Likeness = ("text", "Chao")
 
 
-def test_an_echo_settles_the_first_send_that_says_the_same() -> None:
+def test_an_echo_settles_the_first_send_with_the_same_text() -> None:
     in_flight = [InFlight(1, BYE), InFlight(2, HELLO), InFlight(3, HELLO)]
     assert settled_by(HELLO, in_flight) == 2
     assert settled_by(("text", "x"), in_flight) is None

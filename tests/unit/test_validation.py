@@ -107,7 +107,7 @@ def test_a_reply_with_the_machinery_showing_is_mended(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", SENT_BACK)
-def test_a_reply_that_is_none_goes_back(text: str) -> None:
+def test_an_empty_reply_is_sent_back_to_the_model(text: str) -> None:
     found = judged(text)
     assert found.notes
     assert found.text == SENT_BACK[text]
@@ -118,7 +118,7 @@ def test_a_short_answer_may_be_the_customers_words(words: str) -> None:
     assert not judged(words, inbound=words).notes
 
 
-def test_half_a_reply_goes_back() -> None:
+def test_half_a_reply_is_sent_back_to_the_model() -> None:
     assert judged("La tarifa es de", incomplete="max_output_tokens").notes
 
 

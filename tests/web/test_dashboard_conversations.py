@@ -116,7 +116,7 @@ async def test_every_kind_of_message_can_be_shown(tmp_path: Path) -> None:
         forgive(stage)  # some tell that the channel is not linked
 
 
-async def test_older_messages_come_page_by_page_and_each_once(tmp_path: Path) -> None:
+async def test_older_messages_are_paged_each_once(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         stage.model.script(say("listo"))
         await stage.gateway.agent_says(LAURA, "hola")

@@ -84,7 +84,7 @@ async def test_a_cursor_resumes_without_a_gap_or_a_repeat(
         ([(b"authorization", b"Bearer wrong")], 401),
     ],
 )
-async def test_a_handshake_wants_a_token_or_a_page_of_ours(
+async def test_a_handshake_needs_a_token_or_our_origin(
     start_edge: Start, headers: list[tuple[bytes, bytes]], status: int
 ) -> None:
     served = await start_edge(admin_token=TOKEN)

@@ -150,7 +150,7 @@ async def test_the_public_address_is_ours_too(start_edge: Start) -> None:
     assert answer.status_code == 303
 
 
-async def test_a_login_over_an_open_network_says_why_it_cannot_work(start_edge: Start) -> None:
+async def test_a_login_over_an_open_network_fails_with_the_reason(start_edge: Start) -> None:
     served = await start_edge(admin_token=TOKEN)
     headers = {"Origin": "http://10.0.0.7:8080", "Host": "10.0.0.7:8080"}
     data = {"token": TOKEN}

@@ -14,7 +14,7 @@ from daemon.http.front import minimal_app
 APP = minimal_app("the store is damaged", "production", 8080, lambda: 1_769_860_800.25)
 
 
-async def test_health_says_why(start: Start) -> None:
+async def test_health_has_the_reason(start: Start) -> None:
     with trio.fail_after(30):
         served = await start(APP)
         async with httpx.AsyncClient(verify=NO_TLS) as client:

@@ -66,7 +66,7 @@ def test_an_id_is_taken_once_and_forgotten_after_a_while() -> None:
     assert not seen.repeats("a", 3 * TOLERANCE_SECONDS)
 
 
-async def test_the_daemon_hears_of_the_response_once(
+async def test_the_daemon_gets_one_notice_of_the_response(
     start_edge: Start, daemon: MemoryDaemon
 ) -> None:
     with trio.fail_after(30):

@@ -110,7 +110,7 @@ async def test_clearing_locks_is_forbidden_in_production(
     assert daemon.cleared == 0
 
 
-async def test_clearing_locks_says_how_many(start_edge: Start, daemon: MemoryDaemon) -> None:
+async def test_clearing_locks_returns_their_count(start_edge: Start, daemon: MemoryDaemon) -> None:
     answer = await fetch(start_edge, "POST", "/locks/clear")
     assert answer.json()["cleared"] == 3
     assert daemon.cleared == 1

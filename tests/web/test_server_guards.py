@@ -370,7 +370,7 @@ async def test_pipelined_requests_are_answered_in_order(start: Start) -> None:
     assert 0 < answer.find(b'"/one"') < answer.find(b'"/two"') < answer.find(b'"/three"')
 
 
-async def test_an_inherited_listener_is_closed_but_goes_on_listening(start: Start) -> None:
+async def test_an_inherited_socket_keeps_listening_after_our_close(start: Start) -> None:
     """Its other holder, the service manager, keeps the queue: the next process takes over."""
     with trio.fail_after(30), socket.create_server(("127.0.0.1", 0)) as held:
         first = await start(plain, binds=[f"fd://{os.dup(held.fileno())}"])

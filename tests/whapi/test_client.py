@@ -178,7 +178,7 @@ def assert_discreet(error: BaseException) -> None:
         assert secret not in str(error)
 
 
-async def test_a_text_is_sent_with_everything_whapi_wants() -> None:
+async def test_a_text_is_sent_with_all_required_fields() -> None:
     async with line(Reply(status=201, json=SENT)) as to:
         sent = await to.client.send(CHAT, Outgoing(body=WORDS, quoted="a-1"))
     (seen,) = to.server.seen
@@ -223,7 +223,7 @@ async def test_a_text_that_is_not_unicode_is_sent_all_the_same() -> None:
         (Reply(status=302, headers=[("Location", "/x")]), NumberTrouble, "channel_trouble", 302),
     ],
 )
-async def test_a_failed_send_says_whether_it_may_have_happened(
+async def test_the_error_of_a_send_shows_whether_it_may_have_happened(
     reply: Reply, error: type[GatewayError], outcome: str, status: int
 ) -> None:
     """Each fault becomes the error that tells what to do next, after exactly one request."""

@@ -53,7 +53,7 @@ def test_a_phone_is_linked_or_not_any_more(event: str, condition: str, *, linked
     ("status", "condition"),
     [(401, "unauthorised"), (404, "unauthorised"), (402, "error"), (403, "error")],
 )
-def test_a_refusal_to_tell_the_health_tells_it(status: int, condition: str) -> None:
+def test_a_refused_health_request_shows_the_health(status: int, condition: str) -> None:
     health = health_refused(status, "refused")
     assert health is not None
     assert health.condition == condition

@@ -325,7 +325,7 @@ class CalledOff(Exception):
 
 
 @pytest.mark.parametrize("kept", [False, True])
-async def test_the_last_word_comes_when_the_connection_stands_and_before_the_first_byte(
+async def test_the_last_check_is_made_on_the_open_connection_before_the_first_byte(
     *, kept: bool
 ) -> None:
     """On a new connection and on one that was kept; a request that is called off leaves no byte."""

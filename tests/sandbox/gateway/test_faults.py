@@ -22,7 +22,7 @@ async def test_a_status_refuses_without_delivering(
     assert len(gateway.sent(LAURA)) == 1
 
 
-async def test_429_tells_when_to_come_back_if_scripted(
+async def test_429_has_a_retry_after_if_scripted(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     gateway.faults.add(operation="send", kind="status", status=429, retry_after="7")
@@ -70,7 +70,7 @@ async def test_a_delivered_send_with_a_useless_answer(
 
 
 @pytest.mark.parametrize(("kind", "meanwhile"), [("hold", 0), ("hold_answer", 1)])
-async def test_a_held_call_goes_on_when_released(
+async def test_a_held_call_continues_when_released(
     gateway: ScriptedGateway,
     api: httpx.AsyncClient,
     nursery: trio.Nursery,

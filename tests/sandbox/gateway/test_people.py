@@ -236,7 +236,7 @@ async def test_a_message_advances_to_its_scripted_delivery(
     assert laura.reads() == []
 
 
-async def test_an_unlinked_phone_refuses_sends_and_tells_of_itself(
+async def test_an_unlinked_phone_refuses_sends_and_reports_its_state(
     gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     body = {"to": LAURA, "body": "x"}
