@@ -35,6 +35,7 @@ from daemon.ops.notifier import open_notifier
 from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
 from daemon.ops.status import ProcessRecord, keep_status, signs_of_life
+from daemon.ops.webhook_sender import open_webhook_sender
 from daemon.settings import Settings, model_names
 from daemon.settings.numbers import numbers_of
 from daemon.system.process_signals import Deadline, hangup_signal, stop_signals
@@ -107,6 +108,7 @@ async def _start_and_stop(
         open_process(settings, environment) as process,
         _open_numbers(settings, process, open_services) as numbers,
         open_notifier(settings, process, numbers) as notifier,
+        open_webhook_sender(settings, process, numbers) as webhook_sender,
         _remembered(ProcessRecord(process.store.process_life, process.telemetry)) as record,
         trio.open_nursery() as nursery,
         ending_in_time(),
@@ -142,6 +144,7 @@ async def _start_and_stop(
         for place, number in enumerate(numbers):
             side(f"watch of {number.name}", number.watch, place * WATCH_GAP_SECONDS)
         side("notifications", notifier.run)
+        side("outgoing webhooks", webhook_sender.run)
         for engine, models in _models(settings, process):
             side("model warm-up", engine.warm_up)
             side("models", report_models, engine, models, log, environment.now)

@@ -83,7 +83,10 @@ IMPURE_CALLS = frozenset(
 
 HOMES = {
     "sqlite3": ("daemon.ledger",),
-    "httpx": ("daemon.gateway", "daemon.media", "daemon.sandbox", "daemon.system"),
+    "httpx": (
+        *("daemon.gateway", "daemon.media", "daemon.ops.webhook_sender", "daemon.sandbox"),
+        "daemon.system",
+    ),
     "httpcore": ("daemon.gateway",),
     "httpx2": ("daemon.assistant",),
     "openai": ("daemon.assistant",),

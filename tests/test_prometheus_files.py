@@ -47,6 +47,7 @@ def series(*, by_number: bool = False) -> dict[str, dict[str, set[str]]]:
     ``by_number``: as with a table ``[numbers.shop]``.
     """
     metrics = Metrics(version="1", by_number=by_number)
+    metrics.expect_endpoints(["crm"])
     metrics.of_number("shop").count_message("text")
     found: dict[str, dict[str, set[str]]] = {}
     for family in text_string_to_metric_families(metrics.render("")[0].decode()):

@@ -312,7 +312,8 @@ class Delivery:
     async def resume(self) -> bool:
         """Requeue answers that waited for the customer to write again; False if none did."""
         waits_for_customers = bool(self._gateway.capabilities.window_seconds)
-        return waits_for_customers and await self._outbox.customer_is_back(self._key)
+        now = self._telemetry.now()
+        return waits_for_customers and await self._outbox.customer_is_back(self._key, now=now)
 
     async def _without_refused_part(self, row: OutboxRow, error: RefusedForm) -> OutboxRow:
         """Requeue a message without the part that may have been refused; else it has failed.

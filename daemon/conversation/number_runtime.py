@@ -64,6 +64,7 @@ class NumberRuntime:
             number.state,
             services.store.references,
             services.store.templates,
+            services.store.webhooks,
             services.config,
             services.telemetry,
         )

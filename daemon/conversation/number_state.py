@@ -18,6 +18,7 @@ from daemon.errors import GatewayError, StoreError
 from daemon.gateway.port import Gateway
 from daemon.ledger.references import References
 from daemon.ledger.templates import Templates
+from daemon.ledger.webhook_deliveries import WebhookDeliveries
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
@@ -167,6 +168,7 @@ class NumberWatch:
         state: NumberState,
         references: References,
         templates: Templates,
+        webhooks: WebhookDeliveries,
         config: LiveConfig,
         telemetry: Telemetry,
     ) -> None:
@@ -176,6 +178,8 @@ class NumberWatch:
         self._state = state
         self._references = references
         self._templates = templates
+        self._webhooks = webhooks
+        self._announced: NumberCondition = "ok"
         self._config = config
         self._now = telemetry.now
         self._log = telemetry.log
@@ -231,6 +235,7 @@ class NumberWatch:
                     await self._sync_templates()
             state.check_time_limit()
             clock = self._compared(clock)
+            await self._announce(state.view)
             if state.reconnects != renewed:
                 renewed = state.reconnects
                 reconnected()
@@ -250,6 +255,19 @@ class NumberWatch:
             return
         if changed:
             self._log.info("templates have changed", templates=len(found))
+
+    async def _announce(self, view: NumberView) -> None:
+        """Announce a new state to other systems; at the start only one that is not well."""
+        if view.state in {"unknown", self._announced}:
+            return
+        try:
+            await self._webhooks.number_changed(
+                self._name, view.state, view.detail, now=self._now()
+            )
+        except StoreError as error:
+            self._log.debug("the number's state is not announced yet", error=str(error))
+            return
+        self._announced = view.state
 
     async def _learned(self, health: NumberHealth) -> str:
         """Keep who we are; gives the number, or nothing if that has to be tried again."""

@@ -205,6 +205,7 @@ class ContactSetup:
         self._references = services.store.references
         self._config = services.config
         self._log = services.telemetry.log
+        self._now = services.telemetry.now
         self._slots = SetupSlots()
         self.subscriptions = Subscriptions()
 
@@ -245,7 +246,8 @@ class ContactSetup:
             await gateway.subscribe_presence(person_of(key.chat))
         digits = phone_digits(key.chat)
         alias = await gateway.find_alias(digits) if digits else ""
-        if alias and await self._identities.join(ChatKey(key.number, alias), key.chat):
+        other = ChatKey(key.number, alias)
+        if alias and await self._identities.join(other, key.chat, now=self._now()):
             self._log.info("two ids of one person joined", chat=key)
 
     async def _learn_own_alias(self, channel: str) -> None:

@@ -37,6 +37,7 @@ Action = Literal[
     "send again",
     "settings reload",
     "token refused",
+    "webhook replay",
     "webhook set",
 ]
 """Audited actions. Rows from before the chain have other names (``dashboard.pause``)."""

@@ -52,6 +52,7 @@ UNSETTLED = (PENDING, SENDING, UNKNOWN)
 """States of sends that are unsent or of unknown outcome."""
 SEND_STATES = (*UNSETTLED, SENT, FAILED, DROPPED)
 NOTIFICATION_STATES = (PENDING, SENT, FAILED)
+WEBHOOK_STATES = (PENDING, SENT, DEAD)
 
 GROWING: Final = "growing"
 """A version of a document that is not complete yet."""

@@ -20,6 +20,8 @@ from daemon.domain.transitions.sends import (
     settled_by,
     written_at,
 )
+from daemon.ledger import announcements
+from daemon.ledger.announcements import SUBSCRIBED
 from daemon.ledger.changes import apply_early_changes, change_message
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.handover import agent_wrote, hold_waiting
@@ -50,6 +52,8 @@ class IntakeContext:
     """The key of the hashes of contacts; empty: no contact is recognised as forgotten."""
     agents_close: bool
     """True if an agent's message answers what customers wrote before it."""
+    announces: bool = True
+    """False for words that are still to be sent: they are announced then."""
     arrivals: list[Arrival] = field(default_factory=list)
     stored: int = 0
     duplicates: int = 0
@@ -71,13 +75,15 @@ def take_in(
     pause_until: float,
     resend_since: float = NEVER,
     agents_close: bool = True,
+    announces: bool = True,
     contact: bytes = b"",
     tariff: Tariff | None = None,
 ) -> Accepted:
     """Store what a webhook call says, inside the caller's transaction; see `Inbox.accept`.
 
     ``event_id`` is its row in ``events``, which is there already. ``agents_close``: an agent's
-    message answers what customers wrote before it. ``contact`` is the key of contacts' hashes.
+    message answers what customers wrote before it. ``announces``: see `IntakeContext`. ``contact``
+    is the key of contacts' hashes.
     """
     context = IntakeContext(
         event_id=event_id,
@@ -85,12 +91,13 @@ def take_in(
         pause_until=pause_until,
         resend_since=resend_since,
         agents_close=agents_close,
+        announces=announces,
         contact=contact,
     )
     for identity in webhook.identity_changes:
-        follow(connection, identity)
+        follow(connection, identity, now=now)
     for message, verdict in zip(webhook.messages, verdicts, strict=True):
-        _take(connection, _of_one_person(connection, message), verdict, context)
+        _take(connection, _of_one_person(connection, message, now), verdict, context)
     changes: tuple[Edit | Deletion, ...] = (*webhook.edits, *webhook.deletions)
     for change in changes:
         if isinstance(change, Edit) and target_disappears(connection, webhook.channel, change):
@@ -137,18 +144,18 @@ def insert_event(
     return int(row[0])
 
 
-def _of_one_person(connection: Connection, message: Message) -> Message:
+def _of_one_person(connection: Connection, message: Message, now: float) -> Message:
     """The message in the canonical chat of its person, whichever id WhatsApp has used."""
     if message.alias:
         alias = ChatKey(message.key.number, message.alias)
-        join(connection, alias, message.key.chat)
+        join(connection, alias, message.key.chat, now=now)
         # Itself, while its task is at work: the message belongs where the conversation is.
         return msgspec.structs.replace(message, key=canonical(connection, alias))
     if not is_alias(message.key.chat):
         return message
     phone_chat = shown_pair(message)
     if phone_chat:
-        join(connection, message.key, phone_chat)
+        join(connection, message.key, phone_chat, now=now)
     return msgspec.structs.replace(message, key=canonical(connection, message.key))
 
 
@@ -162,11 +169,14 @@ def _take(connection: Connection, message: Message, verdict: str, context: Intak
         reason, agent = _judge_own(connection, message, verdict, context)
     goes = bool(reason) and reason != ECHO and to_disappear(connection, message)
     stored = without_bytes(without_words(message) if goes else message)
-    repetitions, is_awaited, is_paused = _insert_message(connection, stored, reason, context)
+    repetitions, is_awaited, is_paused, is_followed = _insert_message(
+        connection, stored, reason, context
+    )
     if repetitions:
         _note_repetition(connection, message, context)
         return
     context.stored += 1
+    known_as = announcements.contact_names(connection, message.key) if is_followed else None
     if _is_forgotten(message, _note_chat(connection, message, context)):
         _keep_nothing(connection, stored, context)
         return
@@ -179,9 +189,21 @@ def _take(connection: Connection, message: Message, verdict: str, context: Intak
         change = msgspec.structs.replace(message.content, origin=origin)
         context.note(change_message(connection, message.key.number, change, context.now))
     if not reason:
-        _announce(connection, stored, context, _kind(message, agent=agent, is_paused=is_paused))
+        kind = _kind(message, agent=agent, is_paused=is_paused)
+        _announce(connection, stored, context, kind, known_as)
         if is_awaited:
             context.note(*apply_early_changes(connection, stored, context.now))
+
+
+def _publish(connection: Connection, message: Message, known_as: Sequence[str], now: float) -> None:
+    """Announce a new message, and its author if they are new or have another name."""
+    announcements.message_stored(connection, message, agent=message.from_me, now=now)
+    if message.from_me or message.is_group:
+        return
+    if not known_as:
+        announcements.contact_changed(connection, message.key, "new", now=now)
+    elif message.author_name not in {"", *known_as}:
+        announcements.contact_changed(connection, message.key, "name", now=now)
 
 
 def _kind(message: Message, *, agent: bool, is_paused: bool) -> ArrivalKind:
@@ -191,15 +213,24 @@ def _kind(message: Message, *, agent: bool, is_paused: bool) -> ArrivalKind:
 
 
 def _announce(
-    connection: Connection, message: Message, context: IntakeContext, what: ArrivalKind
+    connection: Connection,
+    message: Message,
+    context: IntakeContext,
+    what: ArrivalKind,
+    known_as: Sequence[str] | None,
 ) -> None:
-    """Let the chat of a new message know of it."""
+    """Let the chat of a new message know of it, and other systems.
+
+    ``known_as``: see `announcements.contact_names`; None if no other system wants to know.
+    """
+    if known_as is not None and context.announces:
+        _publish(connection, message, known_as, context.now)
     if what == "held":
         hold_waiting(connection, message.key, context.now)
     if not message.from_me:
         want_file(connection, message, context.now)
     if what == "agent" and context.agents_close:
-        agent_wrote(connection, message.key, pause_until=context.pause_until)
+        agent_wrote(connection, message.key, pause_until=context.pause_until, now=context.now)
     context.arrivals.append(
         Arrival(
             key=message.key,
@@ -244,13 +275,14 @@ def _note_repetition(connection: Connection, message: Message, context: IntakeCo
 
 def _insert_message(
     connection: Connection, message: Message, reason: str, context: IntakeContext
-) -> tuple[int, bool, bool]:
+) -> tuple[int, bool, bool, bool]:
     """Store a message, or count that it has come again.
 
-    Gives how often it has, if a change waits for it, and if the bot keeps out of its chat. It is
-    one statement because each one releases and takes the interpreter lock.
+    Gives how often it has, if a change waits for it, if the bot keeps out of its chat, and if there
+    are outgoing webhooks. It is one statement because each one releases and takes the interpreter
+    lock.
     """
-    repetitions, is_awaited, is_paused = connection.execute(
+    repetitions, is_awaited, is_paused, is_followed = connection.execute(
         "INSERT INTO messages (channel, id, chat, event_id, kind, from_me, message, sent_at,"
         " received_at, state, reason) VALUES (:channel, :id, :chat, :event_id, :kind, :from_me,"
         " :message, :sent_at, :now, :state, :reason)"
@@ -258,7 +290,7 @@ def _insert_message(
         " RETURNING duplicates,"
         " EXISTS (SELECT 1 FROM early_changes e WHERE e.channel = :channel AND e.target = :id),"
         " EXISTS (SELECT 1 FROM chats c WHERE c.channel = :channel AND c.chat = :chat"
-        " AND c.paused_until > :now)",
+        f" AND c.paused_until > :now), {SUBSCRIBED}",
         {
             "channel": message.key.number,
             "id": message.id,
@@ -273,7 +305,7 @@ def _insert_message(
             "reason": reason,
         },
     ).fetchone()
-    return repetitions, bool(is_awaited), bool(is_paused)
+    return repetitions, bool(is_awaited), bool(is_paused), bool(is_followed)
 
 
 def _is_forgotten(message: Message, forgotten_at: float) -> bool:
@@ -350,6 +382,7 @@ def _is_echo(connection: Connection, message: Message, now: float) -> bool:
         "UPDATE outbox SET state = ?, message_id = ?, sent_at = ?, error = '' WHERE id = ?",
         (SENT, message.id, now, settled),
     )
+    announcements.message_sent(connection, settled, now=now)
     return True
 
 

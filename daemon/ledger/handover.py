@@ -7,6 +7,7 @@ transaction. It is the one place that writes a pause.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from daemon.domain.announcements import ChatGivenBack, ChatTakenOver, moment
 from daemon.domain.messages import ChatKey
 from daemon.domain.states import DELIVERING, HANDED_OFF, IN_TURN, RECEIVED, WITH_AGENT, Outcome
 from daemon.domain.transitions.handover import (
@@ -19,10 +20,12 @@ from daemon.domain.transitions.handover import (
     agent_has_written,
     given_back,
     held,
+    paused,
     seen_to,
     waits_because,
 )
 from daemon.domain.transitions.turns import after_turn
+from daemon.ledger import announcements
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.messages import UNANSWERED, redact
 
@@ -80,9 +83,12 @@ def change_hold(connection: Connection, key: ChatKey, decide: Callable[[Hold], H
     return before
 
 
-def agent_wrote(connection: Connection, key: ChatKey, *, pause_until: float) -> None:
+def agent_wrote(connection: Connection, key: ChatKey, *, pause_until: float, now: float) -> None:
     """Close what an agent's message answers, and pause the bot until a time (0: not at all)."""
-    change_hold(connection, key, lambda hold: agent_has_written(hold, pause_until))
+    before = change_hold(connection, key, lambda hold: agent_has_written(hold, pause_until))
+    if pause_until and (before.is_escalated or not before.is_paused(now)):
+        taken = ChatTakenOver(chat=key.chat, by="agent", until=moment(pause_until))
+        announcements.announce(connection, key, taken, now, now=now)
     apply_event(connection, key, "agent wrote" if pause_until else "agent wrote beside the bot")
 
 
@@ -90,6 +96,16 @@ def give_back(connection: Connection, key: ChatKey, *, now: float) -> Hold:
     """Let the bot answer in a chat, also what waits there; gives what kept it out before."""
     before = change_hold(connection, key, lambda hold: given_back(hold, now))
     apply_event(connection, key, "given back")
+    if before.is_paused(now):
+        announcements.announce(connection, key, ChatGivenBack(chat=key.chat), now, now=now)
+    return before
+
+
+def pause(connection: Connection, key: ChatKey, until: float, *, now: float) -> Hold:
+    """Keep the bot out of a chat until a time, by an operator; gives what did before."""
+    before = change_hold(connection, key, lambda hold: paused(hold, until))
+    taken = ChatTakenOver(chat=key.chat, by="operator", until=moment(until))
+    announcements.announce(connection, key, taken, now, now=now)
     return before
 
 
@@ -114,17 +130,27 @@ def chats_named(
 def apply_event(connection: Connection, key: ChatKey, event: Event) -> int:
     """Let an event change a chat's open messages; gives how many now wait for the bot again."""
     changed = _change(connection, key, lambda message: after(message, event))
-    return sum(message.state == RECEIVED for message in changed)
+    return sum(message.state == RECEIVED for message in changed.values())
 
 
 def hold_waiting(connection: Connection, key: ChatKey, now: float) -> int:
     """Leave what waits for the bot to a person if the chat is paused; gives how many messages."""
     reason = waits_because(hold_of(connection, key), now)
-    return len(_change(connection, key, lambda message: held(message, reason))) if reason else 0
+    if not reason:
+        return 0
+    changed = _change(connection, key, lambda message: held(message, reason))
+    announcements.waiting(connection, list(changed), now=now)
+    return len(changed)
 
 
 def end_messages(
-    connection: Connection, turn_id: int, outcome: Outcome, reason: str, *, in_thread: bool
+    connection: Connection,
+    turn_id: int,
+    outcome: Outcome,
+    reason: str,
+    *,
+    in_thread: bool,
+    now: float,
 ) -> None:
     """Set the outcome of a turn's messages. ``in_thread``: the thread has their words."""
     rows = connection.execute(
@@ -132,11 +158,12 @@ def end_messages(
         f" AND (state = '{IN_TURN}' OR to_note = 1)",
         (turn_id,),
     ).fetchall()
-    _store(
+    changed = _store(
         connection,
         rows,
         lambda message: after_turn(message, outcome, reason, in_thread=in_thread),
     )
+    announcements.waiting(connection, list(changed), now=now)
 
 
 def signals(connection: Connection, key: ChatKey) -> tuple[bool, bool]:
@@ -201,7 +228,7 @@ def _change(
     connection: Connection,
     key: ChatKey,
     decide: Callable[[OpenMessage], OpenMessage],
-) -> list[OpenMessage]:
+) -> dict[int, OpenMessage]:
     """Change the open messages of a chat; gives those that have changed, as they are now."""
     rows = connection.execute(_OPEN, (*key, *key)).fetchall()
     return _store(connection, rows, decide)
@@ -211,8 +238,8 @@ def _store(
     connection: Connection,
     rows: Sequence[tuple[int, str, str, int, int, float | None]],
     decide: Callable[[OpenMessage], OpenMessage],
-) -> list[OpenMessage]:
-    changed: list[OpenMessage] = []
+) -> dict[int, OpenMessage]:
+    changed: dict[int, OpenMessage] = {}
     for seq, state, reason, to_note, in_thread, deleted_at in rows:
         message = OpenMessage(
             state,
@@ -224,7 +251,7 @@ def _store(
         now = decide(message)
         if now == message:
             continue
-        changed.append(now)
+        changed[seq] = now
         leaves_turn = ", turn_id = NULL" if now.state == RECEIVED else ""
         connection.execute(
             f"UPDATE messages SET state = ?, reason = ?, to_note = ?{leaves_turn} WHERE seq = ?",

@@ -37,6 +37,7 @@ from daemon.ledger.turn_outcome import Validations
 from daemon.ledger.turns import Turns
 from daemon.ledger.usage import UsageBook
 from daemon.ledger.views import Views
+from daemon.ledger.webhook_deliveries import WebhookDeliveries
 from daemon.system.private_files import files_in, make_folder, tighten
 
 FOLDERS = (EVENTS_FOLDER, MEDIA_FOLDER, AUDIO_FOLDER)
@@ -86,6 +87,7 @@ class Store:
     passages: Passages
     questions: Questions
     views: Views
+    webhooks: WebhookDeliveries
 
 
 @contextlib.asynccontextmanager
@@ -128,6 +130,7 @@ async def open_store(
             passages=Passages(database),
             questions=Questions(database),
             views=Views(database),
+            webhooks=WebhookDeliveries(database),
             dashboard_log=DashboardLog(database),
             samples=Samples(database),
             sessions=Sessions(database),

@@ -12,11 +12,10 @@ from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.messages import ChatKey, JsonObject, Message, Text, Webhook
 from daemon.domain.records import Arrival
 from daemon.domain.states import DEAD, DROPPED, FAILED, PENDING
-from daemon.domain.transitions.handover import paused
 from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection, Role, transaction
-from daemon.ledger.handover import change_hold, chats_named, give_back, mark_done
+from daemon.ledger.handover import chats_named, give_back, mark_done, pause
 from daemon.ledger.people import REMEMBERED
 from daemon.ledger.statuses import reopen
 
@@ -87,6 +86,7 @@ class OperatorActions(Role):
                 verdicts=[""],
                 now=now,
                 pause_until=pause_until,
+                announces=False,
             )
             write_audit(connection, by, "send", key.chat, after=f"outbox row {row_id}", now=now)
             return Arrival(key=key, what="agent", received_at=now)
@@ -110,7 +110,7 @@ class OperatorActions(Role):
         """
         keys = chats_named(connection, chat, channel)
         for key in keys:
-            before = change_hold(connection, key, lambda hold: paused(hold, until)).paused_until
+            before = pause(connection, key, until, now=now).paused_until
             _write_pause(connection, by, "pause", key, before=before, after=until, now=now)
         return keys
 
@@ -176,7 +176,7 @@ class OperatorActions(Role):
             (PENDING, row_id),
         )
         if not _is_interim(connection, row_id):
-            reopen(connection, row_id)
+            reopen(connection, row_id, now=now)
         detail = f"outbox row {row_id}"
         write_audit(connection, by, "send again", key.chat, after=detail, now=now)
         return "", key

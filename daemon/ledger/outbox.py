@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from daemon.domain.announcements import ChatEscalated
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import DeliveryUpdate, NewPart, OutboxRow, Turn, TurnEnd
 from daemon.domain.rendering.outgoing import Likeness, likeness
@@ -24,6 +25,7 @@ from daemon.domain.states import (
     WITH_AGENT,
 )
 from daemon.domain.transitions.handover import WINDOW_SHUT, seen_to
+from daemon.ledger import announcements
 from daemon.ledger.drivers.port import Connection, Role, listed, query, transaction
 from daemon.ledger.handover import change_hold
 from daemon.ledger.people import has_opted_out
@@ -125,6 +127,8 @@ class Outbox(Role):
             f" RETURNING {_COLUMNS}",
             (SENT, message_id, now, row.id, message_id),
         ).fetchone()
+        if found:
+            announcements.message_sent(connection, row.id, now=now)
         delivery_updates = claim_early(connection, message_id, now=now, resend_since=resend_since)
         left = _row(found) if found and not delivery_updates else _known_row(connection, row.id)
         over = finishes is not None and left.state not in UNSETTLED
@@ -156,7 +160,7 @@ class Outbox(Role):
             f"UPDATE outbox SET state = ?, error = ? WHERE id = ? RETURNING {_COLUMNS}",
             (FAILED, error, row.id),
         ).fetchone()
-        mark_dead(connection, row.id, error)
+        mark_dead(connection, row.id, error, now=row.attempted_at or row.created_at)
         return _row(found)
 
     @transaction
@@ -181,7 +185,7 @@ class Outbox(Role):
         return float(row[0]) if row else 0.0
 
     @transaction
-    def customer_is_back(self, connection: Connection, key: ChatKey) -> bool:
+    def customer_is_back(self, connection: Connection, key: ChatKey, *, now: float) -> bool:
         """Requeue answers that waited for the customer to write again; False if none did.
 
         Not what a person has dealt with meanwhile.
@@ -198,7 +202,7 @@ class Outbox(Role):
                 " WHERE id = ?",
                 (PENDING, row_id),
             )
-            reopen(connection, row_id)
+            reopen(connection, row_id, now=now)
         if rows:
             change_hold(connection, key, seen_to)
         return bool(rows)
@@ -464,4 +468,12 @@ class Escalations(Role):
             " outbox_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (turn.id, reason, summary, urgency, pause_seconds, outbox_id, now),
         )
+        announcement = ChatEscalated(
+            chat=turn.key.chat,
+            turn=turn.request_id,
+            reason=reason,
+            summary=summary,
+            urgency=urgency,
+        )
+        announcements.announce(connection, turn.key, announcement, turn.request_id, now=now)
         return True

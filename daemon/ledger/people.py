@@ -20,6 +20,7 @@ from daemon.domain.messages import ChatKey, IdentityChange, Message
 from daemon.domain.records import Fact, Turn
 from daemon.domain.states import TURN_DONE, UNSETTLED
 from daemon.domain.transitions.handover import joined
+from daemon.ledger import announcements
 from daemon.ledger.drivers.port import Connection, Role, listed, marks, query, transaction
 from daemon.ledger.handover import change_hold, hold_of
 from daemon.system.private_files import new_file
@@ -33,6 +34,7 @@ REMEMBERED = f"chat NOT LIKE '{FORGOTTEN}%'"
 _TABLES_BY_CHAT = (
     *("messages", "turns", "outbox", "thread_items", "calls", "notifications"),
     "knowledge_questions",
+    "webhook_deliveries",
 )
 
 
@@ -46,14 +48,14 @@ class Identities(Role):
         return await self._database.read(lambda connection: canonical(connection, key))
 
     @transaction
-    def join(self, connection: Connection, alias: ChatKey, chat: str) -> bool:
+    def join(self, connection: Connection, alias: ChatKey, chat: str, *, now: float) -> bool:
         """Learn that ``alias`` is the same person as ``chat``; True if that is news.
 
         Everything of the alias moves to the chat. False, and nothing done, while the task of the
         alias has a turn or an unsettled send: a second task would take that send for one that a
         crash has cut. The pair is learnt again with the person's next message.
         """
-        return join(connection, alias, chat)
+        return join(connection, alias, chat, now=now)
 
 
 def canonical(connection: Connection, key: ChatKey) -> ChatKey:
@@ -75,7 +77,7 @@ def shown_pair(message: Message) -> str:
     return chat_of(message.author) if message.author.isdecimal() else ""
 
 
-def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
+def join(connection: Connection, alias: ChatKey, chat: str, *, now: float) -> bool:
     """See `Identities.join`; inside the caller's transaction."""
     if alias.chat == chat or canonical(connection, alias).chat == chat:
         return False
@@ -105,7 +107,7 @@ def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
         (chat, *alias, alias.number, chat),
     )
     connection.execute("DELETE FROM facts WHERE channel = ? AND chat = ?", alias)
-    _join_chats(connection, alias, ChatKey(alias.number, chat))
+    _join_chats(connection, alias, ChatKey(alias.number, chat), now)
     connection.execute(
         "INSERT INTO usage_days (day, channel, chat, tokens, micros, gateway_micros,"
         " pardoned_tokens, pardoned_micros, told) SELECT day, channel, ?, tokens, micros,"
@@ -129,7 +131,7 @@ def join(connection: Connection, alias: ChatKey, chat: str) -> bool:
     return True
 
 
-def follow(connection: Connection, change: IdentityChange) -> None:
+def follow(connection: Connection, change: IdentityChange, *, now: float) -> None:
     """Follow a person to their new ids: their messages stay in one chat.
 
     That is the chat of their phone number, the new one if there is one, else of their new id. An id
@@ -140,10 +142,10 @@ def follow(connection: Connection, change: IdentityChange) -> None:
     phones = [name for name in (*change.after, *before) if phone_digits(name)]
     home = next(iter((*phones, *change.after)))
     for name in dict.fromkeys((*change.before, *before, *change.after)):
-        join(connection, ChatKey(change.number, name), home)
+        join(connection, ChatKey(change.number, name), home, now=now)
 
 
-def _join_chats(connection: Connection, alias: ChatKey, key: ChatKey) -> None:
+def _join_chats(connection: Connection, alias: ChatKey, key: ChatKey, now: float) -> None:
     """Make one row of the two of a person."""
     kept = "first_seen_at, apologised_at, opted_out_at, consent_at, forgotten_at, customer_wrote_at"
     read = f"SELECT name, contact_name, last_activity_at, {kept} FROM chats"
@@ -167,6 +169,7 @@ def _join_chats(connection: Connection, alias: ChatKey, key: ChatKey) -> None:
             (min(found[3], other[3]), *latest, *key),
         )
     change_hold(connection, key, lambda mine: joined(mine, hold))
+    announcements.contact_changed(connection, key, "identity", before=alias.chat, now=now)
 
 
 KEY_FILE = "contact.key"
@@ -290,15 +293,21 @@ class Facts(Role):
             " (SELECT COUNT(*) FROM facts WHERE channel = ? AND chat = ?) < ? RETURNING id",
             (*turn.key, turn.id, fact, now, *turn.key, MAX_FACTS),
         ).fetchone()
-        return int(row[0]) if row else 0
+        if row is None:
+            return 0
+        announcements.contact_changed(connection, turn.key, "facts", now=now)
+        return int(row[0])
 
     @transaction
-    def forget(self, connection: Connection, key: ChatKey, fact_id: int) -> bool:
+    def forget(self, connection: Connection, key: ChatKey, fact_id: int, *, now: float) -> bool:
         """Forget one fact about a contact; False if there is none of that number."""
         done = connection.execute(
             "DELETE FROM facts WHERE channel = ? AND chat = ? AND id = ?", (*key, fact_id)
         )
-        return done.rowcount == 1
+        if done.rowcount != 1:
+            return False
+        announcements.contact_changed(connection, key, "facts", now=now)
+        return True
 
 
 def facts_of(connection: Connection, key: ChatKey) -> tuple[Fact, ...]:

@@ -35,6 +35,7 @@ from daemon.domain.transitions.sends import (
     tagged_row,
 )
 from daemon.domain.transitions.turns import Part, dies_afterwards
+from daemon.ledger import announcements
 from daemon.ledger.drivers.port import Connection, listed
 
 
@@ -109,7 +110,7 @@ def note_status(
             " VALUES (?, ?, ?, ?) ON CONFLICT (message_id) DO NOTHING",
             (update.message_id, row_id, updated.error, at),
         )
-    _store(connection, row_id, update.message_id, updated, before=state)
+    _store(connection, row_id, update.message_id, updated, before=state, now=now)
     again = updated.state == PENDING
     seconds = max(0.0, at - sent_at) if sent_at and update.status == "delivered" else None
     return DeliveryUpdate(
@@ -175,8 +176,9 @@ def _settles(connection: Connection, update: StatusUpdate, now: float) -> bool:
         "UPDATE outbox SET state = ?, message_id = ?, sent_at = ?, error = '' WHERE id = ?",
         (SENT, update.message_id, now, row_id),
     )
+    announcements.message_sent(connection, row_id, now=now)
     if state == FAILED and update.status != "failed":
-        reopen(connection, row_id)
+        reopen(connection, row_id, now=now)
     return True
 
 
@@ -200,7 +202,7 @@ def claim_early(
     return tuple(update for update in noted if update is not None)
 
 
-def mark_dead(connection: Connection, row_id: int, error: str) -> None:
+def mark_dead(connection: Connection, row_id: int, error: str, *, now: float) -> None:
     """Mark the turn of a send dead if it counts as answered and nothing of its answer arrived.
 
     What only waits for the customer to write again is left to a person.
@@ -215,13 +217,15 @@ def mark_dead(connection: Connection, row_id: int, error: str) -> None:
     connection.execute(
         "UPDATE turns SET outcome = ?, reason = ? WHERE id = ?", (outcome, error, turn[0])
     )
-    connection.execute(
-        "UPDATE messages SET state = ?, reason = ? WHERE turn_id = ? AND state = ?",
+    messages = connection.execute(
+        "UPDATE messages SET state = ?, reason = ? WHERE turn_id = ? AND state = ? RETURNING seq",
         (state, error, turn[0], ANSWERED),
-    )
+    ).fetchall()
+    announcements.turn_ended(connection, turn[0], now=now)
+    announcements.waiting(connection, [row[0] for row in messages], now=now)
 
 
-def reopen(connection: Connection, row_id: int) -> None:
+def reopen(connection: Connection, row_id: int, *, now: float) -> None:
     """A part of an answer that was given up counts again: its turn is answered.
 
     Not if an operator has replayed the turn's messages.
@@ -237,6 +241,7 @@ def reopen(connection: Connection, row_id: int) -> None:
             "UPDATE turns SET outcome = ?, reason = '' WHERE id = ? AND outcome IN (?, ?)",
             (ANSWERED, turn_id, DEAD, HANDED_OFF),
         )
+        announcements.turn_ended(connection, turn_id, now=now)
 
 
 def answer_parts(connection: Connection, turn_id: int) -> list[Part]:
@@ -250,7 +255,13 @@ def answer_parts(connection: Connection, turn_id: int) -> list[Part]:
 
 
 def _store(
-    connection: Connection, row_id: int, message_id: str, updated: Updated, *, before: str
+    connection: Connection,
+    row_id: int,
+    message_id: str,
+    updated: Updated,
+    *,
+    before: str,
+    now: float,
 ) -> None:
     if updated.state != before or updated.error is not None:
         connection.execute(
@@ -263,9 +274,9 @@ def _store(
         (updated.status, updated.arrived_at, updated.seen_at, row_id),
     )
     if updated.turn == "reopened":
-        reopen(connection, row_id)
+        reopen(connection, row_id, now=now)
     elif updated.turn == "given up":
-        mark_dead(connection, row_id, updated.error or "")
+        mark_dead(connection, row_id, updated.error or "", now=now)
 
 
 def _has_failed(connection: Connection, row_id: int) -> bool:
@@ -299,7 +310,7 @@ def _after_failure(
     if updated is None:
         return None
     row_id, own_channel, chat = failed
-    _store(connection, row_id, update.message_id, updated, before=PENDING)
+    _store(connection, row_id, update.message_id, updated, before=PENDING, now=now)
     return DeliveryUpdate(key=ChatKey(own_channel, chat), row_id=row_id, status=update.status)
 
 

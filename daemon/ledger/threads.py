@@ -21,6 +21,7 @@ from daemon.domain.records import (
     Turn,
 )
 from daemon.domain.states import RECEIVED
+from daemon.ledger import announcements
 from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.messages import redact
 from daemon.ledger.people import facts_of
@@ -93,6 +94,7 @@ class Threads(Role):
                 "UPDATE chats SET opted_out_at = ? WHERE channel = ? AND chat = ?",
                 (now if choice == "out" else 0, *key),
             )
+            announcements.contact_changed(connection, key, "opt_out", now=now)
         redact(connection, [*seqs, *noted])
 
     @query
@@ -284,6 +286,8 @@ def _remember(connection: Connection, key: ChatKey, chat_update: ChatUpdate, now
     connection.execute(
         f"UPDATE chats SET {assignments} WHERE channel = ? AND chat = ?", (*news.values(), *key)
     )
+    if chat_update.choice:
+        announcements.contact_changed(connection, key, "opt_out", now=now)
 
 
 def _head(connection: Connection, key: ChatKey) -> tuple[int, ThreadHead]:

@@ -7,6 +7,7 @@ from daemon.domain.records import Run, Turn, TurnEnd, Validation
 from daemon.domain.states import RECEIVED, RUNNING, TURN_DONE, Outcome
 from daemon.domain.transitions.handover import escalated
 from daemon.domain.transitions.turns import outcome_of
+from daemon.ledger import announcements
 from daemon.ledger.drivers.port import Connection, Role, transaction
 from daemon.ledger.handover import change_hold, end_messages, hold_waiting
 from daemon.ledger.media import withdrawn_files
@@ -28,11 +29,12 @@ def close_turn(
     The messages of a turn that is handed off wait for a person. ``in_thread``: the thread has their
     words.
     """
-    end_messages(connection, turn.id, outcome, reason, in_thread=in_thread)
+    end_messages(connection, turn.id, outcome, reason, in_thread=in_thread, now=now)
     connection.execute(
         "UPDATE turns SET state = ?, outcome = ?, reason = ?, closed_at = ? WHERE id = ?",
         (TURN_DONE, outcome, reason, now, turn.id),
     )
+    announcements.turn_ended(connection, turn.id, now=now)
     redact_turn(connection, turn.id)
     _pause_if_escalated(connection, turn, now)
 

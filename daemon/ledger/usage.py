@@ -7,10 +7,12 @@ answer is known is neither asked nor charged again. What a failed or cancelled c
 known and not charged.
 """
 
+from daemon.domain.announcements import BudgetUsedUp
 from daemon.domain.limits import Budget, Charge, Refusal, Use, refusal
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import NewPart, Run, Turn
 from daemon.domain.states import RESERVED, SETTLED
+from daemon.ledger import announcements
 from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
@@ -81,14 +83,14 @@ class UsageBook(Role):
         self, connection: Connection, turn: Turn, part: NewPart, *, day: str, now: float
     ) -> bool:
         """Queue the words that the day's budget is spent; False if they were said that day."""
-        if not _note_alert(connection, day, turn.key):
+        if not _note_alert(connection, day, turn.key, now=now):
             return False
         return queue_notice(connection, turn.key, part, now=now)
 
     @transaction
-    def alert(self, connection: Connection, number: str, day: str) -> bool:
+    def alert(self, connection: Connection, number: str, day: str, *, now: float) -> bool:
         """Whether to alert the operator that the total is spent: True once a day."""
-        return _note_alert(connection, day, all_of(number))
+        return _note_alert(connection, day, all_of(number), now=now)
 
 
 def reserve(
@@ -185,11 +187,15 @@ def _used(connection: Connection, day: str, key: tuple[str, str]) -> Use:
     return Use(*row) if row else Use()
 
 
-def _note_alert(connection: Connection, day: str, key: tuple[str, str]) -> bool:
+def _note_alert(connection: Connection, day: str, key: ChatKey, *, now: float) -> bool:
     """Note the notice of a spent budget; False if it was noted before."""
     row = connection.execute(
         "INSERT INTO usage_days (day, channel, chat, told) VALUES (?, ?, ?, 1)"
         " ON CONFLICT (day, channel, chat) DO UPDATE SET told = 1 WHERE usage_days.told = 0",
         (day, *key),
     )
-    return row.rowcount > 0
+    if not row.rowcount:
+        return False
+    spent = BudgetUsedUp(day=day, chat=key.chat)
+    announcements.announce(connection, key, spent, day, now=now)
+    return True

@@ -9,7 +9,7 @@ token. The body is written to disk as it arrives, within a size and a time, and 
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -256,32 +256,12 @@ class Downloader:
         holds_files = trusted and self._holds_files(origin)
         if not may_be_private:
             check_origin(origin, hosts=() if holds_files else self._rules.hosts)
-        address = await self._address(origin, any_address=may_be_private)
-        headers = {"Host": _host_header(origin), "Accept": "*/*", "Accept-Encoding": "identity"}
+        address = await address_of(origin, self._resolve, any_address=may_be_private)
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if trusted and (at_gateway or holds_files):
             headers["Authorization"] = f"Bearer {self._rules.token}"
-        parts = urlsplit(hop.url)
-        url = httpx.URL(
-            scheme=origin.scheme,
-            host=address,
-            port=origin.port,
-            raw_path=f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}".encode(),
-        )
-        request = self._http.build_request(
-            "GET", url, headers=headers, extensions={"sni_hostname": origin.host}
-        )
+        request = request_at(self._http, "GET", hop.url, address, headers=headers)
         return await self._http.send(request, stream=True)
-
-    async def _address(self, origin: WebOrigin, *, any_address: bool) -> str:
-        try:
-            addresses = await self._resolve(origin.host, origin.port)
-        except (OSError, UnicodeError):
-            raise MediaDelayed("the link's host is not known") from None
-        if not addresses:
-            raise MediaDelayed("the link's host has no address")
-        if not any_address and not all(map(is_public, addresses)):
-            raise MediaRefused("the link leads to an address that is not public")
-        return addresses[0]
 
     async def _keep(self, response: httpx.Response, *, medium: str, declared: str) -> StoredFile:
         """Write the body to the folder. A file that is refused or cut leaves nothing behind."""
@@ -334,6 +314,48 @@ def _require_success(response: httpx.Response) -> None:
     if status >= 500 or status in _LATER:
         raise MediaDelayed(f"its server answered {status}")
     raise MediaRefused(f"its server answered {status}")
+
+
+async def address_of(origin: WebOrigin, resolve: Resolve, *, any_address: bool) -> str:
+    """The IP address to connect to; unless ``any_address``, all of the host must be public.
+
+    Raises MediaDelayed if there is none now, MediaRefused if one is not public.
+    """
+    try:
+        addresses = await resolve(origin.host, origin.port)
+    except (OSError, UnicodeError):
+        raise MediaDelayed("the host is not known") from None
+    if not addresses:
+        raise MediaDelayed("the host has no address")
+    if not any_address and not all(map(is_public, addresses)):
+        raise MediaRefused("the host has an address that is not public")
+    return addresses[0]
+
+
+def request_at(
+    http: httpx.AsyncClient,
+    method: str,
+    url: str,
+    address: str,
+    *,
+    headers: Mapping[str, str],
+    content: bytes | None = None,
+) -> httpx.Request:
+    """A request that goes to this IP address, whatever the name of the host resolves to then."""
+    origin, parts = origin_of(url), urlsplit(url)
+    at = httpx.URL(
+        scheme=origin.scheme,
+        host=address,
+        port=origin.port,
+        raw_path=f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}".encode(),
+    )
+    return http.build_request(
+        method,
+        at,
+        headers={"Host": _host_header(origin), **headers},
+        content=content,
+        extensions={"sni_hostname": origin.host},
+    )
 
 
 def _host_header(origin: WebOrigin) -> str:

@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
+from daemon.domain.announcements import EndpointCounts
 from daemon.domain.gateway_prices import CATEGORIES, FREE
 from daemon.domain.messages import Usage
 from daemon.domain.validation.builtin_validators import BUILT_IN
@@ -61,6 +62,9 @@ FAULT_PLACES = ("chat", "side_task", "core", "request")
 
 RELOADS = ("applied", "refused")
 """The new configuration is in use; it has a fault and nothing was changed."""
+
+WEBHOOK_DELIVERY_RESULTS = ("delivered", "failed", "dead")
+"""The endpoint has it; it will be tried again; it was given up."""
 
 NOTIFICATION_RESULTS = ("sent", "failed", "given_up")
 """All targets accepted it; some will be tried again; they were tried for a day."""
@@ -247,6 +251,10 @@ class Metrics:
             "Tries at telling people outside of WhatsApp, by what came of it",
             "result",
         )
+        self.webhook_deliveries = self._counter(
+            *("webhook_deliveries", "Tries at delivering outgoing webhooks, by what came of it"),
+            *("endpoint", "result"),
+        )
         for counter, values in (
             (self.webhooks, WEBHOOK_RESULTS),
             (self.secrets_refused, SECRETS),
@@ -343,6 +351,17 @@ class Metrics:
         self._channel_state: Read = self._numbered_gauge(
             "channel_state", "1 for the state that the channel is in", "state"
         )
+        self._webhooks_pending = self._gauge(
+            "webhooks_pending", "Outgoing webhooks that wait", "endpoint"
+        )
+        self._webhooks_oldest = self._gauge(
+            "webhooks_oldest_timestamp_seconds",
+            "When the oldest outgoing webhook that waits was stored, Unix time; 0 if none does",
+            "endpoint",
+        )
+        self._webhooks_dead = self._gauge(
+            "webhooks_dead", "Outgoing webhooks that were given up", "endpoint"
+        )
         build = Gauge(
             *("recado_build_info", "The version that runs", ("version",)), registry=self.registry
         )
@@ -363,6 +382,19 @@ class Metrics:
             for verdict in VALIDATION_VERDICTS:
                 series = self._validations.labels(name, verdict)
                 self._validation_series[name, verdict] = series
+
+    def expect_endpoints(self, names: Iterable[str]) -> None:
+        """Show the series of these endpoints of outgoing webhooks from the start."""
+        for name in names:
+            for result in WEBHOOK_DELIVERY_RESULTS:
+                self.webhook_deliveries.labels(name, result)
+            self.webhooks_waiting(name, EndpointCounts())
+
+    def webhooks_waiting(self, name: str, counts: EndpointCounts) -> None:
+        """Show what waits for an endpoint, and what was given up."""
+        self._webhooks_pending.labels(name).set(counts.pending)
+        self._webhooks_oldest.labels(name).set(counts.oldest_at)
+        self._webhooks_dead.labels(name).set(counts.dead)
 
     def count_validation(self, validator: str, verdict: str) -> None:
         """Count the verdict of a configured validator."""
@@ -444,8 +476,8 @@ class Metrics:
         labels = (*labels, *self._labels)
         return Gauge(f"recado_{name}", meaning, labels, registry=self.registry)
 
-    def _gauge(self, name: str, meaning: str) -> Gauge:
-        return Gauge(f"recado_{name}", meaning, registry=self.registry)
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"recado_{name}", meaning, labels, registry=self.registry)
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"recado_{name}", meaning, buckets=buckets, registry=self.registry)

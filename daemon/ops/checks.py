@@ -20,6 +20,8 @@ from daemon.conversation.opening import open_engine, secret_text
 from daemon.domain.validation.builtin_validators import in_order
 from daemon.errors import (
     AssistantError,
+    MediaDelayed,
+    MediaRefused,
     ModelRejected,
     ResponseGone,
     SettingsError,
@@ -27,10 +29,12 @@ from daemon.errors import (
     ValidatorError,
 )
 from daemon.gateway.kinds import gateway_of
+from daemon.media.download import address_of, origin_of, resolve_host
 from daemon.ops.notifier import NO_TARGETS, has_no_targets, target_faults
 from daemon.settings import Settings, missing_keys, model_names, unpriced_models
 from daemon.settings.numbers import numbers_of, with_own_address
 from daemon.settings.sources import load_settings
+from daemon.settings.webhooks import WebhookSettings
 from daemon.tools import builtin_tools
 
 
@@ -64,7 +68,7 @@ def offline_findings(
     for name, number in numbers_of(settings).items():
         own = [_instructions(number), _tools(number), _validators(number)]
         findings += _named(settings, name, [*_prices(number), *own])
-    return findings + _documents(settings) + _notifications(settings)
+    return findings + _documents(settings) + _webhooks(settings) + _notifications(settings)
 
 
 def _named(settings: Settings, name: str, found: list[Finding]) -> list[Finding]:
@@ -123,6 +127,14 @@ def _documents(settings: Settings) -> list[Finding]:
     return findings
 
 
+def _webhooks(settings: Settings) -> list[Finding]:
+    """The endpoints of outgoing webhooks, whose addresses may hold secrets and are not shown."""
+    return [
+        Finding("ok", f"webhooks: {one.name}, {', '.join(one.events) or 'all events'}")
+        for one in settings.webhooks
+    ]
+
+
 def _notifications(settings: Settings) -> list[Finding]:
     if any(map(has_no_targets, numbers_of(settings).values())):
         return [Finding("warning", NO_TARGETS)]
@@ -144,7 +156,7 @@ def _validators(settings: Settings) -> Finding:
 
 
 LIST_SECONDS = 10.0
-"""For the connection to a voice server."""
+"""For the connection to a voice server, and for the address of an endpoint."""
 
 
 def check_online(config: Path | None, *, environ: Mapping[str, str], cwd: Path) -> list[Finding]:
@@ -158,7 +170,7 @@ def check_online(config: Path | None, *, environ: Mapping[str, str], cwd: Path) 
 
 async def online_findings(settings: Settings, *, today: date) -> list[Finding]:
     """Ask the gateway and the model servers; at least one finding for each."""
-    findings: list[Finding] = []
+    findings = [await _endpoint(one) for one in settings.webhooks]
     for name, number in numbers_of(settings).items():
         found = await _number(with_own_address(settings, name))
         found += await _models(number, today)
@@ -166,6 +178,20 @@ async def online_findings(settings: Settings, *, today: date) -> list[Finding]:
             found.append(await _voice_server(server, today))
         findings += _named(settings, name, found)
     return findings
+
+
+async def _endpoint(endpoint: WebhookSettings) -> Finding:
+    """Whether an endpoint has an address that may be used; nothing is sent there."""
+    try:
+        with trio.fail_after(LIST_SECONDS):
+            await address_of(origin_of(endpoint.url), resolve_host, any_address=endpoint.private)
+    except trio.TooSlowError:
+        return Finding("warning", f"webhooks: {endpoint.name}: its host was not found in time")
+    except MediaDelayed as error:
+        return Finding("warning", f"webhooks: {endpoint.name}: {error}")
+    except MediaRefused as error:
+        return Finding("error", f"webhooks: {endpoint.name}: {error}; private = true allows it")
+    return Finding("ok", f"webhooks: {endpoint.name} has an address that may be used")
 
 
 async def _number(settings: Settings) -> list[Finding]:

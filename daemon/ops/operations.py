@@ -290,6 +290,14 @@ class Operations:
         actions = self._store.operator_actions
         return OBSTACLES.get(await actions.drop_send(number, by=by, now=self.now()))
 
+    async def replay_webhooks(self, ids: Sequence[int], *, endpoint: str, by: Actor) -> int:
+        """Deliver outgoing webhooks again that were given up; return how many.
+
+        ``endpoint``: all of this one in place of ``ids``; ``*``: all of all.
+        """
+        replay = self._store.webhooks.replay
+        return await replay(ids, endpoint=endpoint, by=by, now=self.now())
+
     async def audit(
         self, by: Actor, action: Action, subject: str = "", *, before: str = "", after: str = ""
     ) -> None:

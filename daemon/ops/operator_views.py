@@ -192,7 +192,7 @@ class OperatorViews:
             [*live, *recovered], days=days, since=self._recovery.began_at, now=now
         )
         people = rows["people"]
-        lists = ("sends", "dead_turns", "doubtful", "failed_sends")
+        lists = ("sends", "dead_turns", "doubtful", "failed_sends", "dead_webhooks")
         return {
             "stats": {
                 "tasks": statistics.chats,

@@ -49,6 +49,7 @@ from daemon.settings.operation import (
     WhapiSettings,
 )
 from daemon.settings.rules import FilePath, Rule, SettingsTable, TimeZone
+from daemon.settings.webhooks import Webhooks, webhook_faults
 
 MIN_SECRET_LENGTH = 16
 """Characters of a secret in production: shorter ones can be guessed over a network."""
@@ -74,6 +75,9 @@ class Settings(SettingsTable):
     )
     gateway: Annotated[Literal["whapi", "cloud"], Rule("whapi or cloud")] = Field(
         default="whapi", description="by which the number is connected to WhatsApp"
+    )
+    webhooks: Webhooks = Field(
+        default=(), description="other systems that are told what happens: outgoing webhooks"
     )
     log: LogSettings = LogSettings()
     store: StoreSettings = StoreSettings()
@@ -208,6 +212,13 @@ def budget_faults(settings: Settings) -> dict[str, str]:
             if limit and model not in budget.prices:
                 faults[f"{place}budget.{key}"] = f"needs a price of {model} in budget.prices"
     return faults
+
+
+def endpoint_faults(settings: Settings) -> dict[str, str]:
+    """Find outgoing webhooks that cannot be as they are."""
+    numbers = set(settings.numbers) or {"main"}
+    faults = webhook_faults(settings.webhooks, numbers)
+    return {"webhooks": "; ".join(faults)} if faults else {}
 
 
 def unpriced_models(settings: Settings) -> list[str]:

@@ -30,6 +30,7 @@ OF_THE_PROCESS = frozenset(
         "shutdown",
         "sandbox",
         "notify",
+        "webhooks",
         "assistant.max_concurrent_runs",
         "assistant.webhook_secret",
         "recovery.delay_seconds",

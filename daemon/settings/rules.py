@@ -50,7 +50,8 @@ def _read_background(text: str) -> bool | str:
     return "auto" if text.lower() == "auto" else _read_yes_no(text)
 
 
-def _read_table(text: str) -> Any:
+def read_table(text: str) -> Any:
+    """Read a table from an environment variable: JSON."""
     return json.loads(text)
 
 
@@ -140,7 +141,8 @@ def _empty_is_unset(value: object) -> object:
     return None if value == "" else value
 
 
-def _one_is_a_list(value: object) -> object:
+def as_list(value: object) -> object:
+    """Take one text for a list of one, and an empty one for an empty list."""
     if isinstance(value, str):
         return [value] if value else []
     return value
@@ -172,13 +174,13 @@ OptionalPath = Annotated[
 Names = Annotated[
     tuple[str, ...],
     Field(strict=False),
-    BeforeValidator(_one_is_a_list),
+    BeforeValidator(as_list),
     Rule("a list of names", _read_list),
 ]
 Networks = Annotated[
     tuple[str, ...],
     Field(strict=False),
-    BeforeValidator(_one_is_a_list),
+    BeforeValidator(as_list),
     AfterValidator(_require_networks),
     Rule("a list of addresses or networks, such as 10.0.0.7 or 10.0.0.0/8", _read_list),
 ]
@@ -197,7 +199,7 @@ DatabaseUrl = Annotated[
 Secrets = Annotated[
     tuple[Secret, ...],
     Field(strict=False, max_length=2),
-    BeforeValidator(_one_is_a_list),
+    BeforeValidator(as_list),
     Rule(
         "one secret or a list of two, of printable ASCII characters without spaces",
         _read_list,
@@ -207,7 +209,7 @@ Secrets = Annotated[
 Addresses = Annotated[
     tuple[Annotated[SecretStr, AfterValidator(_require_address)], ...],
     Field(strict=False, max_length=20),
-    BeforeValidator(_one_is_a_list),
+    BeforeValidator(as_list),
     Rule(
         "an address such as ntfy://topic, or a list of at most 20, without spaces in them",
         _read_addresses,
@@ -222,26 +224,26 @@ OptionalChat = Annotated[
 Chats = Annotated[
     tuple[str, ...],
     Field(strict=False),
-    BeforeValidator(_one_is_a_list),
+    BeforeValidator(as_list),
     AfterValidator(_require_chats),
     Rule("a list of phone numbers with their country code, or of chat ids", _read_list),
 ]
 Words = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
     Field(strict=False),
-    BeforeValidator(_one_is_a_list),
+    BeforeValidator(as_list),
     Rule("a list of words or short sentences, of at most 64 characters each", _read_list),
 ]
 OwnName = Annotated[str, Rule("a name, or empty")]
 OwnText = Annotated[str, Rule("a text; empty takes the built-in one")]
 OwnId = Annotated[str, Rule("an id, or empty")]
 Background = Annotated[bool | Literal["auto"], Rule('true, false or "auto"', _read_background)]
-Table = Annotated[dict[str, Any], Rule("a table (in the environment: a JSON object)", _read_table)]
+Table = Annotated[dict[str, Any], Rule("a table (in the environment: a JSON object)", read_table)]
 Tables = Annotated[
     tuple[dict[str, Any], ...],
     Field(strict=False),
     AfterValidator(_require_types),
-    Rule("a list of tables, each with a type (in the environment: a JSON list)", _read_table),
+    Rule("a list of tables, each with a type (in the environment: a JSON list)", read_table),
 ]
 Count = Annotated[int, Field(ge=0), Rule("a whole number, 0 or more", int)]
 Amount = Annotated[float, Field(ge=0), Rule("an amount of money, 0 or more", float)]
@@ -256,12 +258,12 @@ Prices = Annotated[
     Rule(
         "a table of models, each with amounts for input, cached, output, minute and characters (in"
         " the environment: a JSON object)",
-        _read_table,
+        read_table,
     ),
 ]
 Parameters = Annotated[
     dict[str, Annotated[str, Field(min_length=1, max_length=1024)]],
-    Rule("a table of texts (in the environment: a JSON object)", _read_table),
+    Rule("a table of texts (in the environment: a JSON object)", read_table),
 ]
 MessagePrices = Annotated[
     dict[
@@ -282,7 +284,7 @@ MessagePrices = Annotated[
     Rule(
         "a table of countries (two capital letters, or other), each with amounts by category and a"
         " calling_code in quotes (in the environment: a JSON object)",
-        _read_table,
+        read_table,
     ),
 ]
 TimeZone = Annotated[

@@ -17,7 +17,14 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from daemon.errors import SettingsError
-from daemon.settings import Settings, budget_faults, fields_by_key, open_routes, production_faults
+from daemon.settings import (
+    Settings,
+    budget_faults,
+    endpoint_faults,
+    fields_by_key,
+    open_routes,
+    production_faults,
+)
 from daemon.settings.numbers import NAME, PREFIX, setting_of, split_key, split_variable
 from daemon.settings.rules import rule_of
 
@@ -97,7 +104,8 @@ def load_settings(*, config: Path | None, environ: Mapping[str, str], cwd: Path)
     settings = _resolve_paths(as_written, cwd).model_copy(
         update={"numbers": {name: _resolve_paths(each, cwd) for name, each in numbers.items()}}
     )
-    for key, fault in (production_faults(settings) | budget_faults(settings)).items():
+    faults = production_faults(settings) | budget_faults(settings) | endpoint_faults(settings)
+    for key, fault in faults.items():
         # A key whose value was refused above is not missing as well.
         if not any(line.startswith(f"{key}:") for line in problems):
             problems.append(f"{key}: {fault} ({_origin_or_place(key, given)})")

@@ -308,7 +308,7 @@ async def test_a_member_changes_no_words_of_another_member(
 @pytest.mark.parametrize("way", ["phone", "lid"])
 async def test_a_member_changes_their_own_words_under_either_id(store: Store, way: str) -> None:
     lid = ChatKey(CHANNEL, "123456789012345@lid")
-    await store.identities.join(lid, LAURA.chat)
+    await store.identities.join(lid, LAURA.chat, now=300)
     names = ["573001234567", lid.chat]
     author, editor = names if way == "phone" else reversed(names)
     await accept(store, message("m-1", "Para dos personas", key=GROUP, author=author))
@@ -320,7 +320,7 @@ async def test_a_member_changes_their_own_words_under_either_id(store: Store, wa
 async def test_a_person_changes_their_own_words_under_either_id(store: Store) -> None:
     lid = ChatKey(CHANNEL, "123456789012345@lid")
     await accept(store, message("m-1", "Para dos personas", key=lid))
-    await store.identities.join(lid, LAURA.chat)
+    await store.identities.join(lid, LAURA.chat, now=300)
     await accept(store, _change_by(EDIT, LAURA), verdicts=["a change"])
     assert (await _stored(store)).content == Text(body="Para tres personas")
 

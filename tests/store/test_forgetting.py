@@ -194,7 +194,7 @@ async def test_an_opt_out_holds_under_the_persons_other_id(tmp_path: Path) -> No
     lid = ChatKey(CHANNEL, "99887766554433@lid")
     async with store_in(tmp_path) as store:
         await accept(store, message("m-1", key=lid))
-        assert await store.identities.join(lid, LAURA.chat)
+        assert await store.identities.join(lid, LAURA.chat, now=300)
         turn = await open_turn(store)
         await store.turns.conclude(
             turn, items=[], parts=[], chat_update=ChatUpdate(choice="out"), now=102
@@ -207,8 +207,10 @@ async def test_an_opt_out_holds_under_the_persons_other_id(tmp_path: Path) -> No
         await accept(store, message("m-2", key=lid, sent_at=300), now=300)
         turn = await open_turn(store, lid)
         assert not await store.turns.apologise(turn, NewPart("Disculpa"), now=301)
-        assert await store.identities.join(lid, LAURA.chat) is False  # it is being answered
+        assert (
+            await store.identities.join(lid, LAURA.chat, now=300) is False
+        )  # it is being answered
         await store.turns.close(turn, "answered", now=302)
-        assert await store.identities.join(lid, LAURA.chat)
+        assert await store.identities.join(lid, LAURA.chat, now=300)
         ((opted_out_at,),) = select(store, "chats", "opted_out_at", where={"chat": LAURA.chat})
         assert opted_out_at == 102

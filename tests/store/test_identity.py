@@ -13,9 +13,9 @@ LID = ChatKey(CHANNEL, "112233445566778@lid")
 async def test_a_turn_under_way_is_not_taken_from_its_task(store: Store) -> None:
     await accept(store, message("m-1", key=LID))
     turn = await open_turn(store, LID)
-    assert not await store.identities.join(LID, LAURA.chat)
+    assert not await store.identities.join(LID, LAURA.chat, now=300)
     await store.turns.close(turn, "handed_off", now=103)
-    assert await store.identities.join(LID, LAURA.chat)
+    assert await store.identities.join(LID, LAURA.chat, now=300)
     assert await store.identities.canonical(LID) == LAURA
 
 
@@ -31,12 +31,12 @@ async def test_a_send_under_way_is_not_given_to_a_second_task(store: Store) -> N
     await store.outbox.sent(answer, "w-1", finishes=turn, now=104)
     await store.outbox.sending(apology, now=104)
 
-    assert not await store.identities.join(LID, LAURA.chat)
+    assert not await store.identities.join(LID, LAURA.chat, now=300)
     assert select(store, "outbox", "chat, state", where={"id": apology.id}) == [
         (LID.chat, "sending")
     ]
     await store.outbox.sent(apology, "w-2", now=105)
-    assert await store.identities.join(LID, LAURA.chat)
+    assert await store.identities.join(LID, LAURA.chat, now=300)
 
 
 # -- ids that change -------------------------------------------------------------------------------

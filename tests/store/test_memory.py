@@ -93,7 +93,7 @@ async def test_joining_two_ids_shows_all_of_the_thread_again(store: Store) -> No
     await _turn(store, _said("uno"))
     await _turn(store, _said("dos"))
     await store.memories.shorten(LAURA, await _last(store, 0), SUMMARY, now=103)
-    assert await store.identities.join(ALIAS, LAURA.chat)
+    assert await store.identities.join(ALIAS, LAURA.chat, now=300)
     memory = await store.memories.recall(LAURA, tokens=10_000)
     assert memory.head == ThreadHead(None)
     assert len(memory.items) == 2

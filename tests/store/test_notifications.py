@@ -105,6 +105,6 @@ async def test_escalations_are_found_since_a_time(tmp_path: Path) -> None:
 async def test_the_end_of_the_days_budget_is_known_once_it_was_alerted(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         assert not await store.usage.was_alerted(CHANNEL, "2026-11-29")
-        await store.usage.alert(CHANNEL, "2026-11-29")
+        await store.usage.alert(CHANNEL, "2026-11-29", now=1)
         assert await store.usage.was_alerted(CHANNEL, "2026-11-29")
         assert not await store.usage.was_alerted(CHANNEL, "2026-11-30")

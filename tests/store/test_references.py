@@ -173,7 +173,7 @@ async def test_a_place_that_moves_is_known_for_as_long_as_it_is_shared(store: St
 async def test_a_person_is_known_by_all_ids(store: Store) -> None:
     lid = ChatKey(CHANNEL, "112233445566778@lid")
     await accept(store, message("m-1"))
-    await store.identities.join(lid, LAURA.chat)
+    await store.identities.join(lid, LAURA.chat, now=300)
     found = await known(store, message("m-2", key=lid, author=lid.chat))
     assert found.names == found.authors == {lid.chat, LAURA.chat}
 

@@ -23,6 +23,7 @@ WORDS = {
     "outbox.state": states.SEND_STATES,
     "media.state": states.MEDIA_STATES,
     "usage.state": states.USAGE_STATES,
+    "webhook_deliveries.state": states.WEBHOOK_STATES,
     "notifications.state": states.NOTIFICATION_STATES,
     "knowledge_documents.state": states.DOCUMENT_STATES,
     "process_ends.how": states.PROCESS_ENDS,

@@ -167,7 +167,7 @@ async def test_the_polite_words_are_queued_once_a_day_and_the_alert_is_given_onc
     said.append(await store.usage.stop(turn, words, day=NEXT_DAY, now=104))
     assert said == [True, False, False, True]
     assert len(await store.outbox.open_rows(LAURA)) == 2
-    assert [await store.usage.alert(CHANNEL, DAY) for _ in range(2)] == [True, False]
+    assert [await store.usage.alert(CHANNEL, DAY, now=1) for _ in range(2)] == [True, False]
 
 
 async def test_a_summary_counts_although_it_belongs_to_no_run(store: Store) -> None:
@@ -195,7 +195,7 @@ async def test_of_two_calls_outside_of_runs_only_one_gets_the_last(store: Store)
 
 async def test_a_call_under_another_id_is_charged_to_the_person(store: Store) -> None:
     await accept(store, message("m-1", key=LID))
-    assert await store.identities.join(LID, LAURA.chat)
+    assert await store.identities.join(LID, LAURA.chat, now=300)
     assert await store.usage.take(LID, REAL, NO_LIMITS) == ""
     await store.usage.charge(LID, Charge(DAY, Use(-100, -20)))
     assert await _sums(store) == {LAURA.chat: (200, 100), "": (200, 100)}
@@ -221,7 +221,7 @@ async def test_two_ids_of_one_person_have_one_budget(store: Store) -> None:
         await _start(store, run)
         await store.runs.round_completed(run, 0, ANSWER, charge=REAL, now=102)
         await store.turns.close(turn, "handed_off", now=103)
-    assert await store.identities.join(LID, LAURA.chat)
+    assert await store.identities.join(LID, LAURA.chat, now=300)
     assert await _sums(store) == {LAURA.chat: (600, 240), "": (600, 240)}
 
 

@@ -295,7 +295,7 @@ async def _stop_for_budget(
     telemetry.metrics.brakes.labels("budget").inc()
     if notified:
         telemetry.metrics.fallbacks.inc()
-    if whose == "total" and await usage.alert(turn.key.number, day):
+    if whose == "total" and await usage.alert(turn.key.number, day, now=now):
         telemetry.log.event(BUDGET_SPENT, day=day)
     elif whose == "contact" and notified:
         telemetry.log.warning("a contact's budget is spent", symbol="🚨", chat=turn.key, day=day)

@@ -250,7 +250,8 @@ class CallConversation:
 
     async def forget_fact(self, fact_id: int) -> bool:
         """See the protocol."""
-        return await self._services.store.facts.forget(self._turn.key, fact_id)
+        now = self._services.telemetry.now()
+        return await self._services.store.facts.forget(self._turn.key, fact_id, now=now)
 
     async def search_knowledge(self, question: str) -> str:
         """See the protocol."""

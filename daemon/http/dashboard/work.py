@@ -39,6 +39,18 @@ def create_work(shell: Shell) -> Blueprint:
     async def replay() -> ResponseReturnValue:
         return await _replay(shell)
 
+    @work.post("/dashboard/api/webhooks/replay")
+    async def replay_webhooks() -> ResponseReturnValue:
+        fields = await json_object()
+        number, every = fields.get("delivery"), fields.get("all") is True
+        if isinstance(number, bool) or not (every or isinstance(number, int)):
+            return {"error": "name a delivery, or set all"}, 400
+        ids = [number] if isinstance(number, int) and 0 < number < MOST else []
+        done = await operations.replay_webhooks(
+            ids, endpoint="*" if every else "", by=shell.actor()
+        )
+        return {"put_back": done}
+
     @work.post("/dashboard/api/sends/<int:number>/<any(again, drop):action>")
     async def failed_send(number: int, action: str) -> ResponseReturnValue:
         change = operations.send_again if action == "again" else operations.drop_send

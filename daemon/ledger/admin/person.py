@@ -195,6 +195,8 @@ _QUERIES = {
         ORDER BY id""",
     "usage": "SELECT * FROM usage_days WHERE chat IN (SELECT value FROM names) ORDER BY day",
     "outbox": "SELECT * FROM outbox WHERE chat IN (SELECT value FROM names) ORDER BY id",
+    "outgoing_webhooks": """SELECT * FROM webhook_deliveries
+        WHERE chat IN (SELECT value FROM names) ORDER BY id""",
 }
 _PARAMETERS = (
     "WITH names AS (SELECT value FROM json_each(:names)),"

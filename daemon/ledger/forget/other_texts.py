@@ -146,6 +146,7 @@ MENTIONS = (
     TextColumns("facts", ("id",), ("fact",)),
     TextColumns("escalations", ("turn_id",), ("reason", "summary")),
     TextColumns("events", ("id",), ("unreadable",)),
+    TextColumns("webhook_deliveries", ("id",), ("payload",)),
 )
 """Columns in which others, or the model, may have written a number."""
 

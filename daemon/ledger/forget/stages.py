@@ -390,12 +390,41 @@ def _drop_lines(
     return Counter()
 
 
+def _look_webhooks(connection: Connection, work: Work) -> Batch:
+    """Outgoing webhooks about the person's chats, and about what they wrote in groups."""
+    rows: list[int] = []
+    for key in work.person.keys:
+        found = connection.execute(
+            "SELECT id FROM webhook_deliveries WHERE channel = ? AND chat = ?"
+            " AND created_at <= ? LIMIT ?",
+            (*key, work.asked_at, ITEMS),
+        ).fetchall()
+        rows = rows or [int(row[0]) for row in found]
+    named = " OR ".join(["payload LIKE '%' || ? || '%'"] * len(work.person.needles)) or "1 = 0"
+    for key in work.person.groups if not rows else ():
+        found = connection.execute(
+            "SELECT id FROM webhook_deliveries WHERE channel = ? AND chat = ?"
+            f" AND created_at <= ? AND ({named}) LIMIT ?",
+            (*key, work.asked_at, *work.person.needles, ITEMS),
+        ).fetchall()
+        rows = rows or [int(row[0]) for row in found]
+    return Batch(rows, last=not rows)
+
+
+def _drop_webhooks(
+    connection: Connection, _work: Work, rows: Sequence[int], _now: float
+) -> Counter[str]:
+    connection.executemany("DELETE FROM webhook_deliveries WHERE id = ?", [(row,) for row in rows])
+    return Counter()
+
+
 STAGES = (
     ForgetStage("ids", _look_ids, _keep_ids, held=True),
     ForgetStage("thread", _look_thread, _drop_thread, held=True, for_chats=True),
     ForgetStage("group threads", _look_group_threads, _rewrite_group_threads, held=True),
     ForgetStage("group words", _look_group_words, _rewrite_group_words, held=True),
     ForgetStage("messages", _look_messages, _erase_messages, held=True, for_chats=True),
+    ForgetStage("webhooks", _look_webhooks, _drop_webhooks, for_chats=True),
     ForgetStage("events", _look_events, _drop_events),
     ForgetStage("references", _look_references, _drop_references),
     ForgetStage("group turns", _look_group_turns, _empty_group_turns),

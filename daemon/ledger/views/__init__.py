@@ -13,6 +13,7 @@ from daemon.ledger.views import bubbles, chat_list, traces, work
 from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import Live, Wanted
 from daemon.ledger.views.traces import MessageTrace
+from daemon.ledger.webhook_deliveries import dead_deliveries
 
 T = TypeVar("T")
 
@@ -79,12 +80,13 @@ class Views(Role):
                 "dead_turns": work.dead_turns(connection),
                 "doubtful": work.doubtful_turns(connection, now - DOUBTFUL_SECONDS),
                 "failed_sends": work.failed_sends(connection),
+                "dead_webhooks": dead_deliveries(connection),
                 "unreadable": work.unreadable_events(connection),
                 "expired": work.expired_since(connection, since),
                 "spending": work.spending(connection, days),
                 "questions": work.questions(connection),
             }
-            names = ("sends", "dead_turns", "doubtful", "failed_sends")
+            names = ("sends", "dead_turns", "doubtful", "failed_sends", "dead_webhooks")
             lists = [shown[name] for name in names]
             keys = asked | {entry["key"] for entries in lists for entry in entries}
             keys |= {entry["key"] for entry in shown["spending"]["chats"]} | set(shown["runs"])

@@ -10,6 +10,7 @@ MODULES = {
     "backup": "data",
     "budget": "reports",
     "completion": "group",
+    "deliveries": "deliveries",
     "done": "messages",
     "explain": "explain",
     "export": "data",

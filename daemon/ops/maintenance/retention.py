@@ -92,6 +92,12 @@ async def drop_old_stages(store: Store, telemetry: Telemetry, *, event_days: flo
         await rest_after_write(store.database)
 
 
+async def drop_old_webhooks(store: Store, telemetry: Telemetry, *, event_days: float) -> None:
+    """Delete outgoing webhooks that ended and are older. Raises StoreUnavailable."""
+    while await store.webhooks.drop_old(before=telemetry.now() - event_days * DAY_SECONDS):
+        await rest_after_write(store.database)
+
+
 async def drop_sent_files(store: Store, telemetry: Telemetry, *, audio_hours: float) -> int:
     """Delete sent voice notes and files older than ``audio_hours``; returns how many.
 

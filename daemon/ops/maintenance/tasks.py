@@ -24,6 +24,7 @@ from daemon.ops.maintenance.retention import (
     drop_media,
     drop_old_events,
     drop_old_stages,
+    drop_old_webhooks,
     drop_sent_files,
     keep_files_private,
     repeat,
@@ -160,6 +161,8 @@ def start_housekeeping(
     if kept.event_days:
         stages = partial(drop_old_stages, store, telemetry, event_days=kept.event_days)
         regularly("old stages", stages, hourly, "old stages not deleted")
+        webhooks = partial(drop_old_webhooks, store, telemetry, event_days=kept.event_days)
+        regularly("old webhooks", webhooks, hourly, "old outgoing webhooks not deleted")
     if kept.audio_hours:
         sent = partial(drop_sent_files, store, telemetry, audio_hours=kept.audio_hours)
         regularly("sent files", sent, hourly, "old voice notes not deleted")

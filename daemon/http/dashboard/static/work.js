@@ -20,7 +20,7 @@ follow({
 });
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-cancel], [data-replay], [data-replay-event], [data-replay-all], [data-send-again], [data-drop-send]");
+  const button = event.target.closest("[data-cancel], [data-replay], [data-replay-event], [data-replay-all], [data-replay-webhook], [data-send-again], [data-drop-send]");
   if (!button) return;
   button.disabled = true;
   button.removeAttribute("data-hold"); // the pointer is still on it
@@ -39,6 +39,11 @@ async function act(asked) {
   if ("cancel" in asked) {
     await postJson("/dashboard/api/work/cancel", { ref: asked.cancel });
     return t("The run was cancelled and starts again.");
+  }
+  if ("replayWebhook" in asked) {
+    const which = asked.replayWebhook;
+    const again = await postJson("/dashboard/api/webhooks/replay", which === "all" ? { all: true } : { delivery: Number(which) });
+    return t("Webhooks to be delivered again: {count}.", { count: again.put_back });
   }
   const what = "replayEvent" in asked ? { event: Number(asked.replayEvent) }
     : "replay" in asked ? { ref: asked.replay } : { all: true };

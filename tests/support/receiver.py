@@ -1,0 +1,107 @@
+"""A system that takes outgoing webhooks: an HTTP server on loopback that verifies signatures."""
+
+import base64
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from io import StringIO
+from typing import Any
+
+import trio
+from pydantic import SecretStr
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from daemon.http.server import serve
+from daemon.sandbox.asgi import Receive, Scope, Send, json_answer, read_request, send_answer
+from daemon.settings.webhooks import WebhookSettings
+from support.stage import new_world
+
+KEY = base64.b64encode(b"k" * 32).decode()
+SECRET = f"whsec_{KEY}"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One request that was answered with success."""
+
+    id: str
+    body: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        """Of the event."""
+        return str(self.body["type"])
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What happened."""
+        return dict(self.body["data"])
+
+
+class Receiver:
+    """Keeps what it has taken; answers with `status`, once `open` is set."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.headers: dict[str, str] = {}
+        """Of its answers."""
+        self.open = trio.Event()
+        self.open.set()
+        self.asked: list[str] = []
+        """The ids of all requests, in order."""
+        self.unverified: list[str] = []
+        """The ids of requests whose signature is wrong."""
+        self.taken: list[Taken] = []
+        self.url = ""
+
+    def settings(self, **more: Any) -> WebhookSettings:
+        """The settings of an endpoint for it."""
+        wanted = {"name": "crm", "secret": (SecretStr(SECRET),), "private": True, **more}
+        return WebhookSettings(url=f"{self.url}/hooks", **wanted)
+
+    def of(self, kind: str) -> list[Taken]:
+        """What was taken of one type of event."""
+        return [taken for taken in self.taken if taken.type == kind]
+
+    def types(self) -> Iterator[str]:
+        """The types of all that was taken, in order."""
+        return (taken.type for taken in self.taken)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "lifespan":
+            for phase in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{phase}.complete"})
+            return
+        request = await read_request(scope, receive)
+        webhook_id = request.headers.get("webhook-id", "")
+        self.asked.append(webhook_id)
+        await self.open.wait()
+        try:
+            body = Webhook(SECRET).verify(request.body, dict(request.headers))
+        except WebhookVerificationError:
+            self.unverified.append(webhook_id)
+            body = None
+        if self.status == 200 and body is not None:
+            self.taken.append(Taken(webhook_id, body))
+        await send_answer(send, replace(json_answer({}, self.status), headers=self.headers))
+
+
+@asynccontextmanager
+async def open_receiver() -> AsyncIterator[Receiver]:
+    """Run a receiver for the length of the block."""
+    receiver = Receiver()
+    start = partial(
+        serve,
+        receiver,
+        binds=["127.0.0.1:0"],
+        stop=trio.Event(),
+        grace_seconds=1,
+        log=new_world(StringIO()).log,
+    )
+    async with trio.open_nursery() as nursery:
+        (receiver.url,) = await nursery.start(start, name="receiver of webhooks")
+        yield receiver
+        nursery.cancel_scope.cancel()
