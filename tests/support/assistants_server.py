@@ -53,7 +53,7 @@ class SimulatedRun:
 
 @dataclass(eq=False, kw_only=True)
 class SimulatedThread:
-    """One thread: what was said on it, and its runs, oldest first."""
+    """One thread: its messages and its runs, oldest first."""
 
     id: str
     messages: list[JsonObject]

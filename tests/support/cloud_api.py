@@ -73,7 +73,7 @@ class CloudCall(NamedTuple):
 
 @dataclass
 class CloudPerson:
-    """Somebody who writes to us."""
+    """A contact of the number."""
 
     phone: str = ""
     scoped: str = ""
@@ -84,7 +84,7 @@ class CloudPerson:
 
 @dataclass
 class CloudFault:
-    """What goes wrong with the calls of an operation."""
+    """A fault of an operation's calls."""
 
     operation: str
     kind: Literal["code", "drop_after", "failed"]
@@ -161,7 +161,7 @@ class SimulatedCloud:
         )
 
     def set_base_url(self, url: str) -> None:
-        """Say where the app itself is served: files have addresses there."""
+        """Set the address of the app itself, for the links of files."""
         self._base_url = url
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -171,7 +171,7 @@ class SimulatedCloud:
     # -- what a test sees ----------------------------------------------------------------------
 
     def sent(self, chat: str) -> list[CloudSend]:
-        """What the customer of a chat has got, in order."""
+        """The messages that a chat received, in order."""
         return [one for one in self._sent if one.chat == chat]
 
     def calls(self, operation: str) -> list[CloudCall]:
@@ -184,14 +184,14 @@ class SimulatedCloud:
             await self.journal.wait_change()
 
     async def wait_sent(self, chat: str, count: int = 1) -> list[CloudSend]:
-        """Wait until a customer got so many messages; give them all."""
+        """Wait until a customer got so many messages; return all of them."""
         await self.wait_for(lambda: len(self.sent(chat)) >= count)
         return self.sent(chat)
 
     # -- people --------------------------------------------------------------------------------
 
     def person(self, chat: str) -> CloudPerson:
-        """Who is behind a chat id, of either kind."""
+        """The contact of a chat id, of either kind."""
         if chat not in self._people:
             digits, scoped = phone_digits(chat), scoped_id(chat)
             self._people[chat] = CloudPerson(phone=digits, scoped=scoped or f"CO.9{digits}")
@@ -246,7 +246,7 @@ class SimulatedCloud:
         return await self.customer_sends(self._inbound[message_id], "revoke", content)
 
     async def agent_says(self, chat: str, words: str) -> str:
-        """Let somebody write in the Business app of the number."""
+        """Let an agent write in the Business app of the number."""
         person, message_id = self.person(chat), self._new_id()
         ids = {"to": person.phone} if person.phone else {}
         echo = {
@@ -552,7 +552,7 @@ def _require(holds: Any, what: str) -> None:
 
 
 def text_of(content: dict[str, Any]) -> str:
-    """The words of a message that was sent."""
+    """The text of a sent message."""
     part = content[content["type"]]
     if isinstance(part, list):
         return ", ".join(str(one["name"]["formatted_name"]) for one in part)

@@ -55,7 +55,7 @@ class CloudStage(Stage):
         self.cloud.webhook_url = f"{self.url}/hook"
 
     def got(self, chat: str = LAURA_CHAT) -> list[str]:
-        """The words that a customer has got, in order."""
+        """The texts that a customer received, in order."""
         return [message.text for message in self.cloud.sent(chat)]
 
 

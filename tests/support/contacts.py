@@ -42,7 +42,7 @@ class ScriptedPhones(SimulatedPhones):
     ) -> str:
         """A customer sends any message, given as its type and content; return its id.
 
-        What `content` says of other fields (``id``, ``source`` …) wins over what would be there.
+        Other fields in `content` (``id``, ``source`` …) replace the usual ones.
         """
         message = self.compose(chat, content, author=author, id=str(content.get("id", "")))
         await self.announce([message], deliver=deliver)
@@ -65,7 +65,7 @@ class ScriptedPhones(SimulatedPhones):
     ) -> None:
         """A customer changes a message.
 
-        Whapi tells it as an action in ``messages``, or (`as_update`) in ``messages_updates``.
+        Whapi posts it as an action in ``messages``, or (`as_update`) in ``messages_updates``.
         """
         old = self.ledger.messages[message_id]
         content = {"edited_type": "text", "edited_content": {"body": text}}
@@ -88,7 +88,7 @@ class ScriptedPhones(SimulatedPhones):
     ) -> None:
         """A customer deletes a message for everyone.
 
-        Whapi tells it as an action in ``messages``, or (`as_removal`) in ``messages_removed``.
+        Whapi posts it as an action in ``messages``, or (`as_removal`) in ``messages_removed``.
         """
         old = self.ledger.messages[message_id]
         action = self.act(message_id, {"type": "delete"})
@@ -167,9 +167,9 @@ class Manner(TypedDict, total=False):
 
 
 class ScriptedContact(SimulatedContact):
-    """A customer, or a participant of a group, who can send anything in any way.
+    """A customer, or a participant of a group, with a method for each type of message.
 
-    Each method records a message, tells of it by webhook, and returns its id.
+    Each records a message, posts its webhook, and returns its id.
     """
 
     _phones: ScriptedPhones
@@ -382,7 +382,7 @@ def _context(manner: Manner) -> JsonObject:
 
 
 class Group:
-    """A group and who is in it."""
+    """A group and its participants."""
 
     def __init__(self, phones: ScriptedPhones, media: MediaFiles, chat: str) -> None:
         self.chat = chat

@@ -1,6 +1,6 @@
-"""The crash harness: the real daemon in a process of its own, and the world that outlives it.
+"""The crash harness: the real daemon in a process of its own, and simulators that outlive it.
 
-Both simulators live in the harness, so their ledgers judge what customers and the model saw; the
+Both simulators live in the harness, so their records show what customers and the model saw; the
 daemon is killed with SIGKILL and started again on the same store. It inherits its listening
 socket, as from systemd, so a webhook may wait for the next life of the daemon or fail and be
 delivered again.
@@ -107,7 +107,7 @@ class Harness:
         await self.gateway.customer_says(chat, words, deliver="queued")
 
     def heard(self) -> dict[str, list[str]]:
-        """What each customer has got, in order, by digits."""
+        """The messages that each customer received, in order, by digits."""
         heard: defaultdict[str, list[str]] = defaultdict(list)
         for sent in self.gateway.ledger.sends:
             heard[digits_of(sent.chat)].append(sent.text)

@@ -114,7 +114,7 @@ def judge_store(rows: StoreRows, acknowledged: Iterable[str]) -> list[Fault]:
 def judge_effects(
     lines: Iterable[str], calls: Iterable[tuple[str, str, str]], asked: Iterable[str]
 ) -> list[Fault]:
-    """Each booking at most once; exactly once where the ledger says that the tool finished.
+    """Each booking at most once; exactly once where the ledger has the tool as finished.
 
     ``lines`` of the bookings file, ``calls`` as in `StoreRows`, ``asked`` the references that
     customers wanted booked.

@@ -18,7 +18,7 @@ def stored_ids(data_dir: Path) -> set[str]:
 
 
 def sends_in_flight(data_dir: Path) -> list[tuple[str, str]]:
-    """Chat and words of the sends whose outcome the store does not know."""
+    """Chat and text of the sends of unknown outcome."""
     cut = {"state": ("sending", "unknown")}
     return [(chat, body) for chat, body in _select(data_dir, "outbox", "chat, body", where=cut)]
 

@@ -123,7 +123,7 @@ async def play_scene(harness: Harness, number: int) -> None:
 
 
 async def count_points(folder: Path, *, seed: int) -> Counter[str]:
-    """Play the scene once without a kill; gives how often each point was visited."""
+    """Play the scene once without a kill; returns the number of visits of each point."""
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     async with open_harness(folder, rng=rng) as harness:
         trace = folder / "trace.txt"

@@ -13,7 +13,7 @@ from support.stage import Stage
 
 @asynccontextmanager
 async def open_browser(stage: Stage) -> AsyncIterator[httpx.AsyncClient]:
-    """A client that says where its page came from, as browsers do."""
+    """A client that sends the origin of its page, as browsers do."""
     async with httpx.AsyncClient(
         verify=NO_TLS, base_url=stage.url, headers={"Origin": stage.url}, timeout=20
     ) as browser:
@@ -29,13 +29,13 @@ async def chats_of(browser: httpx.AsyncClient, **query: str) -> list[dict[str, A
 
 
 async def ref_of(browser: httpx.AsyncClient, name: str) -> str:
-    """The public name of the chat with somebody."""
+    """The public name of a contact's chat."""
     (chat,) = [chat for chat in await chats_of(browser) if chat["name"] == name]
     return str(chat["ref"])
 
 
 async def bubbles_of(browser: httpx.AsyncClient, ref: str, before: str = "") -> dict[str, Any]:
-    """What was said in a chat."""
+    """The bubbles of a chat."""
     answer = await browser.get(f"/dashboard/api/chats/{ref}/bubbles", params={"before": before})
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()

@@ -1,4 +1,4 @@
-"""What stands on both sides of the HTTP edge in its tests: a daemon in memory, and raw clients."""
+"""Both sides of the HTTP edge in its tests: a daemon in memory, and raw clients."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from support.watch import MemoryWatch
 
 
 class MemoryState(DaemonState):
-    """What probes and pages show of a `MemoryDaemon`."""
+    """The state of a `MemoryDaemon` for probes and pages."""
 
     def __init__(self, daemon: "MemoryDaemon") -> None:
         self._daemon = daemon
@@ -196,7 +196,7 @@ async def read_all(stream: trio.SocketStream) -> bytes:
 
 
 async def read_until(stream: trio.SocketStream, ending: bytes) -> bytes:
-    """Return what comes until it ends with `ending`; fail if the other side closes before."""
+    """Read up to and including `ending`; fail if the other side closes before."""
     got = b""
     while not got.endswith(ending):
         part = await stream.receive_some()

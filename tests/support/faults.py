@@ -1,4 +1,4 @@
-"""Faults that a test scripts: what goes wrong with which calls of the simulated gateway."""
+"""Scripted faults of the simulated gateway's calls."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

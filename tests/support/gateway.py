@@ -1,4 +1,4 @@
-"""The sandbox's gateway as tests use it: scripted, and the judge of what a customer saw."""
+"""The sandbox's gateway for tests: scripted, with a record of what customers received."""
 
 import random
 from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ _WAYS: Mapping[Fate, tuple[Status, ...]] = {
 
 
 class ScriptedEchoes(Echoes):
-    """Tells of delivered sends as a test says."""
+    """Echoes of delivered sends, when and as a test scripts them."""
 
     def __init__(self, *, phones: ScriptedPhones, faults: Faults, rng: random.Random) -> None:
         super().__init__(phones=phones, faults=faults)
@@ -51,7 +51,7 @@ class ScriptedEchoes(Echoes):
         self._kept: list[JsonObject] = []
 
     async def before_answer(self, message: JsonObject) -> None:
-        """Tell of a message whose send is not answered yet, if that is the mode."""
+        """Post the echo of a message whose send is not answered yet, if that is the mode."""
         self._modes[message["id"]] = self.mode
         if self.mode == "before":
             # A lane of its own: calls of the chat that still wait must not hold up the answer.
@@ -70,7 +70,7 @@ class ScriptedEchoes(Echoes):
         self._announce_statuses(message)
 
     def release(self) -> None:
-        """Tell of the messages kept so far."""
+        """Post the echoes kept so far."""
         kept, self._kept = self._kept, []
         for message in kept:
             self._announce(message)
@@ -88,7 +88,7 @@ class ScriptedEchoes(Echoes):
 
 
 class ScriptedGateway(ScriptedPhones, Gateway):
-    """A gateway whose people, faults and echoes a test scripts, and whose ledger it reads."""
+    """A gateway with scripted contacts, faults and echoes, and a ledger for tests to read."""
 
     faults: Faults
 
@@ -99,7 +99,7 @@ class ScriptedGateway(ScriptedPhones, Gateway):
         """Whether a send with ``typing_time`` is delivered that much later, as by Whapi."""
 
     def sent(self, chat: str) -> list[SentMessage]:
-        """Return what the daemon sent to a chat (digits or chat id), in order."""
+        """Return the daemon's messages to a chat (digits or chat id), in order."""
         return self.ledger.sent(payloads.chat_id_of(chat))
 
     def presences(self, chat: str) -> list[PresenceSet]:
@@ -130,20 +130,20 @@ class ScriptedGateway(ScriptedPhones, Gateway):
         self.faults.reset()
 
     def set_auto_download(self, *media: str) -> None:
-        """Give messages of these media (``image``, ``voice`` …; none: all off) a link."""
+        """Add links to messages of these media (``image``, ``voice`` …; none: all off)."""
         self.settings.set_auto_download(*media)
 
     def set_channel_state(self, state: ChannelState) -> None:
-        """Link or unlink the phone, or stop the channel; told by webhook."""
+        """Link or unlink the phone, or stop the channel; posted by webhook."""
         self.channel.change(state)
 
     def set_labels(self, chat: str, *names: str) -> None:
-        """Give a chat these labels, by name, as somebody does on the business's phone."""
+        """Set the labels of a chat, by name, as on the business's phone."""
         ids = [label["id"] for label in self.directory.labels if label["name"] in names]
         self.directory.set_labels(self.ledger.chat(payloads.chat_id_of(chat)), ids)
 
     def contact(self, digits: str, *, name: str = "", chat: str = "") -> ScriptedContact:
-        """Return somebody who writes to us, or in the group `chat`."""
+        """Return a contact who writes to us, or in the group `chat`."""
         return ScriptedContact(self, self.media, digits, name=name, chat=chat)
 
     def group(self, chat: str, *, name: str = "", members: dict[str, str] | None = None) -> Group:

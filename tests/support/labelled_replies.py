@@ -1,4 +1,4 @@
-"""The labelled replies: what bots of small businesses answer, right and with one wrong figure."""
+"""The labelled replies: answers of small businesses' bots, right and with one wrong figure."""
 
 import tomllib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ PARTS = ("first_half", "second_half", "third_part", "fourth_part")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A reply with what it had before it, once correct and once with a slip."""
+    """A reply and its conversation, once correct and once with a slip."""
 
     part: str
     trade: str

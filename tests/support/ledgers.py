@@ -86,7 +86,7 @@ async def accept(
 
 
 async def open_turn(store: Store, key: ChatKey = LAURA, *, limit: int = 50) -> Turn:
-    """Open a turn on what waits; something has to."""
+    """Open a turn on the waiting messages, of which there are some."""
     turn = await store.turns.open(key, request_id="r-1", limit=limit, quotes=False, now=101)
     assert turn is not None
     return turn
@@ -106,7 +106,7 @@ async def answered_turn(store: Store, *message_ids: str, answer: str = "Claro qu
 
 
 async def queued(store: Store, *bodies: str, key: ChatKey = LAURA) -> tuple[OutboxRow, ...]:
-    """The outbox rows of a new turn that answers with these words."""
+    """The outbox rows of a new turn with this answer."""
     await accept(store, message(f"for-{'-'.join(bodies)}", key=key))
     turn = await open_turn(store, key)
     parts = [NewPart(body) for body in bodies]
@@ -146,7 +146,7 @@ def insert_event(event: str) -> Callable[[Connection], None]:
 
 
 async def events(store: Store) -> list[str]:
-    """The words that `insert_event` wrote, in order, as the ledger's own readers see them."""
+    """The texts that `insert_event` wrote, in order, as the ledger's own readers see them."""
     query = "SELECT event FROM events ORDER BY id"
     found = await store.database.read(lambda connection: connection.execute(query).fetchall())
     return [event for (event,) in found]

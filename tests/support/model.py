@@ -1,4 +1,4 @@
-"""The sandbox's model server as tests use it: scripted, and the judge of what it was asked."""
+"""The sandbox's model server for tests: scripted, with a record of its requests."""
 
 import re
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +19,7 @@ from support.model_script import ScriptedGeneration, Step
 
 
 class ScriptedModel(ModelServer):
-    """Answers as scripted, else by the usual answers, and keeps what it was asked."""
+    """Answers as scripted, else as the sandbox does, and keeps its requests."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -47,7 +47,7 @@ class ScriptedModel(ModelServer):
         """The older API, under ``/threads``."""
 
     def script(self, *steps: Step) -> None:
-        """Say how the next requests are treated: each takes the first step that accepts it."""
+        """Script the next requests: each takes the first step that accepts it."""
         self._steps.extend(steps)
 
     @property

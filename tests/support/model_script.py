@@ -20,9 +20,9 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """How the server treats one request. The default step answers as the simulator does.
+    """The treatment of one request. The default step answers as the sandbox does.
 
-    The faults are looked at in the order of the fields; they may be combined where that makes
+    Faults are checked in the order of the fields; they may be combined where that makes
     sense (`gate` with `cut_after`, say).
     """
 

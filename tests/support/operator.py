@@ -26,7 +26,7 @@ async def recado(data_dir: Path, *arguments: str) -> Result:
 
 
 def files_with(folder: Path, *words: str) -> list[str]:
-    """Name the files under a folder whose bytes hold one of the words, and the word."""
+    """The files under a folder whose bytes hold one of the words, and the word."""
     return [
         f"{path.relative_to(folder)}: {word}"
         for path in sorted(folder.rglob("*"))
@@ -37,5 +37,5 @@ def files_with(folder: Path, *words: str) -> list[str]:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Name what lies in a folder."""
+    """The names in a folder."""
     return sorted(path.name for path in folder.iterdir())

@@ -87,7 +87,7 @@ def matching(pattern: re.Pattern[Any]) -> Callable[[str], object]:
 
 
 def texts_for(pattern: re.Pattern[Any]) -> Iterator[Callable[[int], str]]:
-    """Texts made of what a pattern looks for, none of which it can match to the end."""
+    """Texts of parts that a pattern matches, none of which it can match to the end."""
     raw = pattern.pattern
     source = raw if isinstance(raw, str) else raw.decode("latin-1")
     parsed = parser.parse(source, pattern.flags & ~re.UNICODE if isinstance(raw, bytes) else 0)
@@ -121,7 +121,7 @@ def _text(begin: str, unit: str, ending: str) -> Callable[[int], str]:
 
 
 def _letters(parsed: Any) -> Iterator[str]:
-    """Characters that stand for what each part of a pattern takes."""
+    """Sample characters for each part of a pattern."""
     for code, given in parsed:
         if code is codes.LITERAL:
             yield chr(given)

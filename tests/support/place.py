@@ -1,4 +1,4 @@
-"""Where the ledger of a test is: the one place that knows which database the tests use.
+"""The ledger of a test, and the choice of its database.
 
 ``RECADO_TEST_STORE`` chooses it by its name in `DATABASES`. What a further database has to say for
 itself is what `Sqlite` says.
@@ -116,7 +116,7 @@ def database() -> Sqlite | Postgres:
 
 
 def variables_of_store(data_dir: Path) -> dict[str, str]:
-    """What a process with this data directory needs in its environment to find its ledger."""
+    """Environment variables by which a process with this data directory finds its ledger."""
     url = database().url(data_dir)
     return {"RECADO_STORE__URL": url} if url else {}
 

@@ -64,7 +64,7 @@ class Machine:
         self._pid = pid
 
     async def try_run(self, *command: str) -> tuple[int, str]:
-        """Run a command inside; gives its exit status and everything that it wrote."""
+        """Run a command inside; returns its exit status and output."""
         done = await trio.run_process(
             ["nsenter", "--target", str(self._pid), "--all", *command],
             capture_stdout=True,
@@ -74,7 +74,7 @@ class Machine:
         return done.returncode, done.stdout.decode(errors="replace")
 
     async def run(self, *command: str) -> str:
-        """Run a command inside that has to succeed; gives what it wrote."""
+        """Run a command inside that has to succeed; returns its output."""
         status, text = await self.try_run(*command)
         assert status == 0, f"{' '.join(command)}: status {status}\n{text}"
         return text
@@ -84,11 +84,11 @@ class Machine:
         return (await self.run("systemctl", "show", "--value", f"--property={what}", unit)).strip()
 
     async def journal(self, *arguments: str) -> str:
-        """What journalctl prints."""
+        """The output of journalctl."""
         return await self.run("journalctl", "--no-pager", *arguments)
 
     async def until(self, *command: str, has: str, seconds: float = 20) -> str:
-        """Run a command repeatedly until its output has these words."""
+        """Run a command repeatedly until its output has this text."""
         text = (await self.try_run(*command))[1]
         with trio.move_on_after(seconds):
             while has not in text:
@@ -127,7 +127,7 @@ async def open_machine(folder: Path) -> AsyncIterator[Machine]:
 
 
 async def _booted(process: trio.Process, output: Path) -> int:
-    """Wait until systemd has started our target; gives its process id."""
+    """Wait until systemd has started our target; returns its process id."""
     children = trio.Path(f"/proc/{process.pid}/task/{process.pid}/children")
     with trio.fail_after(20):
         while process.poll() is None:

@@ -45,7 +45,7 @@ class DaemonProcess:
         self._changed = trio.Event()
 
     async def read(self) -> None:
-        """Collect stderr. Ends when the process, and whoever has its stderr, has ended."""
+        """Collect stderr. Ends when all processes with its stderr have ended."""
         assert self.process.stderr is not None
         rest = b""
         async with self.process.stderr:
@@ -217,9 +217,9 @@ async def get_when_open(url: str, *, seconds: float = 30) -> httpx.Response:
 
 
 async def health_when_known(url: str) -> Mapping[str, Any]:
-    """What ``/health`` says once it is known how the start has ended.
+    """Return ``/health`` once the start has ended.
 
-    A start that fails closes its port before the minimal server opens it again; who had connected
+    A start that fails closes its port before the minimal server opens it again; a connection made
     just then is reset.
     """
     while True:

@@ -61,7 +61,7 @@ def insert(place: Place, table: str, *planted: Mapping[str, Any]) -> None:
 
 
 def change(place: Place, table: str, values: Mapping[str, Any], *, where: Where = ANY) -> int:
-    """Change rows, as no method of the ledger does; gives how many."""
+    """Change rows directly; returns how many."""
     changes = ", ".join(f"{column} = ?" for column in values)
     condition, parameters = _condition(where)
     return _change(
@@ -72,7 +72,7 @@ def change(place: Place, table: str, values: Mapping[str, Any], *, where: Where 
 
 
 def delete(place: Place, table: str, *, where: Where = ANY) -> int:
-    """Delete rows; gives how many."""
+    """Delete rows; returns how many."""
     condition, parameters = _condition(where)
     return _change(place, f"DELETE FROM {table}{condition}", parameters)  # noqa: S608
 

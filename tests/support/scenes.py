@@ -44,7 +44,7 @@ async def open_scene(
 
 
 def words(item: JsonObject) -> str:
-    """The words of one input item of the model; of data the part between the delimiters."""
+    """The text of one input item of the model; of data the part between the delimiters."""
     content: Any = item.get("content") or item.get("output") or ""
     if is_data(item):
         return "\n".join(content.splitlines()[1:-1]).replace("&lt;", "<")
@@ -54,7 +54,7 @@ def words(item: JsonObject) -> str:
 
 
 def model_input(stage: Stage, number: int = -1, *, role: str = "") -> list[str]:
-    """The input of one call of the model: the words of its items, of one role or of all.
+    """The input of one call of the model: the texts of its items, of one role or of all.
 
     The program's own items have the role ``data`` here.
     """
@@ -80,7 +80,7 @@ def thread(stage: Stage, chat: str = LAURA) -> list[JsonObject]:
 
 
 def outbox(stage: Stage) -> list[tuple[str, str]]:
-    """State and words of all rows of the outbox, oldest first."""
+    """State and text of all rows of the outbox, oldest first."""
     rows = select(stage.settings.data_dir, "outbox", "state, body", order="id")
     return [(state, body) for state, body in rows]
 
@@ -116,7 +116,7 @@ def forgive(stage: Stage) -> None:
 
 
 async def logged(stage: Stage, event: str, count: int = 1) -> list[dict[str, Any]]:
-    """Wait until the daemon has logged an event so often; gives its lines."""
+    """Wait until the daemon has logged an event so often; returns its lines."""
     return await found(lambda: stage.events(event), lambda lines: len(lines) >= count)
 
 

@@ -137,7 +137,7 @@ class Stage:
         await self._ended.wait()
 
     def outside_settings(self) -> Settings:
-        """The settings of a daemon whose outside world are the simulators."""
+        """The settings of a daemon between the simulators."""
         return sandbox_settings(self.settings, self._outside)
 
     async def _run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
@@ -280,7 +280,7 @@ async def open_stage(
     rules: Mapping[str, Any] | None = None,
     **changes: Mapping[str, Any],
 ) -> AsyncIterator[Stage]:
-    """Both simulators and, unless told otherwise, a running daemon.
+    """Both simulators and, unless disabled, a running daemon.
 
     ``rules`` are fields of the chats' rules that no setting changes. ``changes`` are tables of
     the settings, over the quick ones. At the end the daemon is stopped; whatever it logged as an

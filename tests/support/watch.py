@@ -18,7 +18,7 @@ MOST_WAITING = 50
 
 
 class MemoryFeed(Feed):
-    """Lines for one reader, who loses them all if too many wait."""
+    """Lines for one reader; all are dropped if too many wait."""
 
     def __init__(self, watch: "MemoryWatch") -> None:
         self._watch = watch
