@@ -130,7 +130,10 @@ async def test_a_takeover_by_hand_closes_nothing(tmp_path: Path) -> None:
         assert model_input(stage, role="user") == ["¿Hay cupo?"]
 
 
-async def test_an_answer_cut_by_a_takeover_by_hand_is_taken_up_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["given back", "time"])
+async def test_an_answer_cut_by_a_takeover_by_hand_is_taken_up_again(
+    tmp_path: Path, end: str
+) -> None:
     async with open_scene(tmp_path) as stage:
         stage.model.script(say("uno\n\ndos"), say("tres"))
         held = stage.gateway.faults.add(operation="send", kind="hold_answer")
@@ -138,8 +141,11 @@ async def test_an_answer_cut_by_a_takeover_by_hand_is_taken_up_again(tmp_path: P
         await held.reached.wait()
         await post(stage, "/takeover/pause", {"chat": LAURA, "minutes": 30})
         held.release()
-        await found(lambda: outcome_of(stage, asked)[0] == WITH_AGENT)
-        await post(stage, "/takeover/resume", {"chat": LAURA})
+        await found(lambda: outcome_of(stage, asked) == (WITH_AGENT, AN_AGENT))
+        if end == "time":
+            await end_pause(stage)
+        else:
+            await post(stage, "/takeover/resume", {"chat": LAURA})
         await stage.gateway.wait_sent(LAURA, 2)
         await stage.quiet()
         assert stage.received() == ["uno", "tres"]

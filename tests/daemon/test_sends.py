@@ -135,6 +135,16 @@ async def test_words_that_a_person_typed_do_not_settle_a_send(tmp_path: Path) ->
         assert stage.received() == ["Con gusto"]
 
 
+async def test_the_same_words_of_the_customer_do_not_settle_a_send(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage:
+        stage.model.script(say("Hola"))
+        stage.gateway.faults.add(operation="send", kind="drop_before")
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.wait_sent(LAURA)
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert stage.received() == ["Hola"]
+
+
 async def test_too_many_requests_are_waited_out(tmp_path: Path) -> None:
     """429 with Retry-After: not sent before that, then sent once."""
     async with open_scene(tmp_path) as stage:

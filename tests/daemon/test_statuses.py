@@ -62,6 +62,8 @@ async def test_a_second_failure_is_reported_and_the_message_counts_as_unanswered
         await found(lambda: outcomes(stage) == ["dead"])
         assert len(stage.received()) == 2
         assert outbox(stage) == [("failed", "Con gusto")]
+        for then in ("said_again", "given_up"):
+            assert await metric(stage, f'recado_send_failures_total{{then="{then}"}}') == 1
         assert states_of(stage.settings.data_dir)[message_id][0] == "dead"
         forgive(stage)
 
@@ -83,6 +85,24 @@ async def test_the_status_before_the_answer_of_the_send_is_kept_for_it(tmp_path:
         held.release()
         await stage.gateway.wait_sent(LAURA, 2)
         await found(lambda: outcomes(stage) == ["answered"])
+
+
+async def test_each_status_of_a_webhook_counts(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage:
+        stage.gateway.echoes.statuses = False
+        stage.model.script(say("uno\n\ndos"))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        first, second = await stage.gateway.wait_sent(LAURA, 2)
+        await found(lambda: outcomes(stage) == ["answered"])
+        now = str(int(time.time()))
+        both = [
+            {"id": first.id, "status": "delivered", "timestamp": now},
+            {"id": second.id, "status": "failed", "timestamp": now},
+        ]
+        await stage.gateway.post(LAURA, "statuses.post", {"statuses": both})
+        await logged(stage, "WhatsApp could not deliver, saying it again")
+        assert await metric(stage, 'recado_statuses_total{status="delivered"}') == 1
+        assert await metric(stage, 'recado_statuses_total{status="failed"}') == 1
 
 
 async def test_nothing_is_sent_again_into_an_agents_chat(tmp_path: Path) -> None:

@@ -67,6 +67,18 @@ async def test_each_message_is_typed_once_for_as_long_as_a_person_would(
         assert before_second.at < second.at
 
 
+@pytest.mark.parametrize(("typing", "answer"), [(False, HALF), (True, "Primera parte.")])
+async def test_only_typing_takes_time_and_only_between_two_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, *, typing: bool
+) -> None:
+    monkeypatch.setattr(delivery, "pause_before_next", lambda _text: 3600.0)
+    async with open_scene(tmp_path, delivery={"typing": typing}) as stage:
+        stage.model.script(say(answer))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert stage.received() == answer.split("\n\n")
+
+
 async def test_after_a_turn_that_is_given_up(tmp_path: Path) -> None:
     async with open_scene(tmp_path, delivery=TYPING) as stage:
         stage.model.script(Step(status=400, code="invalid_prompt"))

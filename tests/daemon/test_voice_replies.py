@@ -235,6 +235,7 @@ async def test_a_voice_note_that_is_refused_is_written_once(tmp_path: Path) -> N
         assert stage.received() == [FIT]
         assert kinds(stage) == ["text"]
         assert payloads(stage) == [{"instead_of": "voice"}]
+        assert counted((await stage.get("/metrics")).text, "refused") == 1
 
 
 async def test_a_refusal_that_names_what_a_voice_note_lacks_refuses_the_voice_note(
