@@ -101,7 +101,7 @@ def sandbox_command(config: Path | None) -> None:
 @click.option("--online", is_flag=True, help="Also ask the gateway and the model server.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON list.")
 def check_command(config: Path | None, *, online: bool, as_json: bool) -> None:
-    """Say whether the daemon could run: one line a finding, status 1 if there is an error."""
+    """Check whether the daemon could run: one line a finding, status 1 if there is an error."""
     from daemon.ops.checks import offline_findings  # noqa: PLC0415 - the help needs none of it
 
     findings = offline_findings(config, environ=os.environ, cwd=Path.cwd())

@@ -140,7 +140,7 @@ class AssistantError(RecadoError):
 
 
 class ModelTemporary(AssistantError):
-    """The server is down, slow, or over its limits; ``retry_after`` in seconds if it said so."""
+    """The server is down, slow, or over its limits; ``retry_after`` in seconds if it sent one."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -53,7 +53,7 @@ UNUSABLE_ERRORS = (SettingsError, ToolError, ValidatorError, StoreInUse, StoreDa
 
 
 def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox: bool) -> int:
-    """Run the daemon until it is told to stop; gives the exit status.
+    """Run the daemon until a stop is requested; gives the exit status.
 
     If the configuration or the store cannot be used, the minimal server says so instead, until it
     is told to stop. Only for the main thread.
@@ -90,7 +90,7 @@ def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox
 
 
 def _log_start(loaded: Loaded, log: Log) -> None:
-    """Say which daemon this is, where it runs and how it is configured; of secrets, whether."""
+    """Log version, addresses and configuration; of secrets, whether they are set."""
     limit = memory_limit()
     log.info(
         "starting",
@@ -256,7 +256,7 @@ def secrets_of(values: object) -> Iterator[str]:
 
 
 def _serve_reason(reason: str, settings: Settings, log: Log, environ: Mapping[str, str]) -> int:
-    """Answer `/health` with the reason until told to stop; gives the exit status."""
+    """Answer `/health` with the reason until a stop is requested; gives the exit status."""
     port = settings.web.port if settings != Settings() else _port_of(environ)
     binds = inherited_listeners(environ, os.getpid()) or [
         bind_address(

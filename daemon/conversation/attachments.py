@@ -258,7 +258,7 @@ class Attachments:
         )
 
     def _report_strange(self, error: str, message: Message) -> None:
-        """Tell the operator once of each format, not of each voice note in it."""
+        """Report each format once, not each voice note in it."""
         if error not in self._reported_formats:
             self._reported_formats.add(error)
             self._log.event(

@@ -88,10 +88,10 @@ class Delivery:
     async def deliver(
         self, rows: Sequence[OutboxRow] | None = None, *, finishes: Turn | None = None
     ) -> TurnEnd | None:
-        """Say everything that waits, in order; ``rows`` is that, if it has been read already.
+        """Send all waiting messages, in order; ``rows`` are these, if they have been read already.
 
         ``finishes`` is the turn that is over with it; gives its end, if the last send was it.
-        Raises Stopping or TakenOver between two messages; what is not said stays in the outbox.
+        Raises Stopping or TakenOver between two messages; unsent ones stay in the outbox.
         """
         last_text, typing, config = "", False, self._services.config
         self._end, self._turn = None, finishes
@@ -112,7 +112,7 @@ class Delivery:
         return self._end
 
     async def leave_to_agent(self, turn: Turn) -> None:
-        """Drop what is not said yet of a turn that an agent has taken over."""
+        """Drop the unsent part of a turn that an agent has taken over."""
         await self._services.store.turns.close(
             turn,
             "handed_off",
@@ -124,7 +124,7 @@ class Delivery:
     # -- one message -----------------------------------------------------------------------------
 
     async def _deliver_row(self, row: OutboxRow, *, first: bool) -> OutboxRow:
-        """Say one message, in as many attempts as it takes; gives the row as it ends."""
+        """Send one message, in as many attempts as it takes; gives the row as it ends."""
         if row.kind == "voice":  # one before it may have turned it into written words
             row = await self._outbox.row(row.id)
         if row.state == "sending":  # a task of this chat crashed in the middle of it
@@ -264,7 +264,7 @@ class Delivery:
         return sent.row
 
     async def _not_sent(self, row: OutboxRow, error: GatewayError) -> OutboxRow:
-        """Decide by what a send came to; gives the row as it is then."""
+        """Handle the error of a send; gives the row as it is then."""
         pace, outbox, why = self._pace, self._outbox, str(error)
         match error:
             case OutcomeUnknown():
@@ -368,7 +368,7 @@ class Delivery:
         return await self._sent(row, message_id)
 
     async def _unsettled(self, row: OutboxRow) -> OutboxRow:
-        """Nothing has told whether a send happened, and nothing will."""
+        """Settle a send whose outcome will never be known."""
         repeats = self._services.config.rules.unknown_sends == "repeat"
         if repeats and row.attempts < MAX_REPETITIONS:
             self._telemetry.log.warning("send of unknown outcome, repeating", outbox=row.id)
@@ -390,7 +390,7 @@ class Delivery:
 def report_delivery_updates(
     delivery_updates: Iterable[DeliveryUpdate], metrics: Metrics, log: Log
 ) -> None:
-    """Count what WhatsApp newly says of sends; one that could not be delivered is logged.
+    """Count delivery updates; one that could not be delivered is logged.
 
     A failure that is sent once more is a warning; one that leaves the customer without those words
     is an error, to be looked at with `recado explain`.

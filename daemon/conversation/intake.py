@@ -170,7 +170,7 @@ class Intake:
         self._report(webhook, accepted)
 
     async def _wake(self, webhook: Webhook, accepted: Accepted) -> None:
-        """Tell the tasks of files and chats what is stored for them."""
+        """Notify the tasks of files and chats of stored work."""
         chats = self._chats
         for message, ignored in zip(webhook.messages, accepted.verdicts, strict=True):
             if not ignored and not message.from_me:

@@ -238,7 +238,7 @@ class ModelAccess:
 
 
 def contact_hasher(key: bytes) -> Callable[[ChatKey], str]:
-    """Names contacts for the log and the model's provider without saying who they are.
+    """Anonymous names of contacts for the log and the model's provider.
 
     ``key`` lies beside the store, so that names are stable here and mean nothing anywhere else.
     """

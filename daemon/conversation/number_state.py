@@ -75,7 +75,7 @@ class NumberState:
         self.reconnects = 0
         """How often the number came back: what WhatsApp knew of its last session is gone."""
         self.template_changes = 0
-        """How often the gateway said that the number's templates have changed."""
+        """How often the gateway reported a change of the number's templates."""
 
     def report(self, news: Iterable[NumberNews]) -> None:
         """The gateway reports news, in any order: the number is asked at once too."""
@@ -90,11 +90,11 @@ class NumberState:
             self._pace.doubt.set()
 
     def asked(self, health: NumberHealth) -> None:
-        """The gateway has answered how the number is."""
+        """The gateway has reported the number's state."""
         self._set(health.condition, health.detail)
 
     def not_answered(self, error: GatewayError) -> None:
-        """The gateway does not say how the number is."""
+        """The gateway did not report the number's state."""
         self._set("unknown", str(error))
 
     @property
@@ -158,7 +158,7 @@ class NumberState:
 
 
 class NumberWatch:
-    """Asks the gateway how our number is, and who we are. `run` is its only task."""
+    """Asks the gateway for our number's state and ids. `run` is its only task."""
 
     def __init__(
         self,
@@ -210,9 +210,9 @@ class NumberWatch:
                 )
 
     async def run(self, interval_seconds: float, reconnected: Callable[[], None]) -> None:
-        """Ask how the number is: at the start, every so often, and at once when there is doubt.
+        """Ask for the number's state: at the start, periodically, and at once when in doubt.
 
-        The gateway's events say it sooner, but they may be late, lost or out of order; this answer
+        The gateway's events are sooner, but they may be late, lost or out of order; this answer
         is the one that counts. ``reconnected`` is called when WhatsApp has a new session of ours.
         Runs until cancelled.
         """
@@ -270,7 +270,7 @@ class NumberWatch:
         self._announced = view.state
 
     async def _learned(self, health: NumberHealth) -> str:
-        """Keep who we are; gives the number, or nothing if that has to be tried again."""
+        """Store our ids; gives the number, or nothing if that has to be tried again."""
         try:
             await self._learn(health)
         except (GatewayError, StoreError) as error:

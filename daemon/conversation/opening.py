@@ -228,7 +228,7 @@ async def _name_channels(store: Store, settings: Settings, log: Log) -> None:
 async def _open_store_patiently(
     settings: Settings, environment: Environment
 ) -> AsyncIterator[Store]:
-    """Open the store, and have systemd wait for it as long as it takes, unless told to stop.
+    """Open the store, and have systemd wait for it as long as it takes, unless a stop is requested.
 
     Raises StoppedEarly if that came first.
     """

@@ -64,7 +64,7 @@ LEAVE_SECONDS = 5.0
 """How long a chat's task may take to end by itself; a send under way ends within it."""
 
 PRESENCES = MappingProxyType({"typing": TYPING, "recording": RECORDING})
-"""The presences that are logged; the others say nothing of the conversation."""
+"""The presences that are logged; the others have no meaning for the conversation."""
 
 
 @dataclass(frozen=True, slots=True)

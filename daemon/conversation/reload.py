@@ -26,7 +26,7 @@ SHOWN_CHARACTERS = 200
 """Of a setting's value in the audit; a text may be long."""
 
 SIGNAL = Actor(name="signal SIGHUP")
-"""A signal does not say who has sent it."""
+"""A signal has no sender."""
 
 ReadSettings = Callable[[], Settings]
 """Reads the configuration as the start does. Raises SettingsError. Called in a thread."""

@@ -57,12 +57,12 @@ class Settling:
         try:
             listed = await self._listed(row)
         except RefusedForm:
-            return ""  # 404: nothing was ever said in this chat
+            return ""  # 404: the chat never had a message
         like = likeness(row.kind, row.body, row.payload)
         ours = [m for m in listed if likeness_of(m) == like and m.source not in WRITTEN_BY_HAND]
         known = await self._outbox.known_ids([m.id for m in ours])
         unclaimed = [m for m in ours if m.id not in known]
-        # The same said before, and listed under another id than we know, are not this send.
+        # Earlier sends of the same text, listed under other ids than ours, are not this one.
         listed_ids = {m.id for m in listed}
         sent = await self._outbox.sent_since(row.key, like, since)
         others = sum(message_id not in listed_ids for message_id in sent)

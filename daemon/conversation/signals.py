@@ -23,7 +23,7 @@ class Stopping(Exception):
 
 
 class TakenOver(Exception):
-    """A human agent has the chat: what is not said yet is not said."""
+    """A human agent has the chat: unsent messages are not sent."""
 
 
 class ChatSignals:
@@ -236,7 +236,7 @@ class ChatSignals:
 
     @contextmanager
     def sending_row(self, *, for_operator: bool) -> Iterator[None]:
-        """Say one message in this block; no pause holds up an operator's own words."""
+        """Send one message in this block; no pause holds up an operator's own message."""
         self._sends_for_operator = for_operator
         try:
             yield

@@ -1,4 +1,4 @@
-"""Announcements: what outgoing webhooks tell other systems, as typed values. Pure.
+"""Announcements: the content of outgoing webhooks, as typed values. Pure.
 
 One class a type of event. ``docs/webhooks.schema.json`` is generated from them, so a field is
 described here and nowhere else. `daemon.ledger.announcements` stores them with what they announce.

@@ -277,7 +277,7 @@ NumberCondition = Literal[
     "ok", "connecting", "unauthorised", "needs_qr", "stopped", "error", "unknown"
 ]
 """``unauthorised``: logged out, or the token is wrong. ``needs_qr``: no phone is linked.
-``unknown``: the gateway does not say."""
+``unknown``: the gateway does not report it."""
 
 
 class IdentityChange(Value, frozen=True, kw_only=True):

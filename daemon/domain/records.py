@@ -44,7 +44,7 @@ class DeliveryUpdate:
     settled: bool = False
     """True if its outcome was unknown before."""
     charged_as: str = ""
-    """As what the gateway charges it, told for the first time."""
+    """The category in which the gateway charges it, if this is the first report."""
     charged_micros: int = 0
     """The price of that, in millionths of the currency."""
 
@@ -69,7 +69,7 @@ ConsentChoice = Literal["", "out", "in"]
 """A message's choice about unasked messages: none made, no more, or again."""
 
 NOT_ADDRESSED = "not addressed to us"
-"""Why what a group says among itself is not answered; the model is told of it all the same."""
+"""Why a group's messages to others are not answered; the model gets them all the same."""
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,7 +184,7 @@ class ChatRecord:
     paused_until: float = 0
     apologised_at: float = 0
     context_at: float = 0
-    """When the model was last told the moment and whom it talks to."""
+    """When the model last got the time and the contact's name."""
     context_text: str = ""
     """The last context line in the thread (`daemon.domain.prompt.context_line`); empty for none."""
     token_ratio: float = 1
@@ -290,7 +290,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One thing to say. ``turn_id`` is None for what an operator or a notice says.
+    """One message to send. ``turn_id`` is None for operators' messages and notices.
 
     ``kind`` and ``payload`` are those of `writing.outgoing`; ``body`` is what it says in words.
     """

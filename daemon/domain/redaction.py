@@ -169,7 +169,7 @@ Words = Literal["masked", "none", "full"]
 """How people's words are written: with numbers and addresses shortened, not at all, or in full."""
 
 SAID = frozenset({"text", "name"})
-"""The fields of events that hold what people, the model and agents say, and how people call
+"""The fields of events with texts of people, the model and agents, and how people call
 themselves."""
 
 _MAX_DEPTH = 8

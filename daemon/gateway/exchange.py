@@ -258,7 +258,7 @@ class GatewayCalls:
     ) -> Answer:
         """Make a call once and read its answer; a file that goes along adds to the time allowed.
 
-        ``read`` raises Unintelligible for an answer that does not say what it should, NothingDone
+        ``read`` raises Unintelligible for an answer without the required content, NothingDone
         for one that says that nothing was done. Raises OutcomeUnknown if the call may have
         happened, the other errors if it certainly did not, and what ``before`` raises.
         """

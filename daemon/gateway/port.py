@@ -69,7 +69,7 @@ class Gateway(Protocol):
 
     @property
     def seconds_ahead(self) -> float | None:
-        """By how much the gateway's clock is ahead of ours, as its last answers say.
+        """By how much the gateway's clock is ahead of ours, by its last answers.
 
         0: they are in step; None: it has not answered yet.
         """
@@ -104,7 +104,7 @@ class Gateway(Protocol):
     ) -> tuple[Message, ...]:
         """The newest messages of a chat since a Unix time, newest first; their keys name no number.
 
-        Raises RefusedForm if nothing was ever said in the chat.
+        Raises RefusedForm if the chat never had a message.
         """
 
     async def get_chat(self, chat: str) -> ChatInfo | None:

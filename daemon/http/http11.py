@@ -247,7 +247,7 @@ class _Request:
             )
 
     async def finish(self) -> None:
-        """Tell the protocol that the app will send no more."""
+        """Note in the protocol that the app will send no more."""
         await self._send(None)
 
     async def leave(self) -> None:

@@ -17,7 +17,7 @@ COOKIE = "__Host-recado"
 """The prefix makes browsers insist on Secure, Path=/ and no Domain (RFC 6265bis, 4.1.3.2)."""
 
 ACTOR_DIGITS = 8
-"""Hexadecimal digits of a session's name in the audit: they tell sessions apart and open none."""
+"""Hexadecimal digits of a session's name in the audit: they distinguish sessions and open none."""
 
 MAX_MINUTES = 60 * 24 * 365
 
@@ -49,7 +49,7 @@ class EdgeSettings:
     webhook_secrets: tuple[str, ...] = ()
     """Of the only number; see `numbers`."""
     numbers: Mapping[str, "Entrance"] = field(default_factory=dict)
-    """How the webhooks of each number are told from others'; empty: there is only one, which wants
+    """How each number's webhooks are recognised; empty: there is only one, which wants
     `webhook_secrets`."""
     admin_token: str = ""
     model_webhook_secret: str = ""

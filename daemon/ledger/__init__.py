@@ -1,1 +1,1 @@
-"""The tables from which a message's whole life can be told."""
+"""The tables that record a message's whole life."""

@@ -160,7 +160,7 @@ def _of_one_person(connection: Connection, message: Message, now: float) -> Mess
 
 
 def _take(connection: Connection, message: Message, verdict: str, context: IntakeContext) -> None:
-    """Store one message if it is new, and say what it means for its chat."""
+    """Store one message if it is new, and return its effect on the chat."""
     reason, agent = verdict, False
     if message.from_me:
         if _is_repeated(connection, message):

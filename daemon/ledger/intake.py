@@ -1,6 +1,6 @@
 """Accepting webhook calls: each message once, echoes recognised, changes applied.
 
-One call is one write: when it returns, everything that the call said is durable.
+One call is one write: when it returns, the whole content of the call is durable.
 """
 
 import hashlib

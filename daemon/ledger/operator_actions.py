@@ -33,7 +33,7 @@ Obstacle = Literal["", "unknown", "not refused", "paused", "replayed"]
 class OperatorActions(Role):
     """Actions of people in the dashboard. Called by the handlers of HTTP requests."""
 
-    async def say(
+    async def send(
         self,
         key: ChatKey,
         text: str,
@@ -45,7 +45,7 @@ class OperatorActions(Role):
         pause_until: float,
         payload: JsonObject | None = None,
     ) -> Arrival | None:
-        """Let the agent ``name`` say something in a chat; durable on return.
+        """Queue a message of the agent ``name`` in a chat; durable on return.
 
         It waits in the outbox, and counts as an agent's message from the phone: the chat is paused
         until ``pause_until`` (0: it is not), and the words go into the thread as the agent's.
@@ -161,7 +161,7 @@ class OperatorActions(Role):
 
         Never a row whose outcome is unknown, a message of the bot's in a paused chat (but for
         ``agents_chats``, which have no pause), or one whose question was replayed and is answered
-        anew. Its turn counts as answered again, so a replay does not say it twice. Gives the
+        anew. Its turn counts as answered again, so a replay does not send it twice. Gives the
         obstacle, and the chat whose task has to look. ``now``: Unix seconds.
         """
         key, obstacle = _refused_row(connection, row_id)
@@ -256,7 +256,7 @@ def _keeps_out(connection: Connection, row_id: int, now: float) -> bool:
 
 
 def _is_interim(connection: Connection, row_id: int) -> bool:
-    """True for what a tool said while it worked, which is no part of the answer."""
+    """True for an interim message of a tool, which is no part of the answer."""
     row = connection.execute(
         "SELECT 1 FROM interim_messages WHERE outbox_id = ?", (row_id,)
     ).fetchone()

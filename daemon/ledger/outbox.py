@@ -143,7 +143,7 @@ class Outbox(Role):
         return await self._set(row, "state = ?, error = ?", UNKNOWN, error, only_from=SENDING)
 
     async def pending(self, row: OutboxRow, error: str) -> OutboxRow:
-        """It certainly was not said; it waits for another try."""
+        """Note that it certainly was not sent; it waits for another try."""
         return await self._set(row, "state = ?, error = ?", PENDING, error, only_from=SENDING)
 
     async def repeat(self, row: OutboxRow) -> OutboxRow:

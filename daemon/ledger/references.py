@@ -272,7 +272,7 @@ def _is_shown_to(connection: Connection, message: Message, chat: str) -> bool:
 
 
 def _is_addressed(connection: Connection, message: Message, own_ids: frozenset[str]) -> bool:
-    """Whether it mentions or answers us, or continues what its author has just said to us."""
+    """Whether it mentions or answers us, or continues its author's last message to us."""
     goes_on = connection.execute(
         f"SELECT 1 FROM messages WHERE channel = ? AND chat = ? AND {WAITING} AND from_me = 0"
         " AND author = ? LIMIT 1",

@@ -245,7 +245,7 @@ def reopen(connection: Connection, row_id: int, *, now: float) -> None:
 
 
 def answer_parts(connection: Connection, turn_id: int) -> list[Part]:
-    """The parts of a turn's answer, without what its tools said."""
+    """The parts of a turn's answer, without its tools' interim messages."""
     rows = connection.execute(
         "SELECT state, error FROM outbox WHERE turn_id = ?"
         " AND id NOT IN (SELECT outbox_id FROM interim_messages)",

@@ -53,7 +53,7 @@ class Threads(Role):
 
     @query
     def recent_lines(self, connection: Connection, key: ChatKey, count: int) -> list[str]:
-        """The last ``count`` things that were said in a chat, oldest first, one line each."""
+        """The last ``count`` messages of a chat, oldest first, one line each."""
         rows = connection.execute(
             "SELECT item FROM thread_items WHERE channel = ? AND chat = ? ORDER BY id DESC LIMIT ?",
             (*key, 4 * count),
@@ -79,7 +79,7 @@ class Threads(Role):
 
         Used for an agent's words, and for what the agent answered or will answer (``noted``, which
         keep their state): the model knows both when it answers again. ``choice`` is what the
-        customer's say about being written to. All in one write.
+        customer's consent. All in one write.
         """
         append(connection, key, None, items, now=now)
         connection.executemany(
@@ -171,7 +171,7 @@ def append(
 
 
 def add_note(connection: Connection, key: ChatKey, note: str, *, now: float) -> None:
-    """Tell the model something about the conversation, inside the caller's transaction."""
+    """Add a note about the conversation for the model, inside the caller's transaction."""
     append(connection, key, None, [data_item("note", note)], now=now)
 
 
@@ -355,6 +355,6 @@ def note_sign(connection: Connection, message: Message, now: float) -> None:
 
 
 def _is_same_place(before: JsonObject, item: JsonObject) -> bool:
-    """Whether both say where the same person is."""
+    """Whether both are of the same person and place."""
     who, place, _ = str(item["content"]).partition(_PLACE)
     return bool(place) and str(before.get("content", "")).startswith(f"{who}{place}")

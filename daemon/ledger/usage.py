@@ -82,7 +82,7 @@ class UsageBook(Role):
     def stop(
         self, connection: Connection, turn: Turn, part: NewPart, *, day: str, now: float
     ) -> bool:
-        """Queue the words that the day's budget is spent; False if they were said that day."""
+        """Queue the notice that the day's budget is spent; False if it was sent that day."""
         if not _note_alert(connection, day, turn.key, now=now):
             return False
         return queue_notice(connection, turn.key, part, now=now)

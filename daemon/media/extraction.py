@@ -243,7 +243,7 @@ def read(kind: str, content: bytes, *, pages: int, characters: int) -> str:
 
 
 def main() -> int:
-    """Read one document as the arguments say."""
+    """Read one document by the arguments."""
     limit_process()
     kind, pages, characters = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     try:

@@ -242,13 +242,13 @@ class Metrics:
             *("service", "operation", "outcome"),
         )
         self._validations = self._counter(
-            "validations", "What validators said of answers", "validator", "verdict"
+            "validations", "Verdicts of validators on answers", "validator", "verdict"
         )
         self._validation_series: dict[tuple[str, str], Counter] = {}
         self.expect_validators(BUILT_IN)
         self.notifications = self._counter(
             "notifications",
-            "Tries at telling people outside of WhatsApp, by what came of it",
+            "Attempts to notify people outside of WhatsApp, by result",
             "result",
         )
         self.webhook_deliveries = self._counter(
@@ -277,9 +277,7 @@ class Metrics:
         self.media = self._counter("media", "Tries to fetch a file that was sent", "result")
         for result in MEDIA_RESULTS:
             self.media.labels(result)
-        self.statuses = self._counter(
-            "statuses", "What WhatsApp newly said of our messages", "status"
-        )
+        self.statuses = self._counter("statuses", "Delivery updates of our messages", "status")
         for status in STATUSES:
             self.statuses.labels(status)
         self.send_failures: Counted = self._numbered_counter(

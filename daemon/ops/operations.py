@@ -139,10 +139,10 @@ class Operations:
         """Send a message of an agent; it is in the outbox on return.
 
         ``action`` is the browser's id of the click: a second one with the same id does nothing.
-        ``payload``: see `daemon.ledger.operator_actions.OperatorActions.say`.
+        ``payload``: see `daemon.ledger.operator_actions.OperatorActions.send`.
         """
         now, pause = self.now(), self._of(key).services.config.rules.pause_seconds
-        arrival = await self._store.operator_actions.say(
+        arrival = await self._store.operator_actions.send(
             key,
             text,
             name=agent,

@@ -77,7 +77,7 @@ class Settings(SettingsTable):
         default="whapi", description="by which the number is connected to WhatsApp"
     )
     webhooks: Webhooks = Field(
-        default=(), description="other systems that are told what happens: outgoing webhooks"
+        default=(), description="other systems that are notified of events: outgoing webhooks"
     )
     log: LogSettings = LogSettings()
     store: StoreSettings = StoreSettings()

@@ -1,4 +1,4 @@
-"""``[[webhooks]]``: other systems that are told what happens."""
+"""``[[webhooks]]``: other systems that are notified of events."""
 
 import base64
 import binascii

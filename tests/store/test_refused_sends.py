@@ -163,7 +163,7 @@ async def test_the_bots_words_wait_until_the_person_gives_the_chat_back(store: S
 
 async def test_the_persons_own_words_and_the_agents_chat_know_no_pause(store: Store) -> None:
     await accept(store, message("m-1"))
-    await store.operator_actions.say(
+    await store.operator_actions.send(
         LAURA, "Soy Marta", name="Marta", action="d-1", by=OPERATOR, now=110, pause_until=NOW + 60
     )
     (own,) = await store.outbox.open_rows(LAURA)

@@ -209,12 +209,12 @@ async def test_an_agents_words_are_in_the_outbox_and_pause_the_chat_in_one_write
     store: Store,
 ) -> None:
     await accept(store, message("m-1"))
-    said_once = await store.operator_actions.say(
+    said_once = await store.operator_actions.send(
         LAURA, "Soy Marta", name="Marta", action="d-1", by=OPERATOR, now=110, pause_until=200
     )
     assert said_once is not None
     assert said_once.what == "agent"
-    again = await store.operator_actions.say(
+    again = await store.operator_actions.send(
         LAURA, "Soy Marta", name="Marta", action="d-1", by=OPERATOR, now=111, pause_until=201
     )
     assert again is None

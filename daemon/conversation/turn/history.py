@@ -48,7 +48,7 @@ async def import_history(turn: Turn, services: ChatServices) -> None:
     count, log = services.config.rules.import_messages, services.telemetry.log
     gateway, memories = services.number.gateway, services.store.memories
     if is_group(turn.key.chat):
-        return  # what a group said before it addressed us comes with that message
+        return  # a group's earlier messages come with the one that addresses us
     if not count or not turn.messages or not gateway.capabilities.lists_messages:
         return
     if not await memories.is_blank(turn.key):
@@ -115,7 +115,7 @@ async def note_agent_messages(key: ChatKey, services: ChatServices, *, waiting_t
     """Put an agent's words into the thread, and the customer's that the agent answers.
 
     ``waiting_too``: also what waits for the agent, which is noted when that is over. A customer who
-    wants no unasked messages has said so to the agent: it is kept, and the confirmation is the
+    wants no unasked messages has written that to the agent: it is kept, and the confirmation is the
     agent's. Called by the task of the chat.
     """
     store, telemetry = services.store, services.telemetry

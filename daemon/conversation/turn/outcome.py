@@ -236,7 +236,7 @@ async def give_up_turn(
     *,
     deliver: Callable[[], Awaitable[None]],
 ) -> None:
-    """Say politely that no answer is possible, and keep the reason.
+    """Apologise to the customer, and store the reason.
 
     If the server refuses every request, the messages wait for a person, who is asked for once; the
     bot goes on with what comes next, as soon as it can.

@@ -39,7 +39,7 @@ class RunAnswer:
     first_usage: Usage = field(default_factory=Usage)
     """That of the first round, whose input was the request and nothing else."""
     validation: Validation | None = None
-    """The round that the text is from, and what the validators said of it."""
+    """The round that the text is from, and the rulings on it."""
 
 
 async def run_model(
@@ -245,7 +245,7 @@ def _expected(request: ModelRequest, now: float, services: ChatServices) -> Char
 
 
 async def give_up(turn: Turn, services: ChatServices) -> None:
-    """Tell the server that the response it is working on is of no use any more.
+    """Cancel a response at the server that is no longer needed.
 
     For a run that was cancelled for good (superseded, taken over, too slow), in this process or
     before it. A run that a stop of the daemon interrupts is left running, to be harvested.

@@ -233,7 +233,7 @@ class TurnWork:
         return await ask(self._turn, await self._prompts.build(self._turn), progress)
 
     async def _files_known(self) -> bool:
-        """Wait for what the burst's files say; False if something else comes first."""
+        """Wait for the words in the burst's files; False if something else comes first."""
         messages = [stored.message for stored in self._turn.messages]
         signals = self._signals
         if any(isinstance(message.content, Media) for message in messages):
@@ -277,7 +277,7 @@ class TurnWork:
         return concluded
 
     async def _wait_to_retry(self, failure: RunFailure) -> None:
-        """Wait before the next attempt; tell the customer, once, that it will take a while."""
+        """Wait before the next attempt; notify the customer, once, of the delay."""
         services, telemetry = self._services, self._services.telemetry
         wait = delay(
             max(0, self._attempts - 1),

@@ -51,7 +51,7 @@ class FoundPassage:
 def weights(
     groups: Groups, counts: Mapping[str, int], passages: int
 ) -> dict[tuple[str, ...], float]:
-    """How telling each word of a question is: the rarer in ``passages``, the more.
+    """The weight of each word of a question: the rarer in ``passages``, the more.
 
     ``counts``: the passages that have each stem.
     """

@@ -43,7 +43,7 @@ ENGLISH = frozenset(
     your yours
     """.split()  # noqa: SIM905
 )
-"""Words that say nothing about what a question is about, without accents."""
+"""Words without meaning for a search, without accents."""
 
 STOP_WORDS = SPANISH | ENGLISH
 
@@ -98,9 +98,9 @@ def asked_terms(question: str) -> list[tuple[str, ...]]:
     Without stop words, unless the question has nothing else. Each group once.
     """
     words = words_of(question)
-    telling = [word for word in words if word not in STOP_WORDS] or words
+    significant = [word for word in words if word not in STOP_WORDS] or words
     groups: dict[str, dict[str, None]] = {}
-    for word in telling:
+    for word in significant:
         found = groups.setdefault(stem(word, "es"), {})
         found |= dict.fromkeys((stem(word, "es"), stem(word, "en")))
     return [tuple(group) for group in groups.values()]

@@ -120,7 +120,7 @@ def waits_because(hold: Hold, now: float) -> str:
 
 
 def notice_is_due(hold: Hold, now: float) -> bool:
-    """Whether to tell the customer that the person who was asked for has not come."""
+    """Whether to notify the customer that the person who was asked for has not come."""
     return hold.is_escalated and not hold.is_paused(now)
 
 

@@ -40,8 +40,8 @@ HUMAN_SOURCES = frozenset({"mobile", "web", ""})
 """Where a person writes. ``business_api`` and ``system`` are automatic replies and notices."""
 
 UNKNOWN_SOURCE = "unknown"
-"""The gateway cannot tell where it was written. Protocol notices come so too, but without content:
-with words or a file, a person has written it."""
+"""The gateway does not know where it was written. Protocol notices come so too, but without
+content: with words or a file, a person has written it."""
 
 
 # -- delivery updates ------------------------------------------------------------------------------

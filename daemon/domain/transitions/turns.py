@@ -9,7 +9,7 @@ from daemon.domain.transitions.handover import WINDOW_SHUT, OpenMessage, left_by
 
 
 class Part(NamedTuple):
-    """A part of a turn's answer. What tools said while they worked is none."""
+    """A part of a turn's answer. Interim messages of tools are none."""
 
     state: str
     error: str = ""

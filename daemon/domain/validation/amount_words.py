@@ -1,4 +1,4 @@
-"""The words beside an amount that say what it is, in Spanish and English. Pure.
+"""The words beside an amount that show its meaning, in Spanish and English. Pure.
 
 The patterns match a few dozen characters before or after an amount. Those that end with ``$`` are
 searched only in such a piece, never in a whole text.

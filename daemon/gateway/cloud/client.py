@@ -108,7 +108,7 @@ class CloudClient:
         """Do nothing: the indicator is only there together with a receipt, see `mark_read`."""
 
     async def subscribe_presence(self, contact: str) -> None:
-        """Do nothing: Meta does not say when a contact types."""
+        """Do nothing: Meta does not report contacts' typing."""
 
     async def mark_read(self, message_id: str) -> None:
         """Show a message's author that it was read, and that we type; gone is success too."""
@@ -126,7 +126,7 @@ class CloudClient:
             return health_refused(str(error))
 
     async def webhook_address(self) -> str:
-        """Ask where the webhooks of the number go; empty if Meta does not say."""
+        """Ask where the webhooks of the number go; empty if unknown."""
         call = ApiCall("health", "GET", f"/{self._id}", query={"fields": _ADDRESS_FIELD})
         try:
             return await self._calls.repeatable(call, read_webhook_address)

@@ -73,7 +73,7 @@ class WhapiClient:
 
         A file that goes along adds to the time allowed. Raises GatewayTemporary if it was certainly
         not sent, OutcomeUnknown if it may have been, NumberTrouble, RefusedRecipient and
-        RefusedForm as they say, and what ``before`` raises.
+        RefusedForm by their meaning, and what ``before`` raises.
         """
         try:
             call = send_call(chat, message)

@@ -80,7 +80,7 @@ async def _webhooks(whapi: WhapiClient, settings: Settings) -> list[tuple[Level,
 
 
 async def _reached(whapi: WhapiClient, entry: JsonObject) -> list[tuple[Level, str]]:
-    """Let Whapi call the webhook; nothing to say if that works."""
+    """Let Whapi call the webhook; no finding if that works."""
     if not reachable_from_outside(str(entry.get("url"))):
         return []  # `webhook_faults` says so already
     try:
@@ -211,7 +211,7 @@ def with_webhook(
 def webhook_faults(
     settings: Mapping[str, Any], url: str, secrets: Sequence[str]
 ) -> list[tuple[Level, str]]:
-    """Say what is wrong with the channel's settings.
+    """Return the faults of the channel's settings.
 
     `url` is where Recado is reached from outside, empty if that is not configured.
     """
@@ -246,7 +246,7 @@ def webhooks_to(settings: Mapping[str, Any], url: str) -> list[JsonObject]:
 
 
 def _media_faults(settings: Mapping[str, Any]) -> list[tuple[Level, str]]:
-    """Say which settings of the channel keep something from Recado."""
+    """Return the settings of the channel that keep something from Recado."""
     texts = []
     media = settings.get("media")
     fetched = (media.get("auto_download") if isinstance(media, dict) else None) or ()

@@ -44,7 +44,7 @@ def create_overview(shell: Shell) -> Blueprint:
 
 
 def figures(now: Overview) -> dict[str, object]:
-    """The overview for programs; times in ISO 8601 and Unix seconds, as the names say."""
+    """The overview for programs; times in ISO 8601 and Unix seconds, as named."""
     last_hour = [sample for sample in now.samples if sample.at > now.at - 3600]
     return {
         "timestamp": iso_utc(now.at),

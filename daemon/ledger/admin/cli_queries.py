@@ -42,7 +42,7 @@ def queue_message(
 ) -> int:
     """Put one message into the outbox and the thread, inside the caller's transaction.
 
-    Gives the outbox row's id. The thread has it as said by us, so that the model knows what the
+    Gives the outbox row's id. The thread has it as ours, so that the model knows what the
     customer answers. ``now``: Unix seconds.
     """
     row_id = queue_part(connection, key, None, part, now=now)

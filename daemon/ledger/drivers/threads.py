@@ -84,7 +84,7 @@ class ReadSource(Protocol):
         """Return the connection; made again if it is broken. Called by the reader's thread."""
 
     def fault(self, error: Exception) -> str:
-        """Say what the database reports; empty if the error is the query's own."""
+        """The fault that the database reports; empty if the error is the query's own."""
 
     def interrupt(self) -> None:
         """Break off what is being read; called by another thread."""

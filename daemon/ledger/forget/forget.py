@@ -1,8 +1,8 @@
 """Erasing one person or chat in slices, for `recado forget` and for retention.
 
-Rows that are counted stay, without words and under an anonymous name; everything else
-is deleted. Of what others said only the person's number is removed. A write takes milliseconds, and
-stores how far the work has come: the next process that opens the store goes on. Each connection has
+Rows that are counted stay, without words and under an anonymous name; everything else is deleted.
+From others' messages only the person's number is removed. A write takes milliseconds, and stores
+how far the work has come: the next process that opens the store goes on. Each connection has
 ``secure_delete`` on, so deleted bytes are overwritten.
 """
 

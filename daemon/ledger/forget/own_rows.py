@@ -51,7 +51,7 @@ def find_events(
 ) -> tuple[list[int], int]:
     """Look for the person's names and message ids in the next raw bodies that are kept.
 
-    Gives the events that say something of the person, until their bodies reach ``most_bytes``, and
+    Gives the events about the person, until their bodies reach ``most_bytes``, and
     the last event that was looked at: 0 if there are no more.
     """
     ids = {message_id.encode() for message_id in person.message_ids}

@@ -455,5 +455,5 @@ def is_held(work: Work) -> bool:
 
 
 def knows_rows(work_stage: str) -> bool:
-    """True while the person's own rows tell their ids and words."""
+    """True while the person's own rows have their ids and words."""
     return work_stage in {CUT, "ids"}

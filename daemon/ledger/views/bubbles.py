@@ -1,4 +1,4 @@
-"""One conversation as people see it on a phone: what both sides said, oldest first."""
+"""One conversation as people see it on a phone: both sides' messages, oldest first."""
 
 import json
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Before:
 def bubbles(
     connection: Connection, key: ChatKey, *, before: Before, limit: int
 ) -> tuple[list[JsonObject], Before | None]:
-    """The last ``limit`` things said in a chat before a place; and where the page before ends.
+    """The last ``limit`` messages of a chat before a place; and where the page before ends.
 
     Each has ``id``, ``side`` (``customer``, ``bot``, ``agent`` or ``other``), ``name``, ``at``,
     ``content`` (as in `daemon.domain.messages`, and ``buttons``, ``list``), ``file``, ``quote``,
@@ -58,7 +58,7 @@ def bubbles(
 
 
 def last_bubble(connection: Connection, key: ChatKey) -> JsonObject | None:
-    """The last thing said in a chat, without reactions and quotes; None if nothing was."""
+    """The last message of a chat, without reactions and quotes; None if there is none."""
     page, _ = _page(connection, key, Before(), 1)
     return page[0] if page else None
 
@@ -89,7 +89,7 @@ def _page(
     return page[::-1], place if came or went else None
 
 
-# -- what a customer or a person of the business said ----------------------------------------------
+# -- messages of customers and of people of the business -------------------------------------------
 
 
 def _inbound_bubble(row: dict[str, Any]) -> JsonObject:
@@ -142,7 +142,7 @@ def _file(row: dict[str, Any]) -> JsonObject:
     }
 
 
-# -- what we said ----------------------------------------------------------------------------------
+# -- our sends -------------------------------------------------------------------------------------
 
 
 def _outbound_bubble(row: dict[str, Any]) -> JsonObject:

@@ -1,4 +1,4 @@
-"""The list of conversations: who, the last thing said, and the state of the chat."""
+"""The list of conversations: contact, last message, and the state of the chat."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Wanted:
     """The filter of the list, and the page."""
 
     query: str = ""
-    """A part of a name or number, or words that were said."""
+    """A part of a name or number, or words of a message."""
     state: str = ""
     """One of `STATES`; empty: any."""
     number: str = ""

@@ -277,7 +277,7 @@ def _contact(value: JsonObject, names: Names) -> JsonObject:
 
 
 def _identity_change(message: JsonObject, number: str) -> IdentityChange | None:
-    """Read that a person has another number or BSUID now; None if that is not said."""
+    """Read a person's new number or BSUID; None if there is none."""
     system = as_object(message.get("system"))
     if text(system.get("type")) not in _IDENTITY:
         return None

@@ -1,4 +1,4 @@
-"""Read the answers of Whapi's API: what the bodies say, and what the refusals mean. Pure.
+"""Read the answers of Whapi's API: the bodies, and the meaning of refusals. Pure.
 
 Shapes and statuses as in Whapi's OpenAPI document, version 1.8.7. Nothing here raises but
 ``Unintelligible``. Whapi's error messages may hold numbers and texts of people: they are searched

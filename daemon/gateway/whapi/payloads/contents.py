@@ -289,7 +289,7 @@ def _poll(shape: MessageShape, _kind: str) -> Poll:
 
 
 def _option_ids(results: object) -> dict[str, str]:
-    """Return WhatsApp's id of each option by its name, as far as the results say them."""
+    """Return WhatsApp's id of each option by its name, as far as the results have them."""
     rows = (row for row in results if isinstance(row, dict)) if isinstance(results, list) else ()
     return {
         name: found
