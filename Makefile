@@ -110,9 +110,9 @@ LOCK := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock:  ## resolve pyproject.toml again (needs pip-tools)
 	$(LOCK) --output-file requirements/run.lock pyproject.toml
-	$(LOCK) --extra dev --extra otlp --extra notify --extra postgres --constraint requirements/run.lock \
+	$(LOCK) --extra dev --extra otlp --extra notify --extra postgres --extra s3 --constraint requirements/run.lock \
 		--output-file requirements/dev.lock pyproject.toml
-	$(LOCK) --extra otlp --extra notify --extra postgres --constraint requirements/dev.lock \
+	$(LOCK) --extra otlp --extra notify --extra postgres --extra s3 --constraint requirements/dev.lock \
 		--output-file requirements/extras.lock pyproject.toml
 	$(LOCK) --extra mutants --constraint requirements/dev.lock \
 		--output-file requirements/mutants.lock pyproject.toml

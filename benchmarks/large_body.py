@@ -19,6 +19,7 @@ from typing import Any
 import trio
 
 from daemon.conversation.intake import keep_files, read_webhook
+from daemon.files.folder import LocalFiles
 from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.intake import Inbox
@@ -70,7 +71,9 @@ async def measure(body: bytes) -> tuple[float, float]:
                 body, "", number="main", parse=parse_webhook, nonce=lambda: "n0"
             )
             verdicts = [""] * len(webhook.messages)
-            webhook = await keep_files(webhook, opened, verdicts, folder=folder, limit=LIMIT)
+            webhook = await keep_files(
+                webhook, opened, verdicts, files=LocalFiles(folder), limit=LIMIT
+            )
             inbox = Inbox(database, folder / "events")
             await inbox.accept(webhook, body, verdicts=verdicts, now=1, pause_until=0)
             seconds = time.perf_counter() - began

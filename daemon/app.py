@@ -21,7 +21,6 @@ from daemon.conversation.reload import Reloader
 from daemon.conversation.services import ChatServices
 from daemon.errors import StoreUnavailable
 from daemon.http.http_task import HttpTask
-from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.ledger import Store
 from daemon.observability.counts import core_task, counted_faults
 from daemon.observability.events import STARTED, STOPPED, STOPPING
@@ -139,8 +138,7 @@ async def _start_and_stop(
         side("sweep", recover.keep_sweeping, recovery.delay_seconds, every.sweep_seconds)
         await recover.resume_windows()
         await numbers.learn_own_ids()
-        audio_folder = settings.data_dir / AUDIO_FOLDER
-        http.open(operations, audio_folder=audio_folder, phone_url=environment.phone_url)
+        http.open(operations, phone_url=environment.phone_url)
         for place, number in enumerate(numbers):
             side(f"watch of {number.name}", number.watch, place * WATCH_GAP_SECONDS)
         side("notifications", notifier.run)
@@ -206,7 +204,7 @@ def _operations(
         process,
         numbers,
         state=DaemonState(settings, process, numbers, figures),
-        views=OperatorViews(settings.data_dir, process, numbers, recovery),
+        views=OperatorViews(process, numbers, recovery),
         live_log=LiveLog(process.store.dashboard_log, keep=keep, log=log),
         forgetter=forgetter,
     )

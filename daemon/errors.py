@@ -24,6 +24,7 @@ RecadoError
 ├── MediaError                    a file, or the words in it, cannot be had
 │   ├── MediaDelayed              not now: try again if it is still of use
 │   └── MediaRefused              never: say so to the model
+├── FilesUnavailable              the file store cannot be used now: try again later
 ├── BudgetSpent                  the day's budget does not pay for it: say so and stop
 ├── ToolError                     a tool module that cannot be loaded: stop (exit status 2)
 └── ValidatorError                likewise a validator: stop (exit status 2)
@@ -179,6 +180,13 @@ class MediaDelayed(MediaError):
 
 class MediaRefused(MediaError):
     """It will never be had, or must not be: too large, of a wrong type, at a forbidden address."""
+
+
+class FilesUnavailable(RecadoError, OSError):
+    """The store of the files of messages did not do what was asked, or not in time.
+
+    An OSError, since to most callers it is a disk that cannot be read or written now.
+    """
 
 
 class ToolError(RecadoError):

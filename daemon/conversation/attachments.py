@@ -15,11 +15,12 @@ import trio
 from daemon.conversation.speech import BudgetedTranscriber, Recording
 from daemon.domain.messages import Media, Message
 from daemon.domain.prompt.media_text import SOUNDS, STRANGE, BurstFiles
-from daemon.domain.records import AttachmentKind, MediaItem, Turn
+from daemon.domain.records import MEDIA_FOLDER, AttachmentKind, MediaItem, Turn
 from daemon.errors import AssistantError, MediaDelayed, MediaError, ModelTemporary, StoreError
+from daemon.files.port import FileStore
 from daemon.ledger.media import MediaItems
 from daemon.media.files import StoredFile
-from daemon.media.model_files import DocumentReader, ShowingRules, load_attachments
+from daemon.media.model_files import DocumentReader, ShowingRules, files_shown, load_attachments
 from daemon.observability.events import FILE_ERROR, IMAGE_ERROR, UNEXPECTED_ERROR, VOICE_ERROR
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
@@ -66,6 +67,7 @@ class Attachments:
     def __init__(
         self,
         items: MediaItems,
+        files: FileStore,
         rules: AttachmentRules,
         *,
         fetch: Fetch,
@@ -76,6 +78,7 @@ class Attachments:
         now: Callable[[], float],
     ) -> None:
         self._items = items
+        self.files = files
         self.rules = rules
         self._fetch = fetch
         self._transcriber = transcriber
@@ -153,8 +156,18 @@ class Attachments:
             for message in with_file
             if (item := items.get(message.id)) and item.state == "stored"
         ]
+        async with trio.open_nursery() as nursery:
+            for name in files_shown(chosen, self.rules.showing, kinds):
+                nursery.start_soon(self._bring, name, name=f"file {name}")
         load = partial(load_attachments, chosen, self.rules.showing, kinds)
         return BurstFiles(items, await trio.to_thread.run_sync(load))
+
+    async def _bring(self, name: str) -> None:
+        """Have a file on this disk for the model, if that can be; else it is left out."""
+        try:
+            await self.files.fetch(MEDIA_FOLDER, name)
+        except OSError as error:
+            self._log.warning("a file was not shown to the model", error=str(error))
 
     # -- one file ------------------------------------------------------------------------------
 
@@ -220,6 +233,7 @@ class Attachments:
         """Hear or read what is in a file."""
         content = message.content
         try:
+            await self._have(item.file)
             if isinstance(content, Media) and content.medium in SOUNDS:
                 words = await self._transcribe(message, content, item)
             else:
@@ -231,6 +245,13 @@ class Attachments:
             await self._items.not_understood(message, str(error))
         else:
             await self._items.understood(message, words)
+
+    async def _have(self, name: str) -> None:
+        """Have a file on this disk. Raises MediaDelayed if that cannot be now."""
+        try:
+            await self.files.fetch(MEDIA_FOLDER, name)
+        except OSError as error:
+            raise MediaDelayed(str(error)) from error
 
     async def _transcribe(self, message: Message, content: Media, item: MediaItem) -> str:
         recording = Recording(

@@ -32,6 +32,7 @@ from daemon.domain.rendering.split import pause_before_next
 from daemon.domain.transitions.handover import WINDOW_SHUT
 from daemon.domain.transitions.sends import is_window_shut, tag_of
 from daemon.errors import (
+    FilesUnavailable,
     GatewayError,
     GatewayTemporary,
     NumberTrouble,
@@ -138,7 +139,11 @@ class Delivery:
                     if await self._is_window_shut(row):
                         return await self._wait_for_customer(row)
                     row = await self._make_ready(row, first=first)
-                    message = await self._outgoing(row)
+                    try:
+                        message = await self._outgoing(row)
+                    except FilesUnavailable as error:
+                        row = await self._wait_for_file(row, error)
+                        continue
                     if message is None:
                         return await self._outbox.failed(row, "its file is gone")
                     await self._signals.rest(self._free_at - trio.current_time())
@@ -195,6 +200,8 @@ class Delivery:
     async def _data_uri(self, row: OutboxRow, name: str) -> str:
         try:
             data = await self._services.store.files.read(PurePath(name).name)
+        except FilesUnavailable:
+            raise
         except OSError as error:
             self._telemetry.log.warning(
                 "a file to be sent cannot be read", outbox=row.id, error=str(error)
@@ -205,6 +212,12 @@ class Delivery:
         mime_type = str(row.payload.get("mime_type", "application/octet-stream")).partition(";")[0]
         encoded = await trio.to_thread.run_sync(base64.b64encode, data)
         return f"data:{mime_type};base64,{encoded.decode()}"
+
+    async def _wait_for_file(self, row: OutboxRow, error: FilesUnavailable) -> OutboxRow:
+        """Keep a message whose file cannot be had now, and wait a while."""
+        await self._outbox.pending(row, str(error))
+        await self._back_off(row, GatewayTemporary(str(error)))
+        return await self._outbox.row(row.id)
 
     # -- one attempt -----------------------------------------------------------------------------
 

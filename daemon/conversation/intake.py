@@ -1,6 +1,6 @@
 """The way in: a webhook call is read, stored, and its chats are woken."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,19 @@ from daemon.domain.limits import day_of
 from daemon.domain.messages import INLINE_BEGINNINGS, Call, Media, Message, Presence, Text, Webhook
 from daemon.domain.records import Accepted, NewPart
 from daemon.errors import (
+    FilesUnavailable,
     MediaDelayed,
     MediaRefused,
     StoreUnavailable,
     WebhookError,
     WebhookTooLarge,
 )
+from daemon.files.port import FileStore
 from daemon.gateway.port import ParseWebhook
 from daemon.ledger.admin.replay import StoredEvent
 from daemon.ledger.references import Judging
 from daemon.ledger.statuses import Tariff
-from daemon.media.files import LARGE_BODY_BYTES, Opened, keep_inline, open_body
+from daemon.media.files import FOLDER, LARGE_BODY_BYTES, Opened, keep_inline, open_body
 from daemon.observability.events import IMAGE, MANUAL_MESSAGE, MEDIA, MESSAGE, MOST_LOGGED, VOICE
 
 MOST_READ_BYTES = 16 * 1024 * 1024
@@ -68,7 +70,7 @@ async def read_webhook(
 
 
 async def keep_files(
-    webhook: Webhook, opened: Opened, verdicts: Sequence[str], *, folder: Path, limit: int
+    webhook: Webhook, opened: Opened, verdicts: Sequence[str], *, files: FileStore, limit: int
 ) -> Webhook:
     """The call with names of files where its messages had bytes, for those that are answered.
 
@@ -81,15 +83,29 @@ async def keep_files(
     ]
     if not any(wanted):
         return webhook
-    keep = partial(keep_bytes, opened, folder=folder, limit=limit)
+    keep = partial(keep_bytes, opened, folder=files.path(FOLDER, ""), limit=limit)
     try:
         messages = [
             await trio.to_thread.run_sync(keep, message) if want else message
             for message, want in zip(webhook.messages, wanted, strict=True)
         ]
-    except MediaDelayed as error:
+        kept = [message for message, want in zip(messages, wanted, strict=True) if want]
+        await share_files(kept, files)
+    except (MediaDelayed, FilesUnavailable) as error:
         raise StoreUnavailable(str(error)) from error
     return msgspec.structs.replace(webhook, messages=tuple(messages))
+
+
+async def share_files(messages: Iterable[Message], files: FileStore) -> None:
+    """Make the files durable for all nodes that messages name in the place of their bytes.
+
+    Raises FilesUnavailable.
+    """
+    for message in messages:
+        content = message.content
+        if isinstance(content, Media) and not comes_with_bytes(message):
+            for name in {content.inline, content.preview} - {""}:
+                await files.share(FOLDER, name)
 
 
 def comes_with_bytes(message: Message) -> bool:
@@ -226,8 +242,8 @@ class Intake:
             webhook.messages, own_ids=judging.own_ids, mentions=judging.mentions, now=now
         )
         verdicts = [judging.verdict(one) for one in known]
-        folder, limit = limits.showing.folder, limits.max_bytes
-        return await keep_files(webhook, opened, verdicts, folder=folder, limit=limit)
+        files = self._attachments.files
+        return await keep_files(webhook, opened, verdicts, files=files, limit=limits.max_bytes)
 
     async def _take_calls(self, webhook: Webhook, now: float) -> None:
         """Note calls to our number and, if configured, reply that they are not taken here.

@@ -24,6 +24,7 @@ from daemon.conversation.services import ChatServices, NumberAccess
 from daemon.conversation.speech import BudgetedTranscriber, CallBudget, VoiceNotes
 from daemon.conversation.telemetry import Telemetry
 from daemon.errors import MediaRefused, SettingsError
+from daemon.files.port import FileStore
 from daemon.gateway.kinds import gateway_of
 from daemon.gateway.port import Headers
 from daemon.ledger.ledger import Store
@@ -180,7 +181,7 @@ async def _open_attachments(
 ) -> AsyncIterator[Attachments]:
     """Open what fetches, transcribes and reads files. Raises SettingsError for bad settings."""
     log, metrics, now = telemetry.log, telemetry.metrics, telemetry.now
-    media, rules = settings.media, _fetch_rules(settings)
+    media, rules = settings.media, _fetch_rules(settings, store.file_store)
     try:
         origin_of(rules.api_url)
     except MediaRefused as error:
@@ -193,6 +194,7 @@ async def _open_attachments(
         async with open_downloader(rules, tls=authorities()) as downloader:
             yield Attachments(
                 store.media,
+                store.file_store,
                 _attachment_rules(settings),
                 fetch=downloader,
                 transcriber=BudgetedTranscriber(transcriber, call_budget, metrics),
@@ -206,11 +208,11 @@ async def _open_attachments(
             await transcriber.aclose()
 
 
-def _fetch_rules(settings: Settings) -> FetchRules:
+def _fetch_rules(settings: Settings, files: FileStore) -> FetchRules:
     """Where files come from, and within which limits."""
     media, server = settings.media, gateway_of(settings).file_server(settings)
     return FetchRules(
-        folder=settings.data_dir / FOLDER,
+        files=files,
         api_url=server.url,
         token=server.token,
         max_bytes=int(media.max_mb * MEGABYTE),

@@ -20,6 +20,7 @@ from daemon.conversation.telemetry import StoreMeter, Telemetry, open_turn_trace
 from daemon.domain.limits import LONGEST_WAIT_SECONDS, Breaker
 from daemon.domain.messages import ChatKey
 from daemon.errors import SettingsError, StoreError
+from daemon.files.opening import open_files
 from daemon.ledger.former_channels import name_channels
 from daemon.ledger.ledger import Store, open_store
 from daemon.ledger.people import contact_key
@@ -232,11 +233,13 @@ async def _open_store_patiently(
 
     Raises StoppedEarly if that came first.
     """
+    files = await trio.to_thread.run_sync(open_files, settings)
     opening = open_store(
         settings.data_dir,
         url=secret_text(settings.store.url),
         clock=environment.clock,
         meter=StoreMeter(environment.metrics),
+        files=files,
     )
     async with AsyncExitStack() as opened:
         store: Store | StoreError | None = None

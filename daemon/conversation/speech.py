@@ -22,7 +22,12 @@ from daemon.domain.messages import ChatKey, JsonObject, Media
 from daemon.domain.prompt.media_text import NO_TRANSCRIPTION, STRANGE, UNPAID
 from daemon.domain.records import OutboxRow, Turn
 from daemon.domain.rendering.split import is_fit, spoken_parts, spoken_words
-from daemon.errors import AssistantError, MediaRefused, ModelTemporary
+from daemon.errors import (
+    AssistantError,
+    FilesUnavailable,
+    MediaRefused,
+    ModelTemporary,
+)
 from daemon.ledger.files import KeptFiles
 from daemon.ledger.outbox import Outbox
 from daemon.ledger.usage import UsageBook
@@ -251,7 +256,7 @@ class VoiceNotes:
         if row.attempts >= MAX_VOICE_TRIES:
             return await self.write_instead(row, "not arrived after several tries", "refused")
         name = row.payload.get("file", "")
-        if name and (self._files.folder / name).exists():
+        if name and await self._is_made(name):
             return row
         speech = self._speech
         words, price = spoken_words(row.body), self._call_budget.budget.speech
@@ -273,6 +278,13 @@ class VoiceNotes:
         except OSError as error:
             return await self.write_instead(row, str(error), "not_made")
         return await self._outbox.set_voice_note(row, payload)
+
+    async def _is_made(self, name: str) -> bool:
+        """Whether a voice note is there. If nobody can tell now, its delivery waits for it."""
+        try:
+            return await self._files.has(name)
+        except FilesUnavailable:
+            return True
 
     async def write_instead(self, row: OutboxRow, reason: str, result: str) -> OutboxRow:
         """Write what was to be spoken. The row's last send certainly did not happen.

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import trio
 from pydantic import SecretStr
@@ -84,7 +83,7 @@ class HttpTask:
                 raise
             self.cut()
 
-    def open(self, operations: Operations, *, audio_folder: Path, phone_url: str) -> None:
+    def open(self, operations: Operations, *, phone_url: str) -> None:
         """Answer for a daemon that is ready, and pass on to it what has waited for that."""
         settings, log = self._settings, self._log
         edge = EdgeSettings(
@@ -100,7 +99,6 @@ class HttpTask:
             admin_token=_text(settings.web.admin_token),
             model_webhook_secret=_text(settings.assistant.webhook_secret),
             max_body_bytes=int(settings.web.max_body_mb * 1024 * 1024),
-            audio_folder=audio_folder,
             public_url=settings.web.webhook_url,
             language=settings.language,
             timezone=settings.timezone,

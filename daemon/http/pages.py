@@ -7,7 +7,6 @@ functions in threads.
 
 import re
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import trio
 from quart import Blueprint, Response, request, send_file
@@ -74,8 +73,7 @@ def create_pages(
     async def about() -> ResponseReturnValue:
         return operations.state.about()
 
-    if settings.audio_folder:
-        _add_audio(app, settings.audio_folder)
+    _add_audio(app, operations)
     if settings.model_webhook_secret:
         app.register_blueprint(create_model_webhook(operations, settings.model_webhook_secret, log))
     app.register_blueprint(_create_admin(operations, settings, admin_guard(settings, access)))
@@ -100,7 +98,7 @@ def admin_guard(settings: EdgeSettings, access: Access) -> Guard:
     return require_sign_in
 
 
-def _add_audio(app: QuartTrio, folder: Path) -> None:
+def _add_audio(app: QuartTrio, operations: Operations) -> None:
     """Add ``/audio/<name>``: voice notes that were sent, for players and other programs.
 
     Names, answers and headers are those of the system that Recado replaces. Open to everybody, as
@@ -114,12 +112,12 @@ def _add_audio(app: QuartTrio, folder: Path) -> None:
             return {"error": "Invalid filename"}, 400
         if len(name) > NAME_MAX:
             return {"error": "Audio file not found"}, 404
-        try:
-            response = await send_file(
-                folder / name, mimetype=AUDIO_TYPES[match[1]], conditional=True, cache_timeout=0
-            )
-        except FileNotFoundError:
+        path = await operations.sent_file(name)
+        if path is None:
             return {"error": "Audio file not found"}, 404
+        response = await send_file(
+            path, mimetype=AUDIO_TYPES[match[1]], conditional=True, cache_timeout=0
+        )
         response.headers["Cache-Control"] = NOT_CACHED
         return response
 

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 from quart import request
@@ -54,8 +53,6 @@ class EdgeSettings:
     admin_token: str = ""
     model_webhook_secret: str = ""
     """``whsec_…``; without it there is no ``/openai/webhook``."""
-    audio_folder: Path | None = None
-    """Where the voice notes of ``/audio`` are; without it there is no such route."""
     max_body_bytes: int = 50 * 1024 * 1024
     body_deadline_seconds: float = 30
     """From a webhook's head to the last byte of its body."""

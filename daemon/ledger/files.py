@@ -1,6 +1,8 @@
 """Files beside the store: those that go out with messages, and the bodies of large webhook calls.
 
-A file is durable, with its name in the folder, before the row that names it is written.
+A file is durable, for all nodes, before the row that names it is written. The write that gives it
+up (`discard`) deletes it on this machine's disk, and leaves a row in ``deleted_files`` until it is
+deleted for all nodes.
 """
 
 import hashlib
@@ -13,7 +15,9 @@ from random import Random
 
 import trio
 
-from daemon.ledger.drivers.port import Connection
+from daemon.domain.records import MEDIA_FOLDER
+from daemon.files.port import FileStore
+from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.system.private_files import make_folder, new_file
 
 VOICE_NAME = re.compile(r"voice_\d+_\d+\.(?:mp3|ogg)")
@@ -26,22 +30,29 @@ AUDIO_FOLDER = "audio"
 
 
 class KeptFiles:
-    """One folder of files. Any task may use it; the work is done in threads."""
+    """The files that go out. Any task may use it; the work is done in threads.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Methods raise OSError, FilesUnavailable among them.
+    """
+
+    def __init__(self, files: FileStore) -> None:
+        self._files = files
+
+    @property
+    def _folder(self) -> Path:
+        return self._files.path(AUDIO_FOLDER, "")
 
     async def keep_voice(self, data: bytes, ending: str, *, now: float, random: Random) -> str:
         """Write a voice note durably; gives its name. ``now``: Unix seconds. Raises OSError."""
         name = f"voice_{int(now * 1000)}_{random.getrandbits(RANDOM_BITS)}.{ending}"
-        await trio.to_thread.run_sync(_write, self.folder, name, data)
+        await self._keep(name, data)
         return name
 
     async def keep_text(self, words: str) -> str:
         """Write a text as a file, durably, under the name of its contents. Raises OSError."""
         data = words.encode()
         name = f"{hashlib.sha256(data).hexdigest()}.txt"
-        await trio.to_thread.run_sync(_write, self.folder, name, data)
+        await self._keep(name, data)
         return name
 
     async def keep_copy(self, source: Path, *, most: int) -> tuple[str, int]:
@@ -56,17 +67,25 @@ class KeptFiles:
                 raise ValueError(f"a file has 1 to {most} bytes")
             data = source.read_bytes()
             name = hashlib.sha256(data).hexdigest() + source.suffix.lower()
-            _write(self.folder, name, data)
+            _write(self._folder, name, data)
             return name, len(data)
 
-        return await trio.to_thread.run_sync(copy)
+        name, size = await trio.to_thread.run_sync(copy)
+        await self._files.share(AUDIO_FOLDER, name)
+        return name, size
+
+    async def has(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        return await self._files.fetch(AUDIO_FOLDER, name)
 
     async def read(self, name: str) -> bytes | None:
         """The file of this name; None if there is none any more. Raises OSError."""
+        if not await self._files.fetch(AUDIO_FOLDER, name):
+            return None
 
         def load() -> bytes | None:
             try:
-                return (self.folder / name).read_bytes()
+                return (self._folder / name).read_bytes()
             except FileNotFoundError:
                 return None
 
@@ -74,15 +93,84 @@ class KeptFiles:
 
     async def drop_old(self, *, before: float, in_use: Container[str]) -> int:
         """Delete what was written before a time (Unix seconds), but not what is in use."""
-        return await trio.to_thread.run_sync(_drop_old, self.folder, before, in_use)
+        old = await self._files.old(AUDIO_FOLDER, before=before)
+        dropped = [name for name in old if name not in in_use]
+        await self._files.delete(AUDIO_FOLDER, dropped)
+        return len(dropped)
+
+    async def _keep(self, name: str, data: bytes) -> None:
+        await trio.to_thread.run_sync(_write, self._folder, name, data)
+        await self._files.share(AUDIO_FOLDER, name)
 
 
-def delete_files(folder: Path, names: Container[str]) -> int:
-    """Delete the files with these names; gives how many. Blocks."""
-    doomed = [path for path in _files(folder) if path.name in names]
-    for path in doomed:
-        path.unlink(missing_ok=True)
-    return len(doomed)
+SWEPT = 200
+"""Files in one look at what is to be deleted."""
+
+
+class DeletedFiles(Role):
+    """The files that the ledger has given up. Used by housekeeping, on every node."""
+
+    @transaction
+    def pending(self, connection: Connection) -> tuple[tuple[str, str], ...]:
+        """Folder and name of files that are still to be deleted for all nodes."""
+        return files_to_delete(connection)
+
+    @transaction
+    def gone(self, connection: Connection, files: Sequence[tuple[str, str]], *, now: float) -> None:
+        """Note that files are deleted for all nodes."""
+        connection.executemany(
+            "UPDATE deleted_files SET gone_at = ? WHERE folder = ? AND name = ?",
+            [(now, *file) for file in files],
+        )
+
+    @query
+    def recent(self, connection: Connection) -> tuple[tuple[str, str], ...]:
+        """Folder and name of files of which another node may have a copy on its disk."""
+        rows = connection.execute("SELECT folder, name FROM deleted_files")
+        return tuple((folder, name) for folder, name in rows)
+
+    @transaction
+    def forget(self, connection: Connection, *, before: float) -> None:
+        """Drop the rows of files that have been gone since before a time, Unix seconds."""
+        connection.execute("DELETE FROM deleted_files WHERE gone_at < ?", (before,))
+
+
+def files_to_delete(connection: Connection) -> tuple[tuple[str, str], ...]:
+    """Folder and name of files that are to be deleted for all nodes, one batch of them.
+
+    Those that have come again meanwhile, in another message, are given up on. Inside the caller's
+    transaction.
+    """
+    connection.execute(
+        "DELETE FROM deleted_files WHERE gone_at IS NULL AND folder = ? AND (EXISTS"
+        " (SELECT 1 FROM media m WHERE m.file = deleted_files.name AND m.file != '') OR EXISTS"
+        " (SELECT 1 FROM media m WHERE m.preview = deleted_files.name AND m.preview != ''))",
+        (MEDIA_FOLDER,),
+    )
+    rows = connection.execute(
+        "SELECT folder, name FROM deleted_files WHERE gone_at IS NULL"
+        " ORDER BY folder, name LIMIT ?",
+        (SWEPT,),
+    )
+    return tuple((folder, name) for folder, name in rows)
+
+
+def forget_deleted(connection: Connection, files: Sequence[tuple[str, str]]) -> None:
+    """Drop the rows of files that are deleted, inside the caller's transaction."""
+    connection.executemany("DELETE FROM deleted_files WHERE folder = ? AND name = ?", files)
+
+
+def discard(connection: Connection, folder: Path, name: str) -> None:
+    """Delete a file, inside the caller's transaction: on this disk, and then for all nodes.
+
+    ``folder``: in the data directory. Raises OSError if the disk refuses it.
+    """
+    (folder / name).unlink(missing_ok=True)
+    connection.execute(
+        "INSERT INTO deleted_files (folder, name) VALUES (?, ?)"
+        " ON CONFLICT (folder, name) DO UPDATE SET gone_at = NULL",
+        (folder.name, name),
+    )
 
 
 def _write(folder: Path, name: str, data: bytes) -> None:
@@ -107,19 +195,6 @@ def _write(folder: Path, name: str, data: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _drop_old(folder: Path, before: float, in_use: Container[str]) -> int:
-    dropped = 0
-    for path in _files(folder):
-        if path.name not in in_use and path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
-            dropped += 1
-    return dropped
-
-
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
 
 
 BATCH = 200

@@ -31,8 +31,11 @@ ROW_BODY_BYTES = 64 * 1024
 class Inbox(Role):
     """Inbound messages. Used by the webhook handler and by chats; any task may call it."""
 
-    def __init__(self, database: Database, folder: Path, contact: bytes = b"") -> None:
-        """``contact`` is the key of the hashes of contacts."""
+    def __init__(self, database: Database, folder: Path | None, contact: bytes = b"") -> None:
+        """``contact`` is the key of the hashes of contacts.
+
+        ``folder``: of large bodies; None: they stay in their rows, where every node reads them.
+        """
         super().__init__(database)
         self._folder = folder
         self._contact = contact
@@ -60,7 +63,7 @@ class Inbox(Role):
         Raises StoreUnavailable if it is not stored; then nothing of the call is.
         """
         body_file = ""
-        if len(body) > ROW_BODY_BYTES:
+        if self._folder is not None and len(body) > ROW_BODY_BYTES:
             body_file = await trio.to_thread.run_sync(_write_durably, self._folder, body)
 
         def write(connection: Connection) -> Accepted:

@@ -8,12 +8,14 @@ from pathlib import Path
 import trio
 
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
+from daemon.files.folder import LocalFiles
+from daemon.files.port import FileStore
 from daemon.ledger.admin.connection import postgres_driver
 from daemon.ledger.audit import Audit
 from daemon.ledger.chats import ChatSnapshots, Exchanges, Handovers
 from daemon.ledger.drivers.port import Database, Meter
 from daemon.ledger.drivers.sqlite.opening import open_database
-from daemon.ledger.files import AUDIO_FOLDER, KeptFiles
+from daemon.ledger.files import AUDIO_FOLDER, DeletedFiles, KeptFiles
 from daemon.ledger.intake import Calls, Inbox
 from daemon.ledger.knowledge import Passages, Questions
 from daemon.ledger.media import MediaItems
@@ -63,6 +65,8 @@ class Store:
     notifications: Notifications
     outbox: Outbox
     files: KeptFiles
+    file_store: FileStore
+    deleted_files: DeletedFiles
     threads: Threads
     validations: Validations
     media: MediaItems
@@ -92,19 +96,25 @@ class Store:
 
 @contextlib.asynccontextmanager
 async def open_store(
-    data_dir: Path, *, url: str = "", clock: Callable[[], float], meter: Meter | None = None
+    data_dir: Path,
+    *,
+    url: str = "",
+    clock: Callable[[], float],
+    meter: Meter | None = None,
+    files: FileStore | None = None,
 ) -> AsyncIterator[Store]:
     """Open the store, repaired after a crash.
 
     Without ``url`` it is SQLite's file in ``data_dir``, for this process alone; else PostgreSQL's
-    tables, and the files in ``data_dir``. ``clock`` measures durations, in seconds. Raises
-    StoreInUse or StoreDamaged.
+    tables. ``clock`` measures durations, in seconds. ``files``: where the files of messages are;
+    None: in ``data_dir``. Raises StoreInUse or StoreDamaged.
     """
+    files = files or LocalFiles(data_dir)
     async with _open(data_dir, url, clock=clock, meter=meter) as database:
         store = Store(
             data_dir=data_dir,
             database=database,
-            inbox=Inbox(database, data_dir / EVENTS_FOLDER, contact_key(data_dir)),
+            inbox=Inbox(database, None if url else data_dir / EVENTS_FOLDER, contact_key(data_dir)),
             references=References(database),
             calls=Calls(database),
             turns=Turns(database),
@@ -112,7 +122,9 @@ async def open_store(
             orphans=Orphans(database),
             notifications=Notifications(database),
             outbox=Outbox(database),
-            files=KeptFiles(data_dir / AUDIO_FOLDER),
+            files=KeptFiles(files),
+            file_store=files,
+            deleted_files=DeletedFiles(database),
             threads=Threads(database),
             validations=Validations(database),
             media=MediaItems(database, data_dir / MEDIA_FOLDER),

@@ -11,6 +11,7 @@ from daemon.domain.messages import Media, Message
 from daemon.domain.records import MediaItem, Turn
 from daemon.domain.states import FAILED, FOR_BOT, GONE, STORED, WANTED, WITH_AGENT
 from daemon.ledger.drivers.port import Connection, Database, Role, listed, marks, transaction
+from daemon.ledger.files import discard
 
 BATCH = 200
 """Rows in one write: a few milliseconds, so that no webhook waits for it."""
@@ -198,13 +199,13 @@ def drop_unnamed(connection: Connection, *, names: Sequence[str], folder: Path) 
     """Delete those of these files that no message has; gives how many."""
     unnamed = [name for name in names if not _is_named(connection, name)]
     for name in unnamed:
-        (folder / name).unlink(missing_ok=True)
+        discard(connection, folder, name)
     return len(unnamed)
 
 
 def _delete_unshared(connection: Connection, name: str, folder: Path) -> None:
     if not _is_named(connection, name):
-        (folder / name).unlink(missing_ok=True)
+        discard(connection, folder, name)
 
 
 def _is_named(connection: Connection, name: str) -> bool:

@@ -21,8 +21,9 @@ import httpx
 import msgspec
 import trio
 
-from daemon.errors import MediaDelayed, MediaError, MediaRefused
-from daemon.media.files import Draft, StoredFile, look_at
+from daemon.errors import FilesUnavailable, MediaDelayed, MediaError, MediaRefused
+from daemon.files.port import FileStore
+from daemon.media.files import FOLDER, Draft, StoredFile, look_at
 
 # -- which addresses files may be fetched from -----------------------------------------------------
 
@@ -139,7 +140,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 class FetchRules:
     """The sources of files, and the folder for them."""
 
-    folder: Path
+    files: FileStore
     api_url: str
     """The gateway's address, for files without a link."""
     token: str
@@ -184,7 +185,7 @@ class Downloader:
         """
         look = partial(look_at, medium=medium, declared=declared)
         if inline:
-            return await trio.to_thread.run_sync(look, self._rules.folder, inline)
+            return await self._look_at(inline, look)
         sources = [(link, False)] if link else []
         if media_id:
             path = self._rules.path.replace("{}", quote(media_id, safe=""))
@@ -199,6 +200,15 @@ class Downloader:
         # The gateway may have a file only later, so a temporary failure is raised first.
         delayed = [error for error in failures if isinstance(error, MediaDelayed)]
         raise [*delayed, *failures, MediaRefused("the message names no file")][0]
+
+    async def _look_at(self, inline: str, look: Callable[[Path, str], StoredFile]) -> StoredFile:
+        """Determine the type of a file that came with its message, perhaps to another node."""
+        files = self._rules.files
+        try:
+            await files.fetch(FOLDER, inline)
+        except FilesUnavailable as error:
+            raise MediaDelayed(str(error)) from error
+        return await trio.to_thread.run_sync(look, files.path(FOLDER, ""), inline)
 
     async def _in_time(self, fetch: Callable[[], Awaitable[StoredFile]]) -> StoredFile:
         with trio.move_on_after(self._rules.timeout_seconds):
@@ -271,14 +281,21 @@ class Downloader:
             raise MediaRefused(f"it is larger than {limit} bytes")
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             raise MediaRefused("it comes compressed, which was not asked for")
-        draft = await trio.to_thread.run_sync(partial(Draft, self._rules.folder, limit=limit))
+        files = self._rules.files
+        folder = files.path(FOLDER, "")
+        draft = await trio.to_thread.run_sync(partial(Draft, folder, limit=limit))
         try:
             await _fill(draft, response, limit)
             declared_type = declared or response.headers.get("content-type", "")
             keep = partial(draft.keep, medium=medium, declared=declared_type)
-            return await trio.to_thread.run_sync(keep)
+            kept = await trio.to_thread.run_sync(keep)
         finally:
             draft.discard()
+        try:
+            await files.share(FOLDER, kept.name)
+        except FilesUnavailable as error:
+            raise MediaDelayed(str(error)) from error
+        return kept
 
 
 async def _fill(draft: Draft, response: httpx.Response, limit: int) -> None:

@@ -104,13 +104,6 @@ class Draft:
             return  # retention removes it later
 
 
-def old_names(folder: Path, *, before: float) -> list[str]:
-    """The files in the folder that were written before a time, Unix seconds. Raises OSError."""
-    if not folder.is_dir():
-        return []
-    return [path.name for path in folder.iterdir() if path.stat().st_mtime < before]
-
-
 def look_at(folder: Path, name: str, *, medium: str, declared: str) -> StoredFile:
     """Determine the type of a file that is in the folder already. Raises as `Draft.keep` does."""
     path = folder / name

@@ -118,6 +118,20 @@ class ShowingRules:
     """The limit for all files of one request."""
 
 
+def files_shown(
+    chosen: Sequence[tuple[Message, MediaItem]],
+    rules: ShowingRules,
+    kinds: Collection[AttachmentKind],
+) -> set[str]:
+    """The names of the files that `load_attachments` reads."""
+    plans = [
+        _plan(message.content, item, rules)
+        for message, item in chosen
+        if isinstance(message.content, Media)
+    ]
+    return {plan[1] for plan in plans if plan is not None and plan[0] in kinds}
+
+
 def load_attachments(
     chosen: Sequence[tuple[Message, MediaItem]],
     rules: ShowingRules,

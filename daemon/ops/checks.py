@@ -20,6 +20,7 @@ from daemon.conversation.opening import open_engine, secret_text
 from daemon.domain.validation.builtin_validators import in_order
 from daemon.errors import (
     AssistantError,
+    FilesUnavailable,
     MediaDelayed,
     MediaRefused,
     ModelRejected,
@@ -28,6 +29,7 @@ from daemon.errors import (
     ToolError,
     ValidatorError,
 )
+from daemon.files.opening import open_files
 from daemon.gateway.kinds import gateway_of
 from daemon.media.download import address_of, origin_of, resolve_host
 from daemon.ops.notifier import NO_TARGETS, has_no_targets, target_faults
@@ -68,7 +70,8 @@ def offline_findings(
     for name, number in numbers_of(settings).items():
         own = [_instructions(number), _tools(number), _validators(number)]
         findings += _named(settings, name, [*_prices(number), *own])
-    return findings + _documents(settings) + _webhooks(settings) + _notifications(settings)
+    findings += _documents(settings) + _webhooks(settings)
+    return findings + _notifications(settings) + _files(settings)
 
 
 def _named(settings: Settings, name: str, found: list[Finding]) -> list[Finding]:
@@ -143,6 +146,14 @@ def _notifications(settings: Settings) -> list[Finding]:
     return faults or ([Finding("ok", f"notify.urls: {count} addresses")] if count else [])
 
 
+def _files(settings: Settings) -> list[Finding]:
+    try:
+        open_files(settings)
+    except SettingsError as error:
+        return [Finding("error", error.problems[0])]
+    return []
+
+
 def _validators(settings: Settings) -> Finding:
     own = settings.validators
     try:
@@ -177,7 +188,23 @@ async def online_findings(settings: Settings, *, today: date) -> list[Finding]:
         for server in _voice_servers(number):
             found.append(await _voice_server(server, today))
         findings += _named(settings, name, found)
-    return findings
+    return findings + await _file_store(settings)
+
+
+async def _file_store(settings: Settings) -> list[Finding]:
+    """Whether the object store takes, gives and deletes a file."""
+    if not settings.files.url:
+        return []
+    try:
+        notes = await open_files(settings).check()
+    except FilesUnavailable as error:
+        return [Finding("error", f"files.url: {error}")]
+    except SettingsError:
+        return []  # said by `offline_findings`
+    notes = [f"files.url: the bucket {note}" for note in notes]
+    return [Finding("warning", note) for note in notes] or [
+        Finding("ok", "files.url: a file was written, read and deleted")
+    ]
 
 
 async def _endpoint(endpoint: WebhookSettings) -> Finding:

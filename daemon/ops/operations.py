@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from daemon.conversation.intake import parse_again
+from daemon.conversation.intake import parse_again, share_files
 from daemon.conversation.number_runtime import NumberRuntime
 from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
@@ -22,10 +22,11 @@ from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.domain.redaction import mask_numbers
 from daemon.domain.rendering.templates import chosen, template_part
-from daemon.errors import GatewayError, MediaDelayed, StoreUnavailable
+from daemon.errors import FilesUnavailable, GatewayError, MediaDelayed, StoreUnavailable
 from daemon.ledger.admin.cli_queries import numbers_of_chat
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import Replayed, replay_dead, replay_event, stored_event
+from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ops.daemon_state import DaemonState
 from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.retention import Forgetter
@@ -263,12 +264,18 @@ class Operations:
         )
         try:
             webhook, _ = await trio.to_thread.run_sync(parse)
-        except MediaDelayed as error:
+            await share_files(webhook.messages if webhook else (), self._store.file_store)
+        except (MediaDelayed, FilesUnavailable) as error:
             raise StoreUnavailable(str(error)) from error
         put_back = partial(
             replay_event, event=event, webhook=webhook, policies=self._policy, by=by, now=self.now()
         )
         return _count(await database.write(put_back))
+
+    async def sent_file(self, name: str) -> Path | None:
+        """The path of a file that was sent; None if there is none of this name any more."""
+        files = self._store.file_store
+        return files.path(AUDIO_FOLDER, name) if await files.fetch(AUDIO_FOLDER, name) else None
 
     async def send_again(self, number: int, *, by: Actor) -> str | None:
         """Send a failed message once more; return why not, empty if it will be.

@@ -7,20 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-import trio
-
 from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.conversation.recovery import RecoveryReport
 from daemon.domain.ids import is_group, local_part, phone_digits
 from daemon.domain.limits import MICROS, day_of
 from daemon.domain.messages import ChatKey, JsonObject
+from daemon.domain.records import MEDIA_FOLDER
 from daemon.domain.redaction import mask_numbers
 from daemon.domain.rendering.templates import APPROVED
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import Live, Wanted
-from daemon.media.files import FOLDER as MEDIA_FOLDER
 
 STATES = {"gathering": "writing", "loop": "paused"}
 """The state that is shown for what a chat's task does, where the two differ."""
@@ -50,11 +48,9 @@ NAME_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO
 class OperatorViews:
     """One object for the whole process. Made by the composer, used by HTTP handlers."""
 
-    def __init__(
-        self, data_dir: Path, process: Process, numbers: Numbers, recovery: RecoveryReport
-    ) -> None:
+    def __init__(self, process: Process, numbers: Numbers, recovery: RecoveryReport) -> None:
         self._recovery = recovery
-        self._data_dir = data_dir
+        self._files = process.store.file_store
         self._views = process.store.views
         self._templates = process.store.templates
         self._numbers = numbers
@@ -162,9 +158,8 @@ class OperatorViews:
             return None
         mime = MIME_TYPES.get(name.rpartition(".")[2].lower(), "application/octet-stream")
         for folder in (MEDIA_FOLDER, AUDIO_FOLDER):
-            path = trio.Path(self._data_dir / folder / name)
-            if await path.is_file():
-                return Path(path), mime
+            if await self._files.fetch(folder, name):
+                return self._files.path(folder, name), mime
         return None
 
     def _live(self) -> dict[ChatKey, Live]:

@@ -36,6 +36,7 @@ from daemon.settings.chats import (
 from daemon.settings.operation import (
     CloudSettings,
     DashboardSettings,
+    FileSettings,
     HousekeepingSettings,
     LogSettings,
     NotifySettings,
@@ -83,6 +84,7 @@ class Settings(SettingsTable):
     store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    files: FileSettings = FileSettings()
     whapi: WhapiSettings = WhapiSettings()
     cloud: CloudSettings = CloudSettings()
     assistant: AssistantSettings = AssistantSettings()
@@ -144,8 +146,9 @@ SANDBOX_FOLDER = "sandbox"
 
 
 def of_sandbox(settings: Settings) -> Settings:
-    """The settings with the sandbox's data folder."""
-    return settings.model_copy(update={"data_dir": settings.data_dir / SANDBOX_FOLDER})
+    """The settings with the sandbox's data folder, and with its store and its files there."""
+    own = {"data_dir": settings.data_dir / SANDBOX_FOLDER}
+    return settings.model_copy(update={**own, "store": StoreSettings(), "files": FileSettings()})
 
 
 def missing_keys(settings: Settings) -> list[str]:

@@ -24,6 +24,7 @@ OF_THE_PROCESS = frozenset(
         "log",
         "web",
         "dashboard",
+        "files",
         "retention",
         "housekeeping",
         "tracing",

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from daemon.settings.rules import (
     Addresses,
+    BucketUrl,
     DatabaseUrl,
     MessagePrices,
     Name,
@@ -43,6 +44,23 @@ Minutes = Annotated[
 Megabytes = Annotated[
     float, Field(ge=0, le=1_000_000), Rule("a number of megabytes, 0 or more", float)
 ]
+
+
+class FileSettings(SettingsTable):
+    """``[files]``: where the files of messages are."""
+
+    url: BucketUrl = Field(
+        default="",
+        description="an S3-compatible store that the nodes of a cluster share:"
+        " s3://bucket/prefix?endpoint=https://minio.example.com&region=us-east-1; empty: folders in"
+        " data_dir; needs the extra recado[s3]",
+    )
+    access_key_id: OptionalSecret = Field(
+        default=None,
+        description="of the store; without it AWS_ACCESS_KEY_ID, or the machine's role",
+    )
+    secret_access_key: OptionalSecret = Field(default=None, description="of the store; likewise")
+    timeout_seconds: Seconds = Field(default=30, description="for one call of the store")
 
 
 class HousekeepingSettings(SettingsTable):

@@ -9,10 +9,11 @@ from an environment variable. Each table is a class in the modules beside this o
 import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -90,6 +91,34 @@ def _require_url(url: str) -> str:
     return url.rstrip("/")
 
 
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A place in an S3-compatible store; an empty endpoint is Amazon's."""
+
+    name: str
+    prefix: str
+    endpoint: str
+    region: str
+
+
+def parse_bucket(url: str) -> Bucket:
+    """Take apart ``s3://bucket/prefix?endpoint=…&region=…``. Raises ValueError."""
+    parts = urlsplit(url)
+    options = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
+    if parts.scheme != "s3" or not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", parts.netloc):
+        raise ValueError(url)
+    if set(options) - {"endpoint", "region"} or parts.fragment:
+        raise ValueError(url)
+    endpoint, region = (options.get(name, [""])[0] for name in ("endpoint", "region"))
+    return Bucket(parts.netloc, parts.path.strip("/"), _require_url_or_nothing(endpoint), region)
+
+
+def _require_bucket_or_nothing(url: str) -> str:
+    if url:
+        parse_bucket(url)
+    return url
+
+
 def _require_url_or_nothing(url: str) -> str:
     return _require_url(url) if url else ""
 
@@ -159,6 +188,11 @@ Url = Annotated[
 ]
 OptionalUrl = Annotated[
     str, AfterValidator(_require_url_or_nothing), Rule("an http:// or https:// address, or empty")
+]
+BucketUrl = Annotated[
+    str,
+    AfterValidator(_require_bucket_or_nothing),
+    Rule("an address s3://bucket/prefix?endpoint=https://…&region=…, or empty"),
 ]
 Name = Annotated[str, Field(min_length=1), Rule("a text that is not empty")]
 Switch = Annotated[bool, Rule("true or false", _read_yes_no)]

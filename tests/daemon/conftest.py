@@ -2,7 +2,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from support.object_store import both_file_stores
 from support.stage import Stage, open_stage
+
+__all__ = ["both_file_stores"]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import trio
 from support.plain import NO_TLS
 from support.rows import count, select
@@ -24,6 +25,8 @@ from daemon.domain.records import NOT_ADDRESSED
 from daemon.domain.texts import texts
 from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.sandbox.payloads import chat_id_of
+
+pytestmark = pytest.mark.usefixtures("both_file_stores")
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 LAURA = "573001234567"

@@ -3,11 +3,14 @@
 import base64
 from pathlib import Path
 
+import pytest
 from support.brisk import open_brisk_stage
 from support.model_script import say
 from support.stage import LAURA, Stage
 
 from daemon.domain.texts import texts
+
+pytestmark = pytest.mark.usefixtures("both_file_stores")
 
 OFFER = "Para el viernes quedan dos habitaciones dobles y la suite del último piso."
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import object_store
 from support.faults import FaultKind
 from support.gateway import EchoMode
 from support.model_script import call, say
@@ -15,6 +16,8 @@ from support.scenes import found, open_scene, outcomes, role_of, thread, words
 from support.stage import LAURA, Stage
 
 from daemon.conversation import delivery
+
+pytestmark = pytest.mark.usefixtures("both_file_stores")
 
 TOOLS = '''
 """Tools that send pictures and other things, for tests."""
@@ -248,6 +251,7 @@ async def test_a_picture_whose_file_is_gone_fails_alone(
         stored = [path for path in stage.settings.data_dir.rglob("*") if path.is_file()]
         (picture,) = [path for path in stored if path.read_bytes() == PICTURE]
         picture.unlink()
+        object_store.remove(picture)
         if unreadable:
             picture.mkdir()
         await stage.start()

@@ -19,6 +19,8 @@ from daemon.assistant.sound import Speech
 from daemon.sandbox import audio
 from daemon.sandbox.asgi import Answer, json_answer
 
+pytestmark = pytest.mark.usefixtures("both_file_stores")
+
 VOICE = {"speech_model": "voz", "speech_format": "ogg"}
 SPEECH = ("POST", "/audio/speech")
 NOTE: dict[str, Any] = {

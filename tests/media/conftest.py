@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from daemon.files.folder import LocalFiles
 from daemon.media.download import Downloader, FetchRules, open_downloader
 
 Answer = Callable[[trio.SocketStream, str], Awaitable[None]]
@@ -86,7 +87,7 @@ async def downloader(
         return ["127.0.0.1"] if host == "127.0.0.1" else addresses
 
     rules = FetchRules(
-        folder=folder,
+        files=LocalFiles(folder.parent),
         api_url=server.url,
         token="gateway-token",
         max_bytes=max_bytes,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from daemon.conversation import intake
 from daemon.domain.messages import Media, Webhook
 from daemon.errors import MediaRefused
+from daemon.files.folder import LocalFiles
 from daemon.gateway.whapi.payloads.parser import parse_webhook
 from daemon.media.files import Opened, keep_inline, open_body
 
@@ -70,7 +71,9 @@ async def test_a_large_call_is_held_once_and_read_off_the_event_loop(tmp_path: P
             body, "", number="main", parse=noted, nonce=lambda: "n0"
         )
         (kept,) = (
-            await intake.keep_files(webhook, found, [""], folder=tmp_path, limit=10_000_000)
+            await intake.keep_files(
+                webhook, found, [""], files=LocalFiles(tmp_path), limit=10_000_000
+            )
         ).messages
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -78,7 +81,7 @@ async def test_a_large_call_is_held_once_and_read_off_the_event_loop(tmp_path: P
     assert peak < len(body)
     assert threading.get_ident() not in readers
     assert isinstance(kept.content, Media)
-    assert (tmp_path / kept.content.inline).stat().st_size == 9_000_000
+    assert (tmp_path / "media" / kept.content.inline).stat().st_size == 9_000_000
 
 
 @given(st.binary(max_size=3000), st.integers(min_value=0, max_value=200_000))

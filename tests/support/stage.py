@@ -27,6 +27,7 @@ from daemon.observability.metrics import Metrics
 from daemon.sandbox.start import sandbox_settings
 from daemon.settings import Settings
 from daemon.system.process import boot_seconds
+from support import object_store
 from support.gateway import ScriptedGateway
 from support.model import ScriptedModel
 from support.place import database
@@ -258,6 +259,8 @@ def quick_settings(data_dir: Path, changes: Mapping[str, Mapping[str, Any]]) -> 
     update: dict[str, Any] = {"data_dir": data_dir}
     if url := database().url(data_dir):
         changes = {"store": {"url": SecretStr(url)}, **changes}
+    if object_store.is_chosen():
+        changes = {"files": object_store.file_settings(data_dir), **changes}
     for table in {*QUICK, *changes}:
         section = getattr(settings, table)
         update[table] = section.model_copy(

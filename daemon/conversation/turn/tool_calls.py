@@ -272,7 +272,7 @@ async def keep_file(part: NewPart, files: KeptFiles, folder: Path | None) -> New
     try:
         name, _size = await files.keep_copy(source, most=MAX_BYTES)
     except OSError as error:
-        raise ValueError(f"{source.name} cannot be read: {error.strerror}") from error
+        raise ValueError(f"{source.name} cannot be read: {error.strerror or error}") from error
     payload = {"filename": source.name, **part.payload, "file": name, "mime_type": mime_type}
     del payload["source"]
     return replace(part, payload=payload)

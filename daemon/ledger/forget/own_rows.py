@@ -29,7 +29,7 @@ from daemon.domain.states import (
 from daemon.ledger.admin.person import NUMBERS, OF_CHAT, Person, joined_key
 from daemon.ledger.audit import erase_audit
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.files import AUDIO_FOLDER
+from daemon.ledger.files import AUDIO_FOLDER, discard
 from daemon.ledger.media import drop_files
 from daemon.ledger.outbox import OPEN_ROWS
 
@@ -317,7 +317,7 @@ def _delete_sent_files(
             (name, turns, besides),
         ).fetchone()
         if needed is None:
-            (data_dir / AUDIO_FOLDER / name).unlink(missing_ok=True)
+            discard(connection, data_dir / AUDIO_FOLDER, name)
 
 
 def _file_of(payload: str) -> object:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import click
 import trio
 
-from daemon.errors import StoreInUse
+from daemon.errors import FilesUnavailable, StoreInUse
+from daemon.files.port import FileStore
 from daemon.ledger.admin.backup import (
     Backup,
     Files,
@@ -24,6 +25,7 @@ from daemon.ledger.admin.person import held_of, names_of
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.sqlite.opening import LOCK_FILE, owned
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection as open_sqlite
+from daemon.ledger.files import files_to_delete, forget_deleted
 from daemon.ledger.forget.forget import slices
 from daemon.ledger.forget.jobs import Forgotten, ask, done_as
 from daemon.ledger.people import FORGOTTEN, KEY_FILE
@@ -208,12 +210,33 @@ def forget_command(place: Place, *, chat: str, yes: bool, wait: float, as_json: 
             place.data_dir / LOCK_FILE,
             wait,
         )
-    if done is None:
-        raise NotDone(f"{name} is not forgotten yet; the daemon continues")
+        if done is None:
+            raise NotDone(f"{name} is not forgotten yet; the daemon continues")
+        if not place.url:
+            _delete_files(connection, place.file_store())
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
         click.echo(f"forgotten, now called {done.name}: {done.summary()}")
+
+
+def _delete_files(connection: Connection, files: FileStore) -> None:
+    """Delete in the object store what was forgotten; a daemon that runs may be faster."""
+    while True:
+        with transaction(connection):
+            pending = files_to_delete(connection)
+        if not pending:
+            return
+        try:
+            for folder in {folder for folder, _ in pending}:
+                names = [name for of, name in pending if of == folder]
+                trio.run(files.delete, folder, names)
+        except FilesUnavailable as error:
+            raise NotDone(
+                f"{error}; the daemon deletes the files when it is there again"
+            ) from error
+        with transaction(connection):
+            forget_deleted(connection, pending)
 
 
 def _slices(connection: Connection, name: str, place: Place) -> Iterator[None]:

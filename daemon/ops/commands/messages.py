@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 import click
 import trio
 
-from daemon.conversation.intake import parse_again
+from daemon.conversation.intake import parse_again, share_files
 from daemon.domain.ids import is_reachable
 from daemon.domain.messages import ChatKey, Webhook
 from daemon.domain.records import NewPart
 from daemon.domain.redaction import mask_numbers
-from daemon.errors import MediaDelayed
+from daemon.errors import FilesUnavailable, MediaDelayed
 from daemon.ledger.admin.cli_queries import (
     Sending,
     Unanswered,
@@ -227,7 +227,9 @@ def _parse(event: StoredEvent, place: Place) -> Webhook | None:
         webhook, problems = parse_again(
             event, parse=place.gateway(event.number).parse_webhook, media=place.media
         )
-    except MediaDelayed as error:
+        if event.unreadable and webhook:
+            trio.run(share_files, webhook.messages, place.file_store())
+    except (MediaDelayed, FilesUnavailable) as error:
         raise CommandFailure(f"event {event.id}: {error}; nothing was put back") from error
     for problem in problems:
         click.echo(f"event {event.id}: {problem}", err=True)

@@ -20,6 +20,9 @@ from daemon.domain.eligibility import DEFAULT_POLICY, Policy
 from daemon.domain.ids import chat_id
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.errors import SettingsError, StoreError, StoreUnavailable, WebhookError
+from daemon.files.folder import LocalFiles
+from daemon.files.opening import open_files
+from daemon.files.port import FileStore
 from daemon.gateway.kinds import gateway_named
 from daemon.gateway.port import GatewayKind
 from daemon.ledger.admin.connection import open_cli_connection, transaction
@@ -80,6 +83,9 @@ class Place:
     url: str = ""
     """Of the database, if it is not SQLite's file in the data folder."""
 
+    files: Settings | None = None
+    """The configuration of the files of messages; None: they are in the data folder."""
+
     def policies(self, number: str) -> Policy:
         """Which messages a number answers; as built in where that is not known."""
         return self.policy_of.get(number, DEFAULT_POLICY)
@@ -98,6 +104,10 @@ class Place:
     def events(self) -> Path:
         """The folder of large events."""
         return self.data_dir / EVENTS_FOLDER
+
+    def file_store(self) -> FileStore:
+        """Where the files of messages are."""
+        return open_files(self.files) if self.files else LocalFiles(self.data_dir)
 
     def gateway(self, number: str) -> GatewayKind:
         """The gateway of a number."""
@@ -214,8 +224,9 @@ def place_of(settings: Settings) -> Place:
     """Return where the store of a configuration is."""
     numbers = numbers_of(settings)
     url = settings.store.url
+    folder = _data_dir(settings)
     return Place(
-        _data_dir(settings),
+        folder,
         ZoneInfo(settings.timezone),
         {name: number.budget for name, number in numbers.items()},
         {name: ZoneInfo(number.timezone) for name, number in numbers.items()},
@@ -224,6 +235,7 @@ def place_of(settings: Settings) -> Place:
         {name: number.language for name, number in numbers.items()},
         {name: policy_of(number) for name, number in numbers.items()},
         url.get_secret_value() if url else "",
+        settings if folder == settings.data_dir else None,
     )
 
 

@@ -6,6 +6,7 @@ get anything of them, so no running task writes about them afterwards. After a c
 process continues from the row.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -17,20 +18,24 @@ import trio
 from daemon.conversation.telemetry import Telemetry
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import ChatKey
-from daemon.errors import StoreUnavailable
+from daemon.domain.records import MEDIA_FOLDER
+from daemon.errors import FilesUnavailable, StoreUnavailable
 from daemon.ledger.drivers.port import Database
-from daemon.ledger.files import expire
+from daemon.ledger.files import AUDIO_FOLDER, expire
 from daemon.ledger.forget.forget import close, erase_traces, look, moved, write_paced
 from daemon.ledger.forget.jobs import Forgotten, ask, ask_chat, done_as, next_work, old_chats
 from daemon.ledger.forget.stages import OVER, Work, is_held
 from daemon.ledger.ledger import Store, tighten_files
 from daemon.ledger.media import BATCH, drop_unnamed, expire_media
-from daemon.media.files import old_names
 from daemon.observability.logs import Log
 from daemon.system.process_signals import Bell
 
 UNNAMED_SECONDS = 3600.0
 """A file without a message is deleted after an hour: an interrupted download left it."""
+
+COPY_SECONDS = 3600.0
+"""How long a machine has a copy of a file that is in a shared store, counted from its arrival; and
+how long other nodes are told of a file that was deleted there."""
 
 DAY_SECONDS = 24 * 3600.0
 
@@ -111,7 +116,7 @@ async def drop_sent_files(store: Store, telemetry: Telemetry, *, audio_hours: fl
     return dropped
 
 
-async def drop_media(store: Store, telemetry: Telemetry, folder: Path, *, media_days: float) -> int:
+async def drop_media(store: Store, telemetry: Telemetry, *, media_days: float) -> int:
     """Delete files that people sent more than ``media_days`` ago; returns how many.
 
     0 keeps them for good, except for those of disappearing messages. Files without a message are
@@ -119,14 +124,14 @@ async def drop_media(store: Store, telemetry: Telemetry, folder: Path, *, media_
     """
     database, now = store.database, telemetry.now()
     before = now - media_days * DAY_SECONDS if media_days else 0.0
+    folder = store.file_store.path(MEDIA_FOLDER, "")
     delete = partial(expire_media, before=before, folder=folder)
     dropped, more = 0, True
     while more:
         expired = await database.write(delete)
         dropped, more = dropped + expired.items, expired.more
         await rest_after_write(database)
-    list_old = partial(old_names, folder, before=now - UNNAMED_SECONDS)
-    unnamed = await trio.to_thread.run_sync(list_old)
+    unnamed = await store.file_store.old(MEDIA_FOLDER, before=now - UNNAMED_SECONDS)
     for start in range(0, len(unnamed), BATCH):
         names = unnamed[start : start + BATCH]
         dropped += await database.write(partial(drop_unnamed, names=names, folder=folder))
@@ -134,6 +139,32 @@ async def drop_media(store: Store, telemetry: Telemetry, folder: Path, *, media_
     if dropped:
         telemetry.log.info("old files deleted", symbol="🧹", files=dropped)
     return dropped
+
+
+async def delete_files(store: Store, telemetry: Telemetry) -> int:
+    """Delete for all nodes the files that the ledger has given up; returns how many.
+
+    Also this machine's copies of what another node has deleted. Raises StoreUnavailable or OSError.
+    """
+    ledger, files, now = store.deleted_files, store.file_store, telemetry.now()
+    for folder, name in await ledger.recent():
+        await trio.Path(files.path(folder, name)).unlink(missing_ok=True)
+    deleted = 0
+    while pending := await ledger.pending():
+        in_use = await store.outbox.files_in_use()
+        for folder in {folder for folder, _ in pending}:
+            names = [name for of, name in pending if of == folder]
+            wanted = in_use if folder == AUDIO_FOLDER else ()
+            await files.delete(folder, [name for name in names if name not in wanted])
+        await ledger.gone(pending, now=telemetry.now())
+        deleted += len(pending)
+    await ledger.forget(before=now - COPY_SECONDS if files.is_shared else math.inf)
+    return deleted
+
+
+async def drop_copies(store: Store, telemetry: Telemetry) -> None:
+    """Delete this machine's old copies of files that are in a shared store. Raises OSError."""
+    await store.file_store.drop_copies(before=telemetry.now() - COPY_SECONDS)
 
 
 async def keep_files_private(store: Store, log: Log) -> None:
@@ -168,6 +199,7 @@ class Forgetter:
     ) -> None:
         """``clock`` measures durations, in seconds."""
         self._store = store
+        self._telemetry = telemetry
         self._log = telemetry.log
         self._now = telemetry.now
         self._chats = chats
@@ -190,13 +222,13 @@ class Forgetter:
                 if days and trio.current_time() >= due:
                     await self.drop_conversations(days)
                     due = trio.current_time() + retention_seconds
-            except StoreUnavailable as error:
+            except (StoreUnavailable, FilesUnavailable) as error:
                 self._log.warning("forgetting waits for the store", error=str(error))
             with trio.move_on_after(every_seconds):
                 await self._bell.answer()
 
     async def do_all(self) -> None:
-        """Forget all people of whom the store says so. Raises StoreUnavailable."""
+        """Forget all people of whom the store says so. Raises StoreUnavailable or OSError."""
         while work := await self._next():
             await self._carry_out(work)
 
@@ -239,7 +271,7 @@ class Forgetter:
         return await read(partial(next_work, data_dir=self._data_dir))
 
     async def _carry_out(self, work: Work) -> None:
-        """Finish one person."""
+        """Finish one person, with their files. Raises StoreUnavailable or OSError."""
         database, person = self._store.database, work.person
         if is_held(work):
             async with self._chats.held({*person.keys, *person.groups}):
@@ -250,6 +282,7 @@ class Forgetter:
         await database.write(partial(erase_traces, work=work))
         if not work.deletes:
             await database.empty_log()
+        await delete_files(self._store, self._telemetry)
         await database.write(partial(close, work=work, now=self._now()))
         over, self._progress = self._progress, trio.Event()
         over.set()

@@ -14,13 +14,14 @@ from daemon.conversation.opening import Process
 from daemon.domain.limits import delay
 from daemon.errors import StoreUnavailable
 from daemon.ledger.audit import Audit
-from daemon.media.files import FOLDER
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log
 from daemon.observability.vitals import Vitals
 from daemon.ops.maintenance.figures import Figures, keep_figures
 from daemon.ops.maintenance.retention import (
     Forgetter,
+    delete_files,
+    drop_copies,
     drop_media,
     drop_old_events,
     drop_old_stages,
@@ -166,9 +167,13 @@ def start_housekeeping(
     if kept.audio_hours:
         sent = partial(drop_sent_files, store, telemetry, audio_hours=kept.audio_hours)
         regularly("sent files", sent, hourly, "old voice notes not deleted")
-    folder = settings.data_dir / FOLDER
-    media = partial(drop_media, store, telemetry, folder, media_days=kept.media_days)
+    media = partial(drop_media, store, telemetry, media_days=kept.media_days)
     regularly("old files", media, hourly, "old files not deleted")
+    deleted = partial(delete_files, store, telemetry)
+    regularly("deleted files", deleted, every.sweep_seconds, "files given up are not deleted yet")
+    if store.file_store.is_shared:
+        copies = partial(drop_copies, store, telemetry)
+        regularly("copies of files", copies, hourly, "old copies of files not deleted")
     # SQLite folds its log in after a number of writes; this is for quiet times.
     fold = every.checkpoint_minutes * MINUTE_SECONDS
     regularly("checkpoint", store.database.checkpoint, fold, "the store's log was not folded in")
