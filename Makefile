@@ -57,8 +57,8 @@ bench-check: $(VENV)/dev.stamp  ## hold what the hot paths and a turn execute to
 bench-forget: $(VENV)/dev.stamp  ## how long forgetting and retention hold the store of some hundred megabytes
 	@$(BIN)/python benchmarks/forgetting.py
 
-bench-knowledge: $(VENV)/dev.stamp  ## recall and speed of the search in documents (SHOW=1: what it misses)
-	@$(BIN)/python benchmarks/recall.py $(if $(SHOW),--show)
+bench-knowledge: $(VENV)/dev.stamp  ## recall and speed of the search in documents (SHOW=1, EMBEDDINGS=http://…/v1, MODEL=)
+	@EMBEDDINGS="$(EMBEDDINGS)" MODEL="$(MODEL)" $(BIN)/python benchmarks/recall.py $(if $(SHOW),--show)
 
 amounts: $(VENV)/dev.stamp  ## what the amounts validator rejects and finds of the labelled replies
 	@$(BIN)/python benchmarks/amounts.py --show
@@ -110,9 +110,9 @@ LOCK := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock:  ## resolve pyproject.toml again (needs pip-tools)
 	$(LOCK) --output-file requirements/run.lock pyproject.toml
-	$(LOCK) --extra dev --extra otlp --extra notify --extra postgres --extra s3 --constraint requirements/run.lock \
+	$(LOCK) --extra dev --extra otlp --extra notify --extra postgres --extra s3 --extra vectors --constraint requirements/run.lock \
 		--output-file requirements/dev.lock pyproject.toml
-	$(LOCK) --extra otlp --extra notify --extra postgres --extra s3 --constraint requirements/dev.lock \
+	$(LOCK) --extra otlp --extra notify --extra postgres --extra s3 --extra vectors --constraint requirements/dev.lock \
 		--output-file requirements/extras.lock pyproject.toml
 	$(LOCK) --extra mutants --constraint requirements/dev.lock \
 		--output-file requirements/mutants.lock pyproject.toml
@@ -134,7 +134,7 @@ COMPLETIONS = \
 	zsh:$(SHARE_DIR)/zsh/site-functions/_recado \
 	fish:$(SHARE_DIR)/fish/vendor_completions.d/recado.fish
 
-install: install-venv install-files  ## as a service below /opt/recado (DESTDIR=, PREFIX=, EXTRAS=1: otlp, notify, postgres); as root
+install: install-venv install-files  ## as a service below /opt/recado (DESTDIR=, PREFIX=, EXTRAS=1: otlp, notify, postgres, s3, vectors); as root
 	@[ -n "$(DESTDIR)" ] || { systemctl daemon-reload && journalctl --update-catalog; }
 	@echo "installed; next: docs/operating.md, Configure (or, after an upgrade:" \
 		"systemctl restart recado.service)"

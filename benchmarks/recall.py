@@ -3,8 +3,11 @@
 Recall over the labelled questions in ``knowledge/``: how often the passage that answers is among
 the five that the model gets. Then the time of a search in 20,000 passages, put together of the same
 sentences: by the wall, which other work on the machine lengthens, and of the processor alone.
+
+With ``EMBEDDINGS=http://…/v1`` (and ``MODEL=``) an embedding server is asked too.
 """
 
+import os
 import random
 import sys
 import tempfile
@@ -12,19 +15,24 @@ import time
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from daemon.conversation.knowledge.folder import KINDS, KnowledgeFolder
+from daemon.conversation.knowledge.folder import KINDS, knowledge_folder
+from daemon.conversation.knowledge.vectors import open_knowledge
 from daemon.domain.knowledge.measure import LabelledQuestion, recall
 from daemon.domain.knowledge.passages import Passage, passages_of
 from daemon.domain.knowledge.ranking import FoundPassage
+from daemon.domain.redaction import Redactor
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.knowledge import ReadDocument, search
 from daemon.ledger.ledger import Store, open_store
 from daemon.media import extraction
+from daemon.observability.logs import open_log
+from daemon.settings import Settings
 from daemon.settings.assistant import KnowledgeSettings
 
 HERE = Path(__file__).parent / "knowledge"
@@ -44,17 +52,40 @@ class Asked:
     found: Sequence[FoundPassage]
 
 
+def knowledge(trade: str) -> Settings:
+    """The settings of a trade, with the embedding model that the environment names."""
+    table = KnowledgeSettings(
+        folder=HERE / trade,
+        embedding_model=os.environ.get("MODEL", "") if os.environ.get("EMBEDDINGS") else "",
+        embedding_base_url=os.environ.get("EMBEDDINGS", ""),
+        embedding_timeout_seconds=60,
+        similarity=0,
+    )
+    return Settings(knowledge=table)
+
+
 async def asked_in(store: Store, trade: str) -> list[Asked]:
     """Read a trade's documents and ask its questions."""
-    folder = KnowledgeFolder(store.passages, HERE / trade, max_bytes=MAX_BYTES, now=time.time)
+    settings = knowledge(trade)
+    log = open_log(
+        stream=sys.stderr,
+        level="warning",
+        format="human",
+        redactor=Redactor([]),
+        now=lambda: datetime.now(UTC),
+    )
+    folder = knowledge_folder(settings, store.passages, time.time)
     changes = await folder.bring_in_step()
+    await folder.embed(log)
     assert not changes.faults, changes.faults
     rows = tomllib.loads((HERE / f"{trade}.toml").read_text("utf-8"))["question"]
     asked = []
-    for row in rows:
-        question = LabelledQuestion(row["ask"], row.get("file", ""), row.get("section", ""))
-        found = await store.passages.search(str(folder.folder), question.text)
-        asked.append(Asked(question, row.get("cross", False), found))
+    async with open_knowledge(settings, store.passages, log) as base:
+        assert base is not None
+        for row in rows:
+            question = LabelledQuestion(row["ask"], row.get("file", ""), row.get("section", ""))
+            found = await base.ranked(question.text)
+            asked.append(Asked(question, row.get("cross", False), found))
     return asked
 
 

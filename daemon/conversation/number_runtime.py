@@ -14,7 +14,7 @@ from daemon.assistant.sound import Hearing, Transcriber
 from daemon.conversation.attachments import AttachmentRules, Attachments
 from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
 from daemon.conversation.intake import Intake
-from daemon.conversation.knowledge.base import KnowledgeBase, search_rules
+from daemon.conversation.knowledge.vectors import open_knowledge
 from daemon.conversation.live_config import ChatConfig, ChatRules, LiveConfig
 from daemon.conversation.number_state import NumberState, NumberWatch
 from daemon.conversation.opening import Process, secret_text
@@ -142,6 +142,7 @@ async def open_services(
             tls=authorities(),
         ) as gateway,
         _open_attachments(settings, store, call_budget, telemetry) as attachments,
+        open_knowledge(settings, store.passages, telemetry.log) as knowledge,
     ):
         state = NumberState(pace, log=telemetry.log, metrics=telemetry.metrics, now=telemetry.now)
         yield ChatServices(
@@ -159,15 +160,10 @@ async def open_services(
             voice=VoiceNotes(
                 process.models[name].speech, store.outbox, store.files, call_budget, telemetry
             ),
-            knowledge=_knowledge(settings, store),
+            knowledge=knowledge,
             config=config,
             telemetry=telemetry,
         )
-
-
-def _knowledge(settings: Settings, store: Store) -> KnowledgeBase | None:
-    rules = search_rules(settings.knowledge)
-    return None if rules is None else KnowledgeBase(store.passages, rules)
 
 
 def _messages_per_minute(rules: ChatRules) -> float:

@@ -176,10 +176,16 @@ def sweep(connection: Connection, *, now: float) -> bool:
     ).fetchone()
     if row is None:
         return False
+    some = (row[0], PASSAGES_A_WRITE)
+    connection.execute(
+        "DELETE FROM knowledge_vectors WHERE passage_id IN (SELECT id FROM knowledge_passages"
+        " WHERE document_id = ? ORDER BY id LIMIT ?)",
+        some,
+    )
     deleted = connection.execute(
         "DELETE FROM knowledge_passages WHERE id IN (SELECT id FROM knowledge_passages"
         " WHERE document_id = ? ORDER BY id LIMIT ?)",
-        (row[0], PASSAGES_A_WRITE),
+        some,
     )
     if deleted.rowcount < PASSAGES_A_WRITE:
         connection.execute("DELETE FROM knowledge_documents WHERE id = ?", (row[0],))
@@ -235,6 +241,17 @@ def passages_by_id(connection: Connection, ids: Sequence[int]) -> list[FoundPass
     ]
 
 
+StoredVectors = list[tuple[int, bytes]]
+"""Passages with their vectors: little-endian floats of four bytes, of length 1."""
+
+_OF_FOLDER = (
+    "FROM knowledge_passages JOIN knowledge_documents ON knowledge_documents.id = document_id"
+    " LEFT JOIN knowledge_vectors ON knowledge_vectors.passage_id = knowledge_passages.id"
+    " AND knowledge_vectors.model = :model"
+    f" WHERE folder = :folder AND {IS_CURRENT}"
+)
+
+
 class Passages(Role):
     """The documents, kept in step by one task a folder; searched by the tasks of chats."""
 
@@ -285,6 +302,54 @@ class Passages(Role):
     def drop(self, connection: Connection, folder: str, path: str) -> None:
         """Search a document no more that is gone."""
         drop_document(connection, folder, path)
+
+    @query
+    def by_ids(self, connection: Connection, ids: Sequence[int]) -> list[FoundPassage]:
+        """Read passages with their documents."""
+        return passages_by_id(connection, ids)
+
+    @query
+    def without_vectors(
+        self, connection: Connection, folder: str, model: str, most: int
+    ) -> list[tuple[int, str]]:
+        """Some passages of a folder that lack a vector of a model, each with its whole text."""
+        rows = connection.execute(
+            f"SELECT knowledge_passages.id, title, location, body {_OF_FOLDER}"
+            " AND vector IS NULL ORDER BY knowledge_passages.id LIMIT :most",
+            {"folder": folder, "model": model, "most": most},
+        )
+        return [(int(row[0]), "\n".join(filter(None, row[1:]))) for row in rows]
+
+    @transaction
+    def store_vectors(self, connection: Connection, model: str, vectors: StoredVectors) -> None:
+        """Store vectors of passages, in place of those of another model."""
+        connection.executemany(
+            "INSERT INTO knowledge_vectors (passage_id, model, vector)"
+            " SELECT id, ?, ? FROM knowledge_passages WHERE id = ?"
+            " ON CONFLICT (passage_id) DO UPDATE SET model = excluded.model,"
+            " vector = excluded.vector",
+            [(model, vector, number) for number, vector in vectors],
+        )
+
+    @query
+    def vectors_version(self, connection: Connection, folder: str, model: str) -> tuple[int, ...]:
+        """What changes when the vectors of a folder do."""
+        row = connection.execute(
+            "SELECT COUNT(*), COALESCE(MAX(knowledge_passages.id), 0),"
+            f" COALESCE(SUM(document_id), 0) {_OF_FOLDER} AND vector IS NOT NULL",
+            {"folder": folder, "model": model},
+        ).fetchone()
+        return tuple(map(int, row))
+
+    @query
+    def vectors(self, connection: Connection, folder: str, model: str) -> StoredVectors:
+        """The vectors of a folder's passages."""
+        rows = connection.execute(
+            f"SELECT knowledge_passages.id, vector {_OF_FOLDER} AND vector IS NOT NULL"
+            " ORDER BY knowledge_passages.id",
+            {"folder": folder, "model": model},
+        )
+        return [(int(row[0]), bytes(row[1])) for row in rows]
 
     @transaction
     def sweep(self, connection: Connection, *, now: float) -> bool:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from daemon.assistant.port import connection_to, model_findings
 from daemon.conversation.knowledge.folder import faults_of, folders_of
+from daemon.conversation.knowledge.vectors import vectors_fault
 from daemon.conversation.live_config import load_validators, read_instructions, toolbox_of
 from daemon.conversation.opening import open_engine, secret_text
 from daemon.domain.validation.builtin_validators import in_order
@@ -120,6 +121,8 @@ def _documents(settings: Settings) -> list[Finding]:
     """Every document is read once; one that cannot be read is no reason not to run."""
     findings = []
     for folder, number in folders_of(settings).items():
+        if fault := vectors_fault(number):
+            findings.append(Finding("error", fault))
         try:
             count, faults = trio.run(partial(faults_of, Path(folder), number.knowledge))
         except OSError as error:

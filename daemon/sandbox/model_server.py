@@ -10,7 +10,7 @@ from itertools import count
 
 import trio
 
-from daemon.sandbox import audio, model_wire, samples
+from daemon.sandbox import audio, embeddings, model_wire, samples
 from daemon.sandbox.asgi import (
     Answer,
     ClientGone,
@@ -42,6 +42,12 @@ MODELS = (
     },
     {
         "id": "sandbox-transcription",
+        "object": "model",
+        "created": 1773000000,
+        "owned_by": "sandbox",
+    },
+    {
+        "id": embeddings.MODEL,
         "object": "model",
         "created": 1773000000,
         "owned_by": "sandbox",
@@ -233,6 +239,8 @@ class ModelServer:
                 return json_answer({"object": "list", "data": list(MODELS)})
             case "POST", "/audio/transcriptions":
                 return audio.transcription_answer(request.body, self._transcript(request.body))
+            case "POST", "/embeddings":
+                return embeddings.embeddings_answer(request.json_object() or {})
             case "POST", "/audio/speech":
                 return audio.speech_answer(request.json_object() or {})
         return _no_such_url(request)

@@ -137,7 +137,9 @@ def model_names(settings: Settings) -> list[str]:
     voice = settings.voice
     transcription = "" if voice.transcription_base_url else voice.transcription_model
     speech = "" if voice.speech_base_url else voice.speech_model
-    names = (settings.assistant.model, transcription, speech)
+    knowledge = settings.knowledge
+    embedding = "" if knowledge.embedding_base_url else knowledge.embedding_model
+    names = (settings.assistant.model, transcription, speech, embedding)
     return [name for name in names if name]
 
 

@@ -145,6 +145,24 @@ class KnowledgeSettings(SettingsTable):
     max_mb: Annotated[
         float, Field(gt=0, le=1024), Rule("a number of megabytes above 0, at most 1024", float)
     ] = Field(default=25, description="larger documents are not read")
+    embedding_model: OwnName = Field(
+        default="",
+        description="model that finds passages by their meaning, besides the words; empty: words"
+        " alone. Needs the extra recado[vectors]",
+    )
+    embedding_base_url: OptionalUrl = Field(
+        default="", description="address of its server; empty: the assistant's"
+    )
+    embedding_api_key: OptionalSecret = Field(
+        default=None, description="key of that server; empty: the assistant's, if it is the same"
+    )
+    embedding_timeout_seconds: Seconds = Field(
+        default=3, description="time limit for one question; after that the words alone count"
+    )
+    similarity: Annotated[float, Field(ge=0, le=1), Rule("a number from 0 to 1", float)] = Field(
+        default=0.5,
+        description="similarity from which a passage counts as answering; it depends on the model",
+    )
 
 
 class ValidatorSettings(SettingsTable):

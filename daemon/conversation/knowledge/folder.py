@@ -14,7 +14,9 @@ from pathlib import Path
 
 import trio
 
+from daemon.assistant.embeddings import Embedder
 from daemon.conversation.knowledge.base import folder_name
+from daemon.conversation.knowledge.vectors import embed_missing, embedder_of
 from daemon.domain.knowledge.passages import passages_of, title_of
 from daemon.domain.knowledge.words import language_of
 from daemon.errors import MediaDelayed, MediaRefused, StoreUnavailable
@@ -82,20 +84,30 @@ class KnowledgeFolder:
         *,
         max_bytes: int,
         now: Callable[[], float],
+        embedder: Embedder | None = None,
         reader: DocumentReader | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self._passages = passages
         self._max_bytes = max_bytes
         self._now = now
+        self._embedder = embedder
         self._reader = reader or DocumentReader(LIMITS)
 
     async def keep_in_step(self, every_seconds: float, log: Log) -> None:
         """Look at the folder again and again. Runs until cancelled."""
+        try:
+            await self._keep_in_step(every_seconds, log)
+        finally:
+            if self._embedder is not None:
+                await self._embedder.aclose()
+
+    async def _keep_in_step(self, every_seconds: float, log: Log) -> None:
         missing = False
         while True:
             try:
                 changes = await self.bring_in_step()
+                await self.embed(log)
                 missing = False
             except OSError as error:
                 # What was read before stays: the disk may come back.
@@ -113,6 +125,13 @@ class KnowledgeFolder:
             log.info("documents in step", read=len(changes.read), gone=len(changes.gone))
         for path, fault in changes.faults:
             log.warning("a document cannot be read", document=path, error=fault)
+
+    async def embed(self, log: Log) -> None:
+        """Get the vectors that passages lack, if there is a model for that."""
+        if self._embedder is not None:
+            done = await embed_missing(self._passages, str(self.folder), self._embedder, log)
+            if done:
+                log.info("passages have vectors", passages=done)
 
     async def bring_in_step(self) -> Changes:
         """Read what is new or changed, and drop what is gone.
@@ -258,7 +277,13 @@ def folders_of(settings: Settings) -> dict[str, Settings]:
 def knowledge_folder(
     number: Settings, passages: Passages, now: Callable[[], float]
 ) -> KnowledgeFolder:
-    """The folder of a number that has one."""
+    """The folder of a number that has one. Raises SettingsError if vectors cannot be used."""
     assert number.knowledge.folder is not None  # noqa: S101 - `folders_of` gives no other
     max_bytes = int(number.knowledge.max_mb * MEGABYTE)
-    return KnowledgeFolder(passages, number.knowledge.folder, max_bytes=max_bytes, now=now)
+    return KnowledgeFolder(
+        passages,
+        number.knowledge.folder,
+        max_bytes=max_bytes,
+        now=now,
+        embedder=embedder_of(number),
+    )

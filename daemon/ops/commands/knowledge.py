@@ -6,19 +6,23 @@ import time
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial, wraps
+from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TextIO, TypeVar
 
 import click
 import trio
 
-from daemon.conversation.knowledge.base import KnowledgeBase, SearchRules, search_rules
-from daemon.conversation.knowledge.folder import Changes, knowledge_folder
-from daemon.domain.knowledge.measure import LabelledQuestion, Recall, recall
+from daemon.conversation.knowledge.base import SearchRules, search_rules
+from daemon.conversation.knowledge.folder import Changes, KnowledgeFolder, knowledge_folder
+from daemon.conversation.knowledge.vectors import open_knowledge
+from daemon.domain.knowledge.measure import LabelledQuestion, recall
 from daemon.domain.knowledge.ranking import FoundPassage, grouped
+from daemon.domain.redaction import Redactor
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.knowledge import Passages, documents_of, questions_of
+from daemon.observability.logs import Log, open_log
 from daemon.ops.commands.place import (
     AS_JSON,
     CONFIG,
@@ -126,7 +130,7 @@ def sync_command(documents: Documents) -> None:
     """
     passages = Passages(CommandDatabase(documents.place))
     folder = knowledge_folder(documents.settings, passages, time.time)
-    changes: Changes = trio.run(folder.bring_in_step)
+    changes: Changes = trio.run(_in_step, folder)
     for path in changes.read:
         click.echo(f"read: {path}")
     for path in changes.gone:
@@ -139,6 +143,12 @@ def sync_command(documents: Documents) -> None:
         sys.exit(1)
 
 
+async def _in_step(folder: KnowledgeFolder) -> Changes:
+    changes = await folder.bring_in_step()
+    await folder.embed(_log(sys.stderr))
+    return changes
+
+
 @knowledge_command.command(name="search")
 @click.argument("question")
 @AS_JSON
@@ -148,7 +158,7 @@ def search_command(documents: Documents, *, question: str, as_json: bool) -> Non
 
     Exit status 1 if it would get none.
     """
-    found = trio.run(_base(documents, documents.rules).search, question)
+    (found,) = trio.run(_answers, documents, [question])
     if as_json:
         print_json([_shown(passage) for passage in found])
     for passage in () if as_json else found:
@@ -171,8 +181,8 @@ def test_command(documents: Documents, *, file: Path, at_least: float, as_json: 
     documents: nothing should be found. Exit status 1 below --at-least.
     """
     labelled = labelled_questions(file)
-    base = _base(documents, documents.rules)
-    result = trio.run(partial(_asked, base, labelled))
+    found = trio.run(_answers, documents, [question.text for question in labelled])
+    result = recall(list(zip(labelled, found, strict=True)))
     if as_json:
         print_json({**asdict(result), "recall": result.share})
     else:
@@ -188,8 +198,12 @@ def test_command(documents: Documents, *, file: Path, at_least: float, as_json: 
         sys.exit(1)
 
 
-async def _asked(base: KnowledgeBase, labelled: list[LabelledQuestion]) -> Recall:
-    return recall([(question, await base.search(question.text)) for question in labelled])
+async def _answers(documents: Documents, questions: list[str]) -> list[list[FoundPassage]]:
+    """Search as the daemon does."""
+    passages = Passages(CommandDatabase(documents.place))
+    async with open_knowledge(documents.settings, passages, _log(sys.stderr)) as base:
+        assert base is not None  # noqa: S101 - the number has documents
+        return [await base.search(question) for question in questions]
 
 
 def labelled_questions(file: Path) -> list[LabelledQuestion]:
@@ -237,9 +251,15 @@ def _moment(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
-def _base(documents: Documents, rules: SearchRules) -> KnowledgeBase:
-    database = CommandDatabase(documents.place)
-    return KnowledgeBase(Passages(database), rules)
+def _log(stream: TextIO) -> Log:
+    """A log whose warnings people read."""
+    return open_log(
+        stream=stream,
+        level="warning",
+        format="human",
+        redactor=Redactor([]),
+        now=lambda: datetime.now(UTC),
+    )
 
 
 def _shown(passage: FoundPassage) -> dict[str, Any]:
