@@ -1,6 +1,9 @@
 """Conversations over real HTTP, as customers have them."""
 
+from pathlib import Path
+
 import trio
+from support.scenes import closes_with, open_scene
 from support.stage import LAURA, Stage, text_webhook
 
 
@@ -11,14 +14,15 @@ async def test_one_text_gets_one_answer(stage: Stage) -> None:
     assert len(stage.model.calls) >= 1
 
 
-async def test_a_burst_of_three_is_one_run_and_one_answer(stage: Stage) -> None:
-    for words in ("Hola", "quiero reservar", "para dos personas"):
-        await stage.gateway.customer_says(LAURA, words)
-    await stage.gateway.wait_sent(LAURA)
-    await stage.quiet()
-    assert len(stage.model.calls) == 1
-    assert len(stage.received()) == 1
-    assert stage.model.calls[0].customer_texts == ["Hola\nquiero reservar\npara dos personas"]
+async def test_a_burst_of_three_is_one_run_and_one_answer(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, buffer=closes_with(3)) as stage:
+        for words in ("Hola", "quiero reservar", "para dos personas"):
+            await stage.gateway.customer_says(LAURA, words)
+        await stage.gateway.wait_sent(LAURA)
+        await stage.quiet()
+        assert len(stage.model.calls) == 1
+        assert len(stage.received()) == 1
+        assert stage.model.calls[0].customer_texts == ["Hola\nquiero reservar\npara dos personas"]
 
 
 async def test_the_same_id_a_hundred_times_at_once_gives_one_answer(stage: Stage) -> None:

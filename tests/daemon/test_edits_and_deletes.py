@@ -6,7 +6,7 @@ import pytest
 import trio
 from support.model_script import call, say
 from support.rows import states_of
-from support.scenes import found, model_input, open_scene, outcomes, thread
+from support.scenes import closes_with, found, model_input, open_scene, outcomes, thread
 from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.prompt.message_text import data_item
@@ -27,12 +27,12 @@ async def delete(stage: Stage, message_id: str, *, as_event: bool) -> None:
 @as_action_or_event
 async def test_changes_in_the_window_count_as_written_so(tmp_path: Path, *, as_event: bool) -> None:
     """The model sees the new words only, and nothing of what was deleted."""
-    async with open_scene(tmp_path, buffer={"window_seconds": 0.6}) as stage:
+    async with open_scene(tmp_path, buffer=closes_with(3)) as stage:
         edited = await stage.gateway.customer_says(LAURA, "El sábado")
         deleted = await stage.gateway.customer_says(LAURA, "olvídalo")
-        await stage.gateway.customer_says(LAURA, "por favor")
         await edit(stage, edited, "El domingo", as_event=as_event)
         await delete(stage, deleted, as_event=as_event)
+        await stage.gateway.customer_says(LAURA, "por favor")
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
         assert [c.customer_texts for c in stage.model.calls] == [["El domingo\npor favor"]]
@@ -80,9 +80,15 @@ async def test_all_deleted_during_the_run_means_no_answer(
 
 async def test_all_deleted_in_the_window_means_no_run(tmp_path: Path) -> None:
     """Nothing is asked of the model, and nothing said."""
-    async with open_scene(tmp_path, buffer={"window_seconds": 0.3}) as stage:
-        asked = await stage.gateway.customer_says(LAURA, "Hola")
+    patient = {"typing_seconds": 60.0, "max_wait_seconds": 60.0}
+    async with open_scene(tmp_path, buffer=patient) as stage:
+        stage.gateway.presences_need_subscription = False
+        hello = stage.gateway.compose(LAURA, "Hola")
+        asked = str(hello["id"])
+        typing = {"contact_id": LAURA, "status": "typing"}
+        await stage.gateway.announce([hello], presences=[typing])
         await delete(stage, asked, as_event=True)
+        await stage.gateway.customer_stops(LAURA)
         await stage.quiet()
         assert (stage.received(), stage.model.calls) == ([], [])
         assert states_of(stage.settings.data_dir)[asked] == (
@@ -96,9 +102,10 @@ async def test_changes_after_the_answer_are_noted_and_not_answered(
     tmp_path: Path, *, as_event: bool
 ) -> None:
     """The thread has them for the next turn; the customer gets no second answer."""
-    async with open_scene(tmp_path, buffer={"window_seconds": 0.3}) as stage:
-        edited = await stage.gateway.customer_says(LAURA, "El sábado")
-        deleted = await stage.gateway.customer_says(LAURA, "con desayuno")
+    async with open_scene(tmp_path) as stage:
+        both = [stage.gateway.compose(LAURA, text) for text in ("El sábado", "con desayuno")]
+        edited, deleted = [str(message["id"]) for message in both]
+        await stage.gateway.announce(both)
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
         await edit(stage, edited, "El domingo", as_event=as_event)

@@ -8,6 +8,7 @@ from support.model_script import call, say
 from support.rows import count, select, states_of
 from support.scenes import (
     QUICK_RULES,
+    closes_with,
     forgive,
     found,
     logged,
@@ -143,7 +144,7 @@ async def test_our_own_lid_is_asked_for_and_recognised(tmp_path: Path) -> None:
 
 
 async def test_a_member_who_continues_is_still_addressing_us(tmp_path: Path) -> None:
-    async with open_scene(tmp_path, groups=OWN_NUMBER, buffer={"window_seconds": 0.3}) as stage:
+    async with open_scene(tmp_path, groups=OWN_NUMBER, buffer=closes_with(2)) as stage:
         await says(stage, LAURA, "@573000000001 ¿hay cupo?", "m-1", **mention())
         await says(stage, LAURA, "para dos", "m-2")
         await says(stage, PEDRO, "nosotros no vamos", "m-3")

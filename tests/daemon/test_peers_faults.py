@@ -10,7 +10,17 @@ import pytest
 import trio
 from support.model_script import call, say
 from support.rows import select, states_of
-from support.scenes import PEDRO, forgive, found, model_input, open_scene, outcomes, thread, words
+from support.scenes import (
+    PEDRO,
+    closes_with,
+    forgive,
+    found,
+    model_input,
+    open_scene,
+    outcomes,
+    thread,
+    words,
+)
 from support.stage import LAURA, open_stage
 
 from daemon.errors import StoreInUse
@@ -82,7 +92,8 @@ async def test_a_message_redelivered_after_forty_minutes_and_a_restart_is_nothin
 
 async def test_a_presence_in_the_same_payload_as_a_message_is_seen(tmp_path: Path) -> None:
     """One call with both keys: the message is taken, and the typing waited for."""
-    async with open_scene(tmp_path) as stage:
+    patient = {"typing_seconds": 60.0, "max_wait_seconds": 60.0}
+    async with open_scene(tmp_path, buffer=patient) as stage:
         message = stage.gateway.compose(LAURA, "Hola")
         typing = [{"contact_id": LAURA, "status": "typing"}]
         await stage.gateway.announce([message], presences=typing)
@@ -94,7 +105,7 @@ async def test_a_presence_in_the_same_payload_as_a_message_is_seen(tmp_path: Pat
 
 async def test_a_burst_of_pictures_text_and_voice_keeps_its_order(tmp_path: Path) -> None:
     """Two pictures, a text and a voice note are one turn, each part named in its place."""
-    async with open_scene(tmp_path, buffer={"window_seconds": 0.5}) as stage:
+    async with open_scene(tmp_path, buffer=closes_with(4)) as stage:
         media = {"id": "jpeg-0001-abcd", "mime_type": "image/jpeg", "file_size": 10}
         contents: list[dict[str, Any]] = [
             {"type": "image", "image": {**media, "caption": "la fachada"}},

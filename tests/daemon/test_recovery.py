@@ -9,6 +9,7 @@ from support.rows import select, states_of
 from support.scenes import (
     PEDRO,
     ask_to_cancel,
+    closes_with,
     delete_response,
     found,
     logged,
@@ -139,7 +140,7 @@ async def test_an_agent_who_answered_while_the_daemon_was_down_has_the_chat(
 
 async def test_a_window_cut_by_a_crash_is_answered_by_the_next_process(tmp_path: Path) -> None:
     """What was acknowledged is stored, so it is answered, once and together."""
-    async with open_scene(tmp_path, buffer={"window_seconds": 5.0}) as stage:
+    async with open_scene(tmp_path, buffer=closes_with(9)) as stage:
         for text in ("Hola", "¿hay cupo?"):
             await stage.gateway.customer_says(LAURA, text)
         await stage.crash()

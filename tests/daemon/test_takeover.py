@@ -9,6 +9,7 @@ from support.model_script import say
 from support.rows import count, select, states_of
 from support.scenes import (
     QUICK_RULES,
+    closes_with,
     end_pause,
     found,
     logged,
@@ -37,16 +38,20 @@ async def answered_after_pause(stage: Stage, text: str = "¿Sigues ahí?") -> li
 
 async def test_an_agent_in_the_window_keeps_the_bot_silent(tmp_path: Path) -> None:
     """Nothing is asked of the model and nothing said; both sides' words are known afterwards."""
-    async with open_scene(tmp_path, buffer={"window_seconds": 0.3}) as stage:
+    async with open_scene(tmp_path, buffer=closes_with(2)) as stage:
         asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
         await stage.gateway.agent_says(LAURA, "Hola Laura, te atiendo yo", source="web")
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
         assert (stage.received(), stage.model.calls) == ([], [])
         assert states_of(stage.settings.data_dir)[asked] == ("handed_off", AGENT_WROTE)
-        known = await answered_after_pause(stage)
+        await end_pause(stage)
+        for text in ("¿Sigues", "ahí?"):
+            await stage.gateway.customer_says(LAURA, text)
+        await stage.gateway.wait_sent(LAURA)
+        known = model_input(stage)
         assert known[-5:-2] == ["¿Hay cupo?", NOTE, "Hola Laura, te atiendo yo"]
-        assert known[-1] == "¿Sigues ahí?"
+        assert known[-1] == "¿Sigues\nahí?"
 
 
 async def test_an_agent_during_the_run_ends_it(tmp_path: Path) -> None:
@@ -153,7 +158,7 @@ async def test_words_during_the_pause_reach_the_model_when_it_is_over(tmp_path: 
 async def test_two_messages_of_an_agent_are_one_pair(tmp_path: Path) -> None:
     """Written within five seconds of each other (here less), they are gathered."""
     async with open_scene(tmp_path, started=False) as stage:
-        stage.rules = {**QUICK_RULES, "agent_seconds": 0.8}
+        stage.rules = {**QUICK_RULES, "agent_seconds": 5.0}
         await stage.start()
         await stage.gateway.agent_says(LAURA, "Buenas tardes")
         await stage.gateway.agent_says(LAURA, "ya le confirmo")
@@ -206,9 +211,7 @@ async def test_with_a_pause_of_zero_the_bot_answers_beside_the_agent(tmp_path: P
 
 async def test_with_a_pause_of_zero_an_agent_does_not_close_the_window(tmp_path: Path) -> None:
     """The customer is still writing when the agent's words are complete: the burst stays one."""
-    async with open_scene(
-        tmp_path, takeover={"pause_minutes": 0}, buffer={"window_seconds": 0.6}
-    ) as stage:
+    async with open_scene(tmp_path, takeover={"pause_minutes": 0}, buffer=closes_with(2)) as stage:
         await stage.gateway.agent_says(LAURA, "Un momento")
         await stage.gateway.customer_says(LAURA, "Hola")
         await logged(stage, "MANUAL_SYNC_SUCCESS")

@@ -12,7 +12,7 @@ from support.stage import LAURA, Stage
 
 ANDRES = "573005550142"
 TYPING = {"contact_id": LAURA, "status": "typing"}
-LONG = 5.0
+LONG = 60.0
 """Longer than any of these tests waits for an answer."""
 
 

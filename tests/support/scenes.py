@@ -25,6 +25,12 @@ PAUSE_MINUTES = 0.015
 """A pause of 0.9 s, for tests in which nothing has to happen before its end."""
 
 
+def closes_with(messages: int) -> dict[str, float]:
+    """Settings of a window that closes with so many messages, however long they take to come."""
+    ends = ("window_seconds", "voice_seconds", "typing_seconds", "max_wait_seconds")
+    return {**dict.fromkeys(ends, 60.0), "max_messages": messages}
+
+
 @asynccontextmanager
 async def open_scene(
     folder: Path,
