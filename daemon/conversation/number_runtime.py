@@ -126,7 +126,7 @@ async def open_services(
 
     ``settings``: those of the number.
     """
-    telemetry, store = process.telemetry, process.store
+    telemetry, store = process.telemetry, process.store.of(name)
     if process.by_number:
         telemetry = telemetry.of_number(name)
     config = LiveConfig(process.chat_configs[name])

@@ -237,6 +237,7 @@ async def _open_store_patiently(
     opening = open_store(
         settings.data_dir,
         url=secret_text(settings.store.url),
+        numbers=tuple(numbers_of(settings)),
         clock=environment.clock,
         meter=StoreMeter(environment.metrics),
         files=files,

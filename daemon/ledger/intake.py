@@ -15,7 +15,7 @@ from daemon.domain.messages import Call, ChatKey, Webhook
 from daemon.domain.records import Accepted, Arrival, NewPart, StoredMessage
 from daemon.errors import StoreUnavailable
 from daemon.ledger.arrivals import insert_event, take_in
-from daemon.ledger.drivers.port import Connection, Database, Role, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, Transactions, query, transaction
 from daemon.ledger.messages import UNANSWERED, WAITING, stored_message
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
@@ -31,7 +31,7 @@ ROW_BODY_BYTES = 64 * 1024
 class Inbox(Role):
     """Inbound messages. Used by the webhook handler and by chats; any task may call it."""
 
-    def __init__(self, database: Database, folder: Path | None, contact: bytes = b"") -> None:
+    def __init__(self, database: Transactions, folder: Path | None, contact: bytes = b"") -> None:
         """``contact`` is the key of the hashes of contacts.
 
         ``folder``: of large bodies; None: they stay in their rows, where every node reads them.

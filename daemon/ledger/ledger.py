@@ -1,9 +1,10 @@
 """The ledger as its callers see it: one object, a class for each role."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import trio
 
@@ -13,7 +14,7 @@ from daemon.files.port import FileStore
 from daemon.ledger.admin.connection import postgres_driver
 from daemon.ledger.audit import Audit
 from daemon.ledger.chats import ChatSnapshots, Exchanges, Handovers
-from daemon.ledger.drivers.port import Database, Meter
+from daemon.ledger.drivers.port import Database, Meter, Role
 from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.files import AUDIO_FOLDER, DeletedFiles, KeptFiles
 from daemon.ledger.intake import Calls, Inbox
@@ -47,6 +48,20 @@ FOLDERS = (EVENTS_FOLDER, MEDIA_FOLDER, AUDIO_FOLDER)
 
 OUR_FILES = ("recado.", "contact.key")
 """Beginnings of the names of our files: the data directory may hold others."""
+
+
+OF_NO_NUMBER = frozenset(
+    {
+        "passages",
+        "deleted_files",
+        "dashboard_log",
+        "samples",
+        "sessions",
+        "stages",
+        "process_life",
+    }
+)
+"""Roles that write for no single number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +108,22 @@ class Store:
     views: Views
     webhooks: WebhookDeliveries
 
+    def of(self, number: str) -> "Store":
+        """The same ledger for those who write for this number of ours only."""
+        writes = self.database.of(number)
+        values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        for name, role in values.items():
+            if isinstance(role, Role) and name not in OF_NO_NUMBER:
+                values[name] = role.over(writes)
+        return Store(**values)
+
 
 @contextlib.asynccontextmanager
 async def open_store(
     data_dir: Path,
     *,
     url: str = "",
+    numbers: Collection[str] = (),
     clock: Callable[[], float],
     meter: Meter | None = None,
     files: FileStore | None = None,
@@ -106,11 +131,12 @@ async def open_store(
     """Open the store, repaired after a crash.
 
     Without ``url`` it is SQLite's file in ``data_dir``, for this process alone; else PostgreSQL's
-    tables. ``clock`` measures durations, in seconds. ``files``: where the files of messages are;
-    None: in ``data_dir``. Raises StoreInUse or StoreDamaged.
+    tables, for ``numbers`` of ours. ``clock`` measures durations, in seconds. ``files``: where the
+    files of messages are; None: in ``data_dir``. Raises StoreInUse or StoreDamaged.
     """
     files = files or LocalFiles(data_dir)
-    async with _open(data_dir, url, clock=clock, meter=meter) as database:
+    async with _open(data_dir, url, numbers, clock=clock, meter=meter) as database:
+        process = database.of()
         store = Store(
             data_dir=data_dir,
             database=database,
@@ -143,12 +169,12 @@ async def open_store(
             questions=Questions(database),
             views=Views(database),
             webhooks=WebhookDeliveries(database),
-            dashboard_log=DashboardLog(database),
-            samples=Samples(database),
-            sessions=Sessions(database),
-            stages=Stages(database),
+            dashboard_log=DashboardLog(process),
+            samples=Samples(process),
+            sessions=Sessions(process),
+            stages=Stages(process),
             snapshots=ChatSnapshots(database),
-            process_life=ProcessLife(database),
+            process_life=ProcessLife(process),
             backlog=Backlog(database),
         )
         await trio.to_thread.run_sync(_keep_private, data_dir)
@@ -157,13 +183,18 @@ async def open_store(
 
 
 def _open(
-    data_dir: Path, url: str, *, clock: Callable[[], float], meter: Meter | None
+    data_dir: Path,
+    url: str,
+    numbers: Collection[str],
+    *,
+    clock: Callable[[], float],
+    meter: Meter | None,
 ) -> contextlib.AbstractAsyncContextManager[Database]:
     if not url:
         return open_database(data_dir / "recado.db", clock=clock, meter=meter)
     make_folder(data_dir)
     opened: contextlib.AbstractAsyncContextManager[Database] = postgres_driver().open_postgres(
-        url, clock=clock, meter=meter
+        url, numbers, clock=clock, meter=meter
     )
     return opened
 

@@ -10,7 +10,7 @@ import msgspec
 from daemon.domain.messages import Media, Message
 from daemon.domain.records import MediaItem, Turn
 from daemon.domain.states import FAILED, FOR_BOT, GONE, STORED, WANTED, WITH_AGENT
-from daemon.ledger.drivers.port import Connection, Database, Role, listed, marks, transaction
+from daemon.ledger.drivers.port import Connection, Role, Transactions, listed, marks, transaction
 from daemon.ledger.files import discard
 
 BATCH = 200
@@ -23,7 +23,7 @@ _ITEM = "SELECT message_id, state, reason, file, preview, mime, size, words, wor
 class MediaItems(Role):
     """The files of messages. Any task may call it; only the one that fetches a file changes it."""
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Transactions, folder: Path) -> None:
         super().__init__(database)
         self._folder = folder
 

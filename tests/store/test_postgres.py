@@ -12,12 +12,16 @@ from typing import Any
 import psycopg
 import pytest
 import trio
+import trio.testing
+from psycopg.conninfo import conninfo_to_dict
 from support.ledgers import LAURA, accept, message
 from support.place import POSTGRES
+from support.postgres_proxy import Proxy, proxy_before
 from support.rows import select
 
 from daemon.errors import CommitUnknown, StoreError, StoreInUse, StoreUnavailable
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, Transactions
+from daemon.ledger.drivers.postgres import writer
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect
 from daemon.ledger.ledger import Store, open_store
 from daemon.ledger.migrations import migrate
@@ -127,32 +131,77 @@ async def test_after_the_server_was_away_writes_and_reads_go_on(
         assert not store.database.fatal_error
 
 
-async def test_a_commit_without_an_answer_is_known_as_unknown(
-    tmp_path: Path, url: str, server: "psycopg.Connection[Any]"
+@pytest.fixture
+def proxy(url: str) -> Iterator[Proxy]:
+    """A proxy before the server of this test's database."""
+    with proxy_before(Path(str(conninfo_to_dict(url)["host"]))) as proxy:
+        yield proxy
+
+
+def through(proxy: Proxy, url: str) -> str:
+    """The address of the database behind the proxy."""
+    return url.replace(str(conninfo_to_dict(url)["host"]), str(proxy.folder))
+
+
+@pytest.mark.parametrize("arrives", [True, False], ids=["carried-out", "lost"])
+async def test_a_commit_that_is_cut_off_is_asked_after(
+    tmp_path: Path, url: str, proxy: Proxy, *, arrives: bool
 ) -> None:
-    """The commit waits for a constraint's check while its connection is cut."""
-    server.execute(
-        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END $$"
-    )
-    server.execute(
-        "CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON own_ids DEFERRABLE INITIALLY DEFERRED"
-        " FOR EACH ROW EXECUTE FUNCTION wait()"
-    )
-    server.execute("SELECT pg_advisory_lock(1)")
-    waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    async with opened(tmp_path, through(proxy, url)) as store:
+        await accept(store, message("m-1"))
+        proxy.cut_next_commit(arrives=arrives)
+        if arrives:
+            await accept(store, message("m-2"))
+        else:
+            with pytest.raises(StoreUnavailable, match="database") as caught:
+                await accept(store, message("m-2"))
+            assert not isinstance(caught.value, CommitUnknown)
+        assert len(select(store, "messages", "id")) == (2 if arrives else 1)
+        await accept(store, message("m-2"))
+        assert [row[0] for row in select(store, "messages", "id")] == ["m-1", "m-2"]
 
-    def cut_when_it_waits() -> None:
-        while server.execute(waits).fetchone() == (0,):
-            pass
-        cut(server)
 
-    async with opened(tmp_path, url) as store:
-        thread = threading.Thread(target=cut_when_it_waits)
-        thread.start()
+async def test_a_commit_nobody_can_be_asked_about_is_unknown(
+    tmp_path: Path, url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "RESOLVE_SECONDS", 0.2)
+    async with opened(tmp_path, through(proxy, url)) as store:
+        await accept(store, message("m-1"))
+        proxy.cut_next_commit(arrives=True, refuses=True)
         with pytest.raises(CommitUnknown):
-            await store.database.write(lambda c: c.execute(INSERT, ["57300"]).rowcount)
-        await trio.to_thread.run_sync(thread.join)
+            await accept(store, message("m-2"))
+        proxy.refuses = False
+        await accept(store, message("m-2"))
+        assert [row[0] for row in select(store, "messages", "id")] == ["m-1", "m-2"]
+
+
+async def test_numbers_are_written_by_connections_of_their_own(tmp_path: Path, url: str) -> None:
+    """A write for one number does not wait for one of another; one for all of them does."""
+    numbers = ("main", "norte")
+    async with (
+        open_store(tmp_path, url=url, numbers=numbers, clock=time.perf_counter) as store,
+        trio.open_nursery() as nursery,
+    ):
+        held, let_go = threading.Event(), threading.Event()
+        done: list[str] = []
+
+        def hold(_connection: Connection) -> None:
+            held.set()
+            let_go.wait(30)
+
+        async def write(name: str, database: Transactions, operation: Any) -> None:
+            await database.write(operation)
+            done.append(name)
+
+        nursery.start_soon(write, "main", store.database.of("main"), hold)
+        await trio.to_thread.run_sync(held.wait)
+        await write("norte", store.database.of("norte"), lambda c: c.execute(INSERT, ["n"]))
+        await write("none", store.database.of(), lambda c: c.execute(INSERT, ["none"]))
+        nursery.start_soon(write, "all", store.database, lambda c: c.execute(INSERT, ["all"]))
+        await trio.testing.wait_all_tasks_blocked(0.2)
+        assert done == ["norte", "none"]
+        let_go.set()
+    assert sorted(done) == ["all", "main", "none", "norte"]
 
 
 async def test_one_write_that_fails_leaves_the_others_of_its_transaction(

@@ -62,9 +62,10 @@ class Sqlite:
 
 
 class Postgres:
-    """A database of a private server; its name stands in the data directory."""
+    """A database of a private server for each data directory."""
 
     def __init__(self) -> None:
+        self._names: dict[Path, str] = {}
         self._server: PostgresServer | None = None
         self._template = ""
 
@@ -77,15 +78,14 @@ class Postgres:
 
     def url(self, data_dir: Path) -> str:
         """The ``store.url`` of a daemon with this data directory; made if need be."""
-        named = data_dir / ".postgres"
-        if not named.exists():
-            data_dir.mkdir(parents=True, exist_ok=True)
-            named.write_text(self._running().create(self._template))
-        return self._running().url(named.read_text())
+        data_dir = data_dir.absolute()
+        if data_dir not in self._names:
+            self._names[data_dir] = self._running().create(self._template)
+        return self._running().url(self._names[data_dir])
 
     def is_made(self, data_dir: Path) -> bool:
         """Whether a daemon has come as far as to make its tables: they are in the template."""
-        return (data_dir / ".postgres").exists()
+        return data_dir.absolute() in self._names
 
     def orphaned_rows(self, place: Place) -> int:  # noqa: ARG002 - PostgreSQL always looks
         """None: the server refuses them."""

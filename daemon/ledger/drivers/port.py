@@ -9,8 +9,9 @@ integers 0 and 1 for truth. Modules that need more belong to one engine, and
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 import trio
 
@@ -79,7 +80,13 @@ class Transactions(Protocol):
 
 
 class Database(Transactions, Protocol):
-    """An open database."""
+    """An open database. Nobody else writes for any number while one of its own writes runs."""
+
+    def of(self, *numbers: str) -> Transactions:
+        """The database for callers who write for these numbers only, or for none of them.
+
+        On an engine with several writing connections others write meanwhile.
+        """
 
     @property
     def fatal_error(self) -> str:
@@ -164,6 +171,12 @@ class Role:
 
     def __init__(self, database: Transactions) -> None:
         self._database = database
+
+    def over(self, database: Transactions) -> Self:
+        """The same, over another way into the database."""
+        other = copy(self)
+        other._database = database  # noqa: SLF001 - its own
+        return other
 
 
 R = TypeVar("R", bound=Role)

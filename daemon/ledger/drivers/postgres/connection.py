@@ -42,6 +42,9 @@ _JSON_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 """NUL as JSON writes it: PostgreSQL stores the text, but cannot read a value out of it."""
 
 
+Psycopg = psycopg.Connection[tuple[Any, ...]]
+
+
 class _Number(Loader):
     """Sums of integers are ``numeric`` in PostgreSQL: give them as Python's own numbers."""
 
@@ -75,7 +78,7 @@ def named_row(cursor: "psycopg.Cursor[Any]") -> Callable[[Sequence[Any]], Row]:
 class PostgresConnection:
     """A `daemon.ledger.drivers.port.Connection` over psycopg's."""
 
-    def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
+    def __init__(self, connection: Psycopg) -> None:
         self.psycopg = connection
 
     def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = (), /) -> Cursor:
@@ -91,7 +94,7 @@ class PostgresConnection:
         return cursor  # type: ignore[return-value]
 
 
-def connect(url: str, *, read_only: bool = False) -> "psycopg.Connection[tuple[Any, ...]]":
+def connect(url: str, *, read_only: bool = False) -> Psycopg:
     """Open a connection that begins no transaction by itself.
 
     What the URL's ``options`` set wins over our limits. Blocks; raises psycopg.OperationalError.

@@ -1,43 +1,37 @@
-"""PostgreSQL behind the ledger: a writer thread with group commit, readers, and ownership.
+"""PostgreSQL behind the ledger: several writing connections, readers, and ownership.
 
-All writes that wait share a transaction and so one round trip to the server's disk. Every write is
-made by the connection that holds the server's lock of this ledger: a process that has lost the lock
-has lost that connection, so it cannot write any more, whatever it still believes.
+The writes of a number are made by one connection, chosen by the number's name, in their order. What
+is for no single number has a connection of its own. All writes that wait for a connection share a
+transaction, and so one round trip to the server's disk.
 
-A connection that breaks is made again at the next write. If it breaks during COMMIT, nobody knows
-whether the transaction is stored; callers get `CommitUnknown` and read the ledger again.
+A connection that breaks is made again at the next write.
 """
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator
-from traceback import clear_frames
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
+from zlib import crc32
 
 import psycopg
 import trio
-from psycopg.errors import TransactionRollback
 
-from daemon.errors import CommitUnknown, StoreError, StoreInUse, StoreUnavailable
+from daemon.errors import StoreInUse, StoreUnavailable
 from daemon.ledger.drivers.port import Meter
-from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect, reason
-from daemon.ledger.drivers.threads import HandOver, QueuedWrite, Readers
+from daemon.ledger.drivers.postgres.connection import PostgresConnection, Psycopg, connect, reason
+from daemon.ledger.drivers.postgres.ownership import Lost, Numbers, Ownership
+from daemon.ledger.drivers.postgres.writer import Batch, NumberedWrite, Writer
+from daemon.ledger.drivers.threads import Readers
 
 T = TypeVar("T")
 
 READERS = 4
 """Reader connections: a read is mostly waiting for the server."""
 
-MAX_BATCH = 128
-"""Writes in one transaction."""
+WRITERS = 4
+"""Connections that write for numbers, made when they are needed."""
 
 CLOSE_SECONDS = 2.0
 """How long a close waits for the writes under way although it is cancelled."""
-
-OWNERSHIP = 0x5265_6361_646F
-"""The key of the advisory lock of a ledger; such locks are of one database."""
-
-Psycopg = psycopg.Connection[tuple[Any, ...]]
 
 
 class _PostgresReading:
@@ -65,21 +59,20 @@ class _PostgresReading:
             self._connection.close()
 
 
-def owning_connection(url: str) -> Psycopg:
-    """Connect, and take the lock of the ledger for as long as the connection lives.
+class _OfNumbers:
+    """The database for callers who write for some numbers; see `PostgresDatabase.of`."""
 
-    Raises StoreInUse if another process has it, psycopg.Error if the server cannot be used.
-    """
-    connection = connect(url)
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [OWNERSHIP]).fetchone()
-    if row and row[0]:
-        return connection
-    holder = connection.execute(
-        "SELECT pid FROM pg_locks WHERE locktype = 'advisory'"
-        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    ).fetchone()
-    connection.close()
-    raise StoreInUse("the database", str(holder[0]) if holder else "unknown")
+    def __init__(self, database: "PostgresDatabase", numbers: Numbers) -> None:
+        self._database = database
+        self._numbers = numbers
+
+    async def read(self, query: Callable[[Any], T]) -> T:
+        """See `PostgresDatabase.read`."""
+        return await self._database.read(query)
+
+    async def write(self, operation: Callable[[Any], T]) -> T:
+        """See `PostgresDatabase.write`."""
+        return await self._database.write_for(self._numbers, operation)
 
 
 class PostgresDatabase:
@@ -89,7 +82,7 @@ class PostgresDatabase:
     """
 
     def __init__(
-        self, url: str, owning: Psycopg, *, clock: Callable[[], float], meter: Meter | None
+        self, url: str, ownership: Ownership, *, clock: Callable[[], float], meter: Meter | None
     ) -> None:
         self.url = url
         self.fatal_error = ""
@@ -103,25 +96,32 @@ class PostgresDatabase:
         self._clock = clock
         self._meter = meter
         self._token = trio.lowlevel.current_trio_token()
-        self._connection = owning
+        self._ownership = ownership
         self._readers = Readers([_PostgresReading(url) for _ in range(READERS)])
-        self._writes: HandOver[QueuedWrite[object]] = HandOver()
-        self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
-        self._thread.start()
+        self._writers: dict[int, Writer] = {}
+
+    def of(self, *numbers: str) -> _OfNumbers:
+        """The database for callers who write for these numbers only, or for none."""
+        return _OfNumbers(self, numbers)
 
     async def write(self, operation: Callable[[Any], T]) -> T:
         """Run ``operation`` inside the next transaction and return its result once it is durable.
 
-        It runs in the writer thread, uses only the connection it is given, and may be undone and
-        run again. If the caller is cancelled while waiting, the write still happens.
+        Nobody writes for any number meanwhile. It runs in a writer thread, uses only the connection
+        it is given, and may be undone and run again. If the caller is cancelled while waiting, the
+        write still happens.
 
         Raises StoreUnavailable if it is not stored, CommitUnknown if nobody knows. What
         ``operation`` raises passes through, with its changes undone.
         """
+        return await self.write_for(None, operation)
+
+    async def write_for(self, numbers: Numbers, operation: Callable[[Any], T]) -> T:
+        """Do the same while nobody else writes for these numbers."""
         if self.fatal_error or self._closing:
             raise StoreUnavailable(self.fatal_error or "the store is closed")
-        write = QueuedWrite(operation)
-        self._writes.put(cast("QueuedWrite[object]", write))
+        write = NumberedWrite(operation, numbers)
+        self._writer_of(numbers).put(cast("NumberedWrite[object]", write))
         await write.done.wait()
         if write.error is not None:
             raise write.error
@@ -141,9 +141,10 @@ class PostgresDatabase:
             await self.write(lambda connection: connection.execute("SELECT 1").fetchone())
 
     async def answer(self) -> None:
-        """Return once the writer thread has run, or refused, a write that changes nothing."""
-        with contextlib.suppress(StoreUnavailable):
-            await self.write(lambda _connection: None)
+        """Return once every writer thread has run, or refused, a write that changes nothing."""
+        async with trio.open_nursery() as nursery:
+            for writer in tuple(self._writers.values()):
+                nursery.start_soon(self._answered, writer)
 
     async def size_bytes(self) -> int:
         """How large the database is, with its indexes. Raises StoreUnavailable."""
@@ -167,7 +168,8 @@ class PostgresDatabase:
     async def close(self) -> None:
         """Finish the waiting writes and close all connections. Idempotent."""
         self._closing = True
-        self._writes.end()
+        for writer in self._writers.values():
+            writer.end()
         with trio.move_on_after(CLOSE_SECONDS, shield=True) as grace:
             await trio.to_thread.run_sync(self._join, abandon_on_cancel=True)
         if grace.cancelled_caught:
@@ -175,112 +177,40 @@ class PostgresDatabase:
 
     def _join(self) -> None:
         """Wait until no thread uses the database."""
-        self._thread.join()
+        for writer in self._writers.values():
+            writer.join()
         self._readers.close()
+        self._ownership.close()
 
-    # -- in the writer thread ------------------------------------------------------------------
+    def _writer_of(self, numbers: Numbers) -> Writer:
+        """The connection for these numbers; 0 is for what is of no single one."""
+        place = 1 + crc32(numbers[0].encode()) % WRITERS if numbers and len(numbers) == 1 else 0
+        if place not in self._writers:
+            self._writers[place] = Writer(
+                self.url, self._ownership, self._batch_ended, clock=self._clock
+            )
+        return self._writers[place]
 
-    def _write_all(self) -> None:
-        """Commit whatever waits as one transaction, until the end is handed over."""
-        while batch := self._writes.take(MAX_BATCH):
-            started = self._clock()
-            for write in batch:
-                write.error = None
-            self.last_write_error = self._commit(batch)
-            self.commits += 1
-            # Once the trio run is over, nobody waits.
-            with contextlib.suppress(trio.RunFinishedError):
-                self._token.run_sync_soon(self._finish, batch, self._clock() - started)
-        self._connection.close()
+    @staticmethod
+    async def _answered(writer: Writer) -> None:
+        write: NumberedWrite[object] = NumberedWrite(lambda _connection: None, ())
+        writer.put(write)
+        await write.done.wait()
 
-    def _commit(self, batch: list[QueuedWrite[object]]) -> str:
-        """Write a batch in one transaction; return the error if nothing of it is stored.
+    def _batch_ended(self, batch: Batch, seconds: float, failure: str) -> None:
+        """Pass the outcome of a batch to the event loop. Runs in a writer thread."""
+        # Once the trio run is over, nobody waits.
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._finish, batch, seconds, failure)
 
-        Operations hardly ever fail, so they run without savepoints first. If one fails, all are
-        undone and run again, each with a savepoint of its own.
-        """
-        failure: StoreError
-        try:
-            try:
-                self._run(batch, _together)
-            except (TransactionRollback, psycopg.OperationalError, psycopg.InterfaceError):
-                raise
-            except CommitUnknown:
-                raise
-            except Exception:  # noqa: BLE001 - the second run tells which failed
-                self._run(batch, _each)
-        except psycopg.Error as error:
-            failure = StoreUnavailable(f"cannot write to the database: {reason(error)}")
-        except StoreInUse as error:
-            self.fatal_error = str(error)
-            failure = StoreUnavailable(self.fatal_error)
-        except CommitUnknown as error:
-            failure = error
-        else:
-            return ""
-        for write in batch:
-            write.error = failure
-        return str(failure)
-
-    def _run(
-        self,
-        batch: list[QueuedWrite[object]],
-        apply: Callable[[PostgresConnection, list[QueuedWrite[object]]], None],
-    ) -> None:
-        with self._transaction() as connection:
-            apply(connection, batch)
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[PostgresConnection]:
-        """Make the block one transaction. Raises CommitUnknown if the commit got no answer."""
-        if self._connection.closed:
-            self._connection = owning_connection(self.url)
-        connection = self._connection
-        connection.execute("BEGIN")
-        try:
-            yield PostgresConnection(connection)
-        except BaseException:
-            with contextlib.suppress(psycopg.Error):
-                connection.execute("ROLLBACK")
-            raise
-        try:
-            connection.execute("COMMIT")
-        except psycopg.Error as error:
-            if connection.closed:
-                raise CommitUnknown("the database went away during a commit") from error
-            with contextlib.suppress(psycopg.Error):
-                connection.execute("ROLLBACK")
-            raise
-
-    # -- back in the event loop ----------------------------------------------------------------
-
-    def _finish(self, batch: list[QueuedWrite[object]], seconds: float) -> None:
+    def _finish(self, batch: Batch, seconds: float, failure: str) -> None:
+        self.last_write_error = failure
+        self.commits += 1
+        error = batch[0].error
+        if error is not None and isinstance(error.__cause__, StoreInUse | Lost):
+            self.fatal_error = failure
+            self.failed.set()
         for write in batch:
             write.done.set()
-        if self.fatal_error:
-            self.failed.set()
         if self._meter is not None:
             self._meter.committed(rows=len(batch), seconds=seconds)
-
-
-def _together(connection: PostgresConnection, batch: list[QueuedWrite[object]]) -> None:
-    for write in batch:
-        write.result = write.operation(connection)
-
-
-def _each(connection: PostgresConnection, batch: list[QueuedWrite[object]]) -> None:
-    """Run each write so that its failure undoes it alone."""
-    for write in batch:
-        connection.execute("SAVEPOINT one_write")
-        try:
-            write.result = write.operation(connection)
-        except (psycopg.OperationalError, psycopg.InterfaceError):
-            raise  # the whole batch fails
-        except psycopg.Error as error:
-            write.error = StoreError(f"the database refused a write: {reason(error)}")
-        except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
-            clear_frames(error.__traceback__)
-            write.error = error
-        if write.error is not None:
-            connection.execute("ROLLBACK TO SAVEPOINT one_write")
-        connection.execute("RELEASE SAVEPOINT one_write")

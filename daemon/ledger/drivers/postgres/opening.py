@@ -1,11 +1,14 @@
 """Opens the ledger on PostgreSQL: the server is reached, and its tables are up to date."""
 
 import contextlib
+import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+import socket
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import trio
@@ -13,8 +16,15 @@ from psycopg.errors import UndefinedTable
 
 from daemon.errors import StoreDamaged, StoreError, StoreInUse, StoreUnavailable
 from daemon.ledger.drivers.port import Meter
-from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect, named_row, reason
-from daemon.ledger.drivers.postgres.database import PostgresDatabase, Psycopg, owning_connection
+from daemon.ledger.drivers.postgres.connection import (
+    PostgresConnection,
+    Psycopg,
+    connect,
+    named_row,
+    reason,
+)
+from daemon.ledger.drivers.postgres.database import PostgresDatabase
+from daemon.ledger.drivers.postgres.ownership import Ownership
 
 OLDEST_SERVER = 150_000
 """PostgreSQL 15, as psycopg numbers versions."""
@@ -37,45 +47,48 @@ _TYPES = (
 
 @contextlib.asynccontextmanager
 async def open_postgres(
-    url: str, *, clock: Callable[[], float], meter: Meter | None = None
+    url: str, numbers: Collection[str], *, clock: Callable[[], float], meter: Meter | None = None
 ) -> AsyncIterator[PostgresDatabase]:
-    """Open the ledger at ``url`` for this process alone.
+    """Open the ledger at ``url`` for this process alone, which has these numbers.
 
     ``clock`` measures durations, in seconds. Raises StoreInUse if another process has it,
     StoreDamaged if the server cannot be used, is too old, or has tables of a later version.
     """
+    ownership = Ownership(url, f"{socket.gethostname()} {os.getpid()} {uuid4().hex[:8]}")
     try:
-        owning = await _owning_soon(url)
-        await trio.to_thread.run_sync(_prepare, owning)
+        await _take_soon(ownership)
+        await trio.to_thread.run_sync(_prepare, url, ownership, numbers)
     except psycopg.Error as error:
+        ownership.close()
         raise StoreDamaged(f"cannot open the database: {reason(error)}") from error
-    database = PostgresDatabase(url, owning, clock=clock, meter=meter)
+    except BaseException:
+        ownership.close()
+        raise
+    database = PostgresDatabase(url, ownership, clock=clock, meter=meter)
     try:
         yield database
     finally:
         await database.close()
 
 
-async def _owning_soon(url: str) -> Psycopg:
+async def _take_soon(ownership: Ownership) -> None:
     """Take the ledger; the server notices the end of a killed process a moment later."""
     deadline = trio.current_time() + LOCK_SECONDS
     while True:
         try:
-            return await trio.to_thread.run_sync(owning_connection, url, abandon_on_cancel=True)
+            return await trio.to_thread.run_sync(ownership.take, abandon_on_cancel=True)
         except StoreInUse:
             if trio.current_time() > deadline:
                 raise
         await trio.sleep(LOCK_EVERY_SECONDS)
 
 
-def _prepare(owning: Psycopg) -> None:
-    """Check the server and bring the tables up to date; closes the connection if that fails."""
-    try:
-        _check_server(owning)
-        migrate(owning)
-    except BaseException:
-        owning.close()
-        raise
+def _prepare(url: str, ownership: Ownership, numbers: Collection[str]) -> None:
+    """Check the server, bring the tables up to date, and become the writer of the numbers."""
+    with contextlib.closing(connect(url)) as connection:
+        _check_server(connection)
+        migrate(connection)
+        ownership.claim(connection, numbers)
 
 
 def _check_server(connection: Psycopg) -> None:

@@ -102,6 +102,10 @@ class SqliteDatabase:
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
         self._thread.start()
 
+    def of(self, *_numbers: str) -> "SqliteDatabase":
+        """Return the same database: a file has one writer, whomever a write is for."""
+        return self
+
     async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``operation`` inside the next transaction and return its result once it is durable.
 

@@ -1,0 +1,121 @@
+"""A proxy in front of PostgreSQL that cuts a connection during COMMIT."""
+
+import contextlib
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SOCKET = ".s.PGSQL.5432"
+COMMIT = b"COMMIT\x00"
+
+
+class Proxy:
+    """Passes connections on to a server's socket, as long as it is told to."""
+
+    def __init__(self, server: Path, folder: Path) -> None:
+        self._server = server
+        self.folder = folder
+        self.refuses = False
+        """Whether new connections are closed at once."""
+        self.commits = 0
+        """How many COMMITs have come."""
+        self._cut = ""
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(folder / SOCKET))
+        self._listener.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut_next_commit(self, *, arrives: bool, refuses: bool = False) -> None:
+        """Cut the connection at the next COMMIT, before or after the server has carried it out.
+
+        With ``refuses``, no new connection is taken from then on.
+        """
+        self._cut = ("after" if arrives else "before") + (" refuse" if refuses else "")
+
+    def close(self) -> None:
+        """Take no more connections."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                if self.refuses:
+                    client.close()
+                    continue
+                threading.Thread(target=self._serve, args=[client], daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(OSError):
+            server.connect(str(self._server / SOCKET))
+            back = threading.Thread(target=_copy, args=[server, client], daemon=True)
+            first = True
+            back.start()
+            while (message := _message(client, first=first)) is not None:
+                if message[5:] == COMMIT and message[:1] == b"Q":
+                    self.commits += 1
+                    cut, self._cut = self._cut, ""
+                    if cut:
+                        self.refuses = cut.endswith("refuse")
+                        self._cut_at(client, server, back, message if "after" in cut else b"")
+                        return
+                server.sendall(message)
+                first = False
+
+    @staticmethod
+    def _cut_at(
+        client: socket.socket, server: socket.socket, back: threading.Thread, message: bytes
+    ) -> None:
+        """End a connection, without or with what the client has sent last."""
+        client.shutdown(socket.SHUT_RDWR)
+        if message:
+            server.sendall(message)
+        # The server carries out what it has before it notices that nobody is there.
+        server.shutdown(socket.SHUT_WR)
+        back.join()
+
+
+def _message(client: socket.socket, *, first: bool) -> bytes | None:
+    """Read one message of the protocol; the first one has no type. None at the end."""
+    head = _exactly(client, 4 if first else 5)
+    if head is None:
+        return None
+    rest = _exactly(client, int.from_bytes(head[-4:], "big") - 4)
+    return None if rest is None else head + rest
+
+
+def _exactly(client: socket.socket, size: int) -> bytes | None:
+    found = b""
+    while len(found) < size:
+        chunk = client.recv(size - len(found))
+        if not chunk:
+            return None
+        found += chunk
+    return found
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    """Pass on what the server says until it ends; what nobody reads is dropped."""
+    with contextlib.suppress(OSError):
+        while chunk := source.recv(65536):
+            with contextlib.suppress(OSError):
+                target.sendall(chunk)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def proxy_before(server: Path) -> Iterator[Proxy]:
+    """Run a proxy in front of the server whose socket is in a folder."""
+    folder = Path(tempfile.mkdtemp(prefix="recado-proxy-"))  # short: a socket's path has 107 bytes
+    proxy = Proxy(server, folder)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+        shutil.rmtree(folder)
