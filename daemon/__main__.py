@@ -38,6 +38,7 @@ SANDBOX_EXAMPLE = """\b
 Example:
   recado sandbox
   RECADO_LANGUAGE=en RECADO_WEB__PORT=9090 RECADO_SANDBOX__PORT=0 recado sandbox
+  RECADO_SANDBOX__CLOUD=true recado sandbox    also a number at a simulated Cloud API
 """
 
 CHECK_EXAMPLE = """\b

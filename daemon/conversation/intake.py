@@ -11,11 +11,13 @@ import trio
 from daemon.conversation.delivery import report_delivery_updates
 from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.services import ChatServices
+from daemon.conversation.turn.outcome import ask_in_shut_window
 from daemon.domain.eligibility import verdict
 from daemon.domain.ids import is_private
 from daemon.domain.limits import day_of
 from daemon.domain.messages import INLINE_BEGINNINGS, Call, Media, Message, Presence, Text, Webhook
-from daemon.domain.records import Accepted, NewPart
+from daemon.domain.records import Accepted, DeliveryUpdate, NewPart
+from daemon.domain.transitions.handover import WINDOW_SHUT
 from daemon.errors import (
     FilesUnavailable,
     MediaDelayed,
@@ -140,6 +142,7 @@ class Intake:
     """Accepts the webhook calls of one number. Called by the handlers of HTTP requests."""
 
     def __init__(self, services: ChatServices, chats: ChatRegistry) -> None:
+        self._services = services
         self._store = services.store
         self._number = services.number
         self._attachments = services.attachments
@@ -182,6 +185,9 @@ class Intake:
             tariff=Tariff(day_of(now, rules.zone), rules.message_prices),
         )
         await self._wake(webhook, accepted)
+        for update in accepted.delivery_updates:
+            if update.error == WINDOW_SHUT:
+                await self._ask_for_person(update)
         await self._note_changes(webhook)
         self._report(webhook, accepted)
 
@@ -203,6 +209,13 @@ class Intake:
                 chats.wake(update.key)
             elif update.settled:
                 chats.nudge(update.key)
+
+    async def _ask_for_person(self, update: DeliveryUpdate) -> None:
+        """Ask for a person in a chat whose answer came too late, as the gateway says afterwards."""
+        turn = await self._store.turns.of_send(update.row_id)
+        if turn is not None:
+            await ask_in_shut_window(turn, self._services)
+            self._chats.wake(update.key)
 
     async def _note_changes(self, webhook: Webhook) -> None:
         """Pass on changes of labels, of names, and of the number itself."""

@@ -232,6 +232,14 @@ class Turns(Role):
             return False
         return queue_notice(connection, turn.key, part, now=now)
 
+    @query
+    def of_send(self, connection: Connection, row_id: int) -> Turn | None:
+        """The turn that a message of the outbox belongs to, as it was; None if there is none."""
+        row = connection.execute(
+            f"{_TURN} WHERE id = (SELECT turn_id FROM outbox WHERE id = ?)", (row_id,)
+        ).fetchone()
+        return _turn(connection, row) if row else None
+
 
 def active_turn(connection: Connection, key: ChatKey) -> Turn | None:
     """See `Turns.active`; inside the caller's transaction or read."""

@@ -99,6 +99,9 @@ class Phone:
         contacts: Sequence[Contact],
         rng: random.Random,
     ) -> None:
+        self.gateways: tuple[JsonObject, ...] = ()
+        """The phones of all simulated gateways, with ``name``, ``url`` and ``current``, if there
+        are several."""
         self.language = "es"
         """Language of the page, ``es`` or ``en``."""
         self._ledger = phones.ledger
@@ -212,6 +215,7 @@ class Phone:
         return {
             "business": payloads.OWN_NAME,
             "number": payloads.OWN_NUMBER,
+            "gateways": list(self.gateways),
             "labels": self._directory.labels,
             "channel": self._channel.state,
             "controls": self._controls.describe(),

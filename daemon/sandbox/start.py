@@ -4,7 +4,7 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,19 @@ from urllib.parse import urlsplit
 import trio
 from pydantic import SecretStr
 
+from daemon import __version__
 from daemon.app import run
 from daemon.conversation.opening import Environment
 from daemon.http.server import serve
+from daemon.observability.metrics import Metrics
+from daemon.sandbox.cloud_api import ACCOUNT_ID, SimulatedCloud
+from daemon.sandbox.cloud_phones import CloudPhones
 from daemon.sandbox.gateway import Gateway
 from daemon.sandbox.model_server import ModelServer
-from daemon.sandbox.phone import CONTACTS
+from daemon.sandbox.payloads import CHANNEL
+from daemon.sandbox.phone import CONTACTS, Phone
 from daemon.settings import Settings
+from daemon.settings.numbers import ONLY
 
 TOKENS_PER_SECOND = 40.0
 """Slow enough for the phone to show the model thinking."""
@@ -28,6 +34,47 @@ EXAMPLE_TOOLS = Path("config/tools")
 """A small hotel, if the sandbox is started where the repository is."""
 
 TOKEN = "sandbox-token"  # noqa: S105 - both ends of it are simulated
+APP_SECRET = "sandbox-app-secret"  # noqa: S105 - likewise
+PHONE_NUMBER_ID = "106540352242922"
+CLOUD = "cloud"
+"""The name of the number at the simulated Cloud API; the other one's is that of an only number."""
+
+FREE_MESSAGES = 5
+"""Answers of the simulated Cloud API that cost nothing; the further ones are charged."""
+
+PRICES = {"CO": {"calling_code": "57", "service": 0.0008, "utility": 0.0008, "marketing": 0.0125}}
+"""Invented, for the dashboard to have something to show."""
+
+TEMPLATES = (
+    {
+        "name": "seguimos_aqui",
+        "language": "es",
+        "status": "APPROVED",
+        "category": "UTILITY",
+        "components": [
+            {"type": "BODY", "text": "Hola {{1}}, ya tenemos respuesta. Escríbanos para seguir."}
+        ],
+    },
+    {
+        "name": "recordatorio",
+        "language": "es",
+        "status": "APPROVED",
+        "category": "UTILITY",
+        "components": [
+            {"type": "BODY", "text": "Hola {{1}}, su reserva es el {{2}}."},
+            {"type": "FOOTER", "text": "Hotel Recado"},
+        ],
+    },
+    {
+        "name": "oferta",
+        "language": "es",
+        "status": "PAUSED",
+        "category": "MARKETING",
+        "components": [{"type": "BODY", "text": "Solo hoy: dos noches por una."}],
+    },
+)
+"""The templates of the simulated account."""
+
 SPEECH_MODEL = "sandbox-speech"
 TRANSCRIPTION_MODEL = "sandbox-transcription"
 GRACE_SECONDS = 0.2
@@ -168,9 +215,66 @@ def _with_examples(settings: Settings) -> Settings:
     return with_voice(with_example_tools(settings, EXAMPLE_TOOLS))
 
 
-def _read_again(read: Callable[[], Settings] | None, outside: Simulators) -> Settings:
+def with_cloud_number(settings: Settings, api_url: str) -> Settings:
+    """The settings with a second number, which is at the simulated Cloud API."""
+    cloud = settings.cloud.model_copy(
+        update={
+            "api_url": api_url,
+            "phone_number_id": PHONE_NUMBER_ID,
+            "business_account_id": ACCOUNT_ID,
+            "token": SecretStr(TOKEN),
+            "app_secret": SecretStr(APP_SECRET),
+            "verify_token": SecretStr(TOKEN),
+            "prices": PRICES,
+            "window_template": "seguimos_aqui:es",
+            "window_template_parameters": {"1": "{name}"},
+        }
+    )
+    whapi = settings.whapi.model_copy(update={"channel_id": CHANNEL})
+    first = settings.model_copy(update={"whapi": whapi})
+    second = settings.model_copy(update={"gateway": "cloud", "cloud": cloud})
+    return settings.model_copy(update={"numbers": {ONLY: first, CLOUD: second}})
+
+
+def _read_again(
+    read: Callable[[], Settings] | None, outside: Simulators, cloud_url: str
+) -> Settings:
     """Read the configuration for a reload, and make it the sandbox's."""
-    return sandbox_settings(_with_examples(read() if read else Settings()), outside)
+    settings = sandbox_settings(_with_examples(read() if read else Settings()), outside)
+    return with_cloud_number(settings, cloud_url) if cloud_url else settings
+
+
+@asynccontextmanager
+async def cloud_simulator(
+    environment: Environment, rng: random.Random
+) -> AsyncIterator[tuple[CloudPhones, str]]:
+    """Run a simulated Cloud API and its phones on loopback for the length of the block."""
+    cloud = SimulatedCloud(
+        token=TOKEN,
+        app_secret=APP_SECRET,
+        phone_number_id=PHONE_NUMBER_ID,
+        now=environment.now,
+        rng=rng,
+        backoff_seconds=3.0,
+    )
+    cloud.templates = list(TEMPLATES)
+    cloud.free_messages = FREE_MESSAGES
+    phones = CloudPhones(cloud, now=environment.now, rng=rng)
+    start = partial(
+        serve,
+        phones,
+        binds=["127.0.0.1:0"],
+        stop=trio.Event(),
+        grace_seconds=GRACE_SECONDS,
+        log=environment.log,
+        now=environment.now,
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(phones.run, name="simulated Cloud API's webhooks")
+        (url,) = await nursery.start(start, name="simulated Cloud API")
+        cloud.set_base_url(url)
+        yield phones, url
+        nursery.cancel_scope.cancel()
 
 
 async def run_sandbox(settings: Settings, environment: Environment) -> None:
@@ -188,21 +292,43 @@ async def run_sandbox(settings: Settings, environment: Environment) -> None:
     model = ModelServer(
         now=environment.now, rng=rng, api_key=TOKEN, tokens_per_second=TOKENS_PER_SECOND
     )
-    async with (
-        simulators(environment, gateway, model, gateway_port=settings.sandbox.port) as outside,
-        trio.open_nursery() as nursery,
-    ):
+    async with AsyncExitStack() as stack:
+        outside = await stack.enter_async_context(
+            simulators(environment, gateway, model, gateway_port=settings.sandbox.port)
+        )
+        own, cloud, cloud_url = sandbox_settings(settings, outside), None, ""
+        if settings.sandbox.cloud:
+            cloud, cloud_url = await stack.enter_async_context(cloud_simulator(environment, rng))
+            own = with_cloud_number(own, cloud_url)
+            environment = replace(environment, metrics=Metrics(version=__version__, by_number=True))
+            _link_phones(gateway.phone, outside.gateway_url, cloud.phone, cloud_url)
+        nursery = await stack.enter_async_context(trio.open_nursery())
         shown = replace(
             environment,
             phone_url=outside.gateway_url,
-            read_settings=partial(_read_again, environment.read_settings, outside),
+            read_settings=partial(_read_again, environment.read_settings, outside, cloud_url),
         )
         add_switches(outside, os.environ)
-        gateway.phone.language = settings.language
-        urls = await nursery.start(run, sandbox_settings(settings, outside), shown, name="daemon")
+        for phone in (gateway.phone, *([cloud.phone] if cloud else [])):
+            phone.language = settings.language
+        urls = await nursery.start(run, own, shown, name="daemon")
         if not urls:
             return  # stopped before it was open
-        gateway.set_webhook(f"{urls[0]}/hook")
+        if cloud is None:
+            gateway.set_webhook(f"{urls[0]}/hook")
+        else:
+            gateway.set_webhook(f"{urls[0]}/n/{ONLY}/hook")
+            cloud.cloud.webhook_url = f"{urls[0]}/n/{CLOUD}/hook"
         environment.log.info(
             "write to the bot from this phone", symbol="📱", address=f"{outside.gateway_url}/phone"
+        )
+
+
+def _link_phones(whapi: Phone, whapi_url: str, cloud: Phone, cloud_url: str) -> None:
+    """Let each phone page lead to the other."""
+    pages = {"Whapi": (whapi, whapi_url), "Cloud API": (cloud, cloud_url)}
+    for phone, _ in pages.values():
+        phone.gateways = tuple(
+            {"name": name, "url": f"{url}/phone", "current": other is phone}
+            for name, (other, url) in pages.items()
         )

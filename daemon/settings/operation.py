@@ -190,6 +190,11 @@ class SandboxSettings(SettingsTable):
     port: Annotated[int, Field(ge=0, le=65535), Rule("a whole number from 0 to 65535", int)] = (
         Field(default=8081, description="of the simulated gateway and its phone; 0: any free one")
     )
+    cloud: Switch = Field(
+        default=False,
+        description="a second number, at a simulated Cloud API; the phone page switches between"
+        " the two",
+    )
 
 
 class StoreSettings(SettingsTable):

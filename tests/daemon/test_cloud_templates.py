@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import trio
 from click.testing import CliRunner, Result
-from support.cloud_api import ACCOUNT_ID
 from support.cloud_stage import LAURA_CHAT, TOKEN, CloudStage
 from support.dashboard import open_browser, ref_of
 from support.model_script import call, say
@@ -15,6 +14,7 @@ from support.rows import change, count, select
 from support.scenes import forgive, found, logged, model_input
 
 from daemon.__main__ import main
+from daemon.sandbox.cloud_api import ACCOUNT_ID
 
 from .test_cloud_number import cloud_scene
 

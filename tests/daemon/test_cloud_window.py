@@ -49,9 +49,9 @@ async def test_an_answer_that_comes_too_late_waits_for_the_customer(
         asked = await stage.cloud.customer_says(LAURA_CHAT, "¿Hay cuarto?")
         reason = await wait_for_fate(stage, asked, "with_agent")
         assert "only templates" in reason
-        if operation == "send":
-            await stage.cloud.wait_sent(LAURA_CHAT)
-            assert stage.got() == ["seguimos_aqui"]
+        await stage.cloud.wait_sent(LAURA_CHAT)
+        assert stage.got() == ["seguimos_aqui"]
+        assert len(select(stage.settings.data_dir, "escalations", "turn_id")) == 1
         before = len(stage.cloud.sent(LAURA_CHAT))
         await stage.cloud.customer_says(LAURA_CHAT, "¿Hola?")
         await stage.cloud.wait_sent(LAURA_CHAT, before + 2)

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import pytest
 import trio
 from pydantic import SecretStr
-from support.cloud_api import SimulatedCloud
 from support.cloud_bodies import PHONE_NUMBER_ID
 from support.edge import MemoryLog
 from support.gateway import ScriptedGateway
@@ -22,6 +21,7 @@ from daemon.gateway.port import Gateway
 from daemon.gateway.whapi.client import open_whapi
 from daemon.http.server import serve
 from daemon.sandbox.asgi import follow_lifespan, read_request
+from daemon.sandbox.cloud_api import SimulatedCloud
 from daemon.sandbox.phone import CONTACTS
 from daemon.settings import Settings
 

@@ -12,8 +12,8 @@ import trio
 from pydantic import SecretStr
 
 from daemon.http.server import serve
+from daemon.sandbox.cloud_api import ACCOUNT_ID, SimulatedCloud
 from daemon.settings import Settings
-from support.cloud_api import ACCOUNT_ID, SimulatedCloud
 from support.cloud_bodies import PHONE_NUMBER_ID
 from support.edge import MemoryLog
 from support.simulators import simulators

@@ -6,7 +6,7 @@ import { drawList, labelsOf, paintAvatar, presenceText } from "./list.js";
 import { drawDots, drawLog, drawTicks } from "./log.js";
 import { drawPanel } from "./panel.js";
 import "./recorder.js";
-import { $, addChat, addMessage, authorOf, isAgent, isGroup, openChat, post, state, takeSnapshot } from "./state.js";
+import { $, addChat, addMessage, authorOf, element, isAgent, isGroup, openChat, post, state, takeSnapshot } from "./state.js";
 import { T, translatePage } from "./texts.js";
 
 const BOT_PRESENCE_MS = 25_000; // WhatsApp forgets a typing indicator by itself after about as long
@@ -48,6 +48,17 @@ function read(chat) {
   if (!isAgent() && waits) post("read", { chat: chat.id, author: authorOf(chat) }).catch(() => {});
 }
 
+// A link to the phone of each gateway; this one's is the current page.
+function drawGateways() {
+  $("gateways").hidden = !state.gateways.length;
+  $("gateways").replaceChildren(...state.gateways.map(({ name, url, current }) => {
+    const link = element("a", "gateway", name);
+    link.href = url;
+    if (current) link.setAttribute("aria-current", "page");
+    return link;
+  }));
+}
+
 function drawChannel() {
   const fine = state.channel === "AUTH";
   $("channel").hidden = fine;
@@ -67,6 +78,7 @@ on("snapshot", (data) => {
   if (!state.chats.has(state.openId)) state.openId = "";
   if (!state.openId && matchMedia("(min-width: 761px)").matches) state.openId = state.chats.keys().next().value ?? "";
   drawPanel();
+  drawGateways();
   drawChannel();
   show(state.openId, { focus: Boolean(state.openId) && self === top });
 });

@@ -6,6 +6,7 @@ export const state = {
   number: "", // the business's
   channel: "AUTH",
   controls: [],
+  gateways: [], // where the phones of the other gateways are, if there are several
   labels: [],
   samples: [],
   chats: new Map(),
@@ -58,7 +59,7 @@ export function addMessage(chat, message) {
 
 export function takeSnapshot(data) {
   const before = new Map([...state.chats].map(([id, { author, draft, unread }]) => [id, { author, draft, unread }]));
-  Object.assign(state, { business: data.business, number: data.number, channel: data.channel, controls: data.controls, labels: data.labels, samples: data.samples });
+  Object.assign(state, { business: data.business, number: data.number, channel: data.channel, controls: data.controls, gateways: data.gateways, labels: data.labels, samples: data.samples });
   state.chats.clear();
   for (const found of data.chats) {
     const chat = addChat({ ...found, ...before.get(found.id) });

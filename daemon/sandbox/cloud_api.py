@@ -11,7 +11,7 @@ import random
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -34,8 +34,8 @@ from daemon.sandbox.asgi import (
 )
 from daemon.sandbox.ledger import Journal
 from daemon.sandbox.webhooks import Delivery, Postbox, Target
-from support.cloud_bodies import change
 
+OWN_NUMBER = "573007654321"
 ACCOUNT_ID = "102290129340398"
 WINDOW_SECONDS = 24 * 3600
 PAIR_SECONDS = 6
@@ -104,6 +104,10 @@ class CloudFaults:
         """Script a fault for the next call of an operation, or for ``times``; -1: for all."""
         self._faults.append(CloudFault(**how))
 
+    def clear(self, *, operation: str, kind: str, **_how: Any) -> None:
+        """Let the calls of an operation go well again."""
+        self._faults = [f for f in self._faults if (f.operation, f.kind) != (operation, kind)]
+
     def take(self, operation: str) -> CloudFault | None:
         """The fault that a call meets."""
         for fault in self._faults:
@@ -131,6 +135,8 @@ class SimulatedCloud:
         self.faults = CloudFaults()
         self.token_is_good = True
         self.status = "CONNECTED"
+        self.window_seconds: float = WINDOW_SECONDS
+        """So long after a customer's message anything is delivered."""
         self.webhook_shown = ""
         """Where Meta says that the webhooks go."""
         self.told_before_answer = False
@@ -144,6 +150,10 @@ class SimulatedCloud:
         self.copies = 1
         """How often each webhook call is made."""
         self.webhook_url = ""
+        self.on_delivered: Callable[[CloudSend], object] = _nothing
+        """Called with each message that a customer gets."""
+        self.on_read: Callable[[str], object] = _nothing
+        """Called with the id of each message of a customer's that we have read."""
         self.journal = Journal()
         self.made: list[CloudCall] = []
         self._sent: list[CloudSend] = []
@@ -204,8 +214,8 @@ class SimulatedCloud:
     async def customer_sends(
         self, chat: str, kind: str, content: Any, *, wait: bool = True, **fields: Any
     ) -> str:
-        """Let a customer send a message of any type."""
-        person, message_id = self.person(chat), self._new_id()
+        """Let a customer send a message of any type; ``fields`` are further ones of it."""
+        person, message_id = self.person(chat), str(fields.pop("id", "")) or self._new_id()
         person.written_at = self.now()
         self._inbound[message_id] = chat
         ids = {"from": person.phone} if person.phone else {}
@@ -226,7 +236,7 @@ class SimulatedCloud:
 
     async def customer_sends_file(self, chat: str, kind: str, data: bytes, mime: str) -> str:
         """Let a customer send a file."""
-        media_id = self._keep(Upload(data, mime))
+        media_id = self.keep(Upload(data, mime))
         return await self.customer_sends(chat, kind, {"id": media_id, "mime_type": mime})
 
     async def customer_edits(self, message_id: str, words: str) -> str:
@@ -247,19 +257,30 @@ class SimulatedCloud:
 
     async def agent_says(self, chat: str, words: str) -> str:
         """Let an agent write in the Business app of the number."""
-        person, message_id = self.person(chat), self._new_id()
+        return await self.agent_sends(chat, "text", {"body": words})
+
+    async def agent_sends(
+        self, chat: str, kind: str, content: Any, *, wait: bool = True, message_id: str = ""
+    ) -> str:
+        """Let an agent send a message of any type from the Business app."""
+        person, message_id = self.person(chat), message_id or self._new_id()
         ids = {"to": person.phone} if person.phone else {}
         echo = {
-            "from": "573007654321",
+            "from": OWN_NUMBER,
             **ids,
             "to_user_id": person.scoped,
             "id": message_id,
             "timestamp": str(int(self.now())),
-            "type": "text",
-            "text": {"body": words},
+            "type": kind,
+            kind: content,
         }
-        await self._tell("smb_message_echoes", {"message_echoes": [echo]}, chat)
+        await self._tell("smb_message_echoes", {"message_echoes": [echo]}, chat, wait=wait)
         return message_id
+
+    def customer_reads(self, message_id: str) -> None:
+        """Let a customer read a message of ours."""
+        status = {"id": message_id, "status": "read", "timestamp": str(int(self.now()))}
+        list(self._queue("messages", {"statuses": [status]}, f"status {message_id}"))
 
     # -- webhooks ------------------------------------------------------------------------------
 
@@ -270,7 +291,17 @@ class SimulatedCloud:
     async def _tell(
         self, field: str, value: dict[str, Any], lane: str, *, wait: bool = True
     ) -> None:
-        entry = {"id": ACCOUNT_ID, "changes": [change(field, self.phone_number_id, **value)]}
+        for delivery in self._queue(field, value, lane):
+            if wait:
+                await delivery.wait("acknowledged")
+
+    def _queue(self, field: str, value: dict[str, Any], lane: str) -> Iterator[Delivery]:
+        metadata = {
+            "display_phone_number": OWN_NUMBER,
+            "phone_number_id": self.phone_number_id,
+        }
+        whole = {"messaging_product": "whatsapp", "metadata": metadata, **value}
+        entry = {"id": ACCOUNT_ID, "changes": [{"field": field, "value": whole}]}
         payload = {"object": "whatsapp_business_account", "entry": [entry]}
         body = json.dumps(payload).encode()
         signature = hmac.new(self.app_secret.encode(), body, hashlib.sha256).hexdigest()
@@ -278,8 +309,7 @@ class SimulatedCloud:
         for _ in range(self.copies):
             delivery = Delivery(target, "", payload, body, ())
             self.postbox.put(lane, delivery)
-            if wait:
-                await delivery.wait("acknowledged")
+            yield delivery
 
     async def _tell_statuses(self, sent: CloudSend, failure: int, *, wait: bool) -> None:
         words = ["failed"] if failure else ["sent", "delivered"]
@@ -371,7 +401,7 @@ class SimulatedCloud:
         return json_answer(
             {
                 "id": self.phone_number_id,
-                "display_phone_number": "+57 300 7654321",
+                "display_phone_number": f"+{OWN_NUMBER}",
                 "verified_name": "Hotel",
                 "status": self.status,
                 "quality_rating": "GREEN",
@@ -389,6 +419,7 @@ class SimulatedCloud:
         content = request.json_object() or {}
         if content.get("message_id") not in self._inbound:
             raise Refused(100, "Invalid parameter: message_id")
+        self.on_read(str(content["message_id"]))
         typing = content.get("typing_indicator")
         if typing not in (None, {"type": "text"}):
             raise Refused(100, "Invalid parameter: typing_indicator")
@@ -401,7 +432,7 @@ class SimulatedCloud:
             raise Refused(100, "(#100) The parameter messaging_product is required.")
         if form.get("type") != file.mime_type:
             raise Refused(131053, "the type is not that of the file")
-        return json_answer({"id": self._keep(file)})
+        return json_answer({"id": self.keep(file)})
 
     async def _media(self, request: Request) -> Answer:
         media_id = request.path.strip("/")
@@ -430,6 +461,7 @@ class SimulatedCloud:
         failure = self._failure_of(chat, kind)
         if chat and not failure:
             self._sent.append(sent)
+            self.on_delivered(sent)
         if chat:
             told_first = self.told_before_answer
             await self._tell_statuses(sent, failure, wait=told_first)
@@ -465,17 +497,26 @@ class SimulatedCloud:
         is_shut = (
             chat
             and kind != "template"
-            and self.person(chat).written_at < self.now() - WINDOW_SECONDS
+            and self.person(chat).written_at < self.now() - self.window_seconds
         )
         return 131047 if is_shut else 0
 
-    def _keep(self, file: Upload) -> str:
+    def file(self, media_id: str) -> Upload | None:
+        """A file, by its id."""
+        return self._files.get(media_id)
+
+    def keep(self, file: Upload) -> str:
+        """Keep a file; gives its id."""
         media_id = str(self._rng.getrandbits(50))
         self._files[media_id] = file
         return media_id
 
     def _new_id(self) -> str:
         return f"wamid.{self._rng.getrandbits(96):024X}"
+
+
+def _nothing(_what: object) -> None:
+    """Nobody looks."""
 
 
 def check_send(content: dict[str, Any], files: dict[str, Upload]) -> None:
