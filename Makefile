@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: help run test test-postgres format check-format lint types pytest venv lock bench bench-check bench-forget bench-knowledge walk amounts \
 	mutants soak \
 	engines crash fuzz clean \
-	install install-venv install-files uninstall dist deb sbom licences
+	install install-venv install-tools install-files uninstall dist deb sbom licences
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -149,11 +149,22 @@ install-venv:
 	@$(NEW)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		--no-deps --no-build-isolation .
 	@$(NEW)/bin/python -m pip uninstall --quiet --yes flit_core
+	@$(MAKE) --no-print-directory install-tools
 	@grep -rlIF "$(NEW)" "$(NEW)/bin" "$(NEW)/pyvenv.cfg" | xargs sed -i 's|$(NEW)|$(PREFIX)/venv|g'
 	@$(NEW)/bin/python -m compileall -q -s "$(NEW)" -p "$(PREFIX)/venv" "$(NEW)/lib" || true
 	@rm -rf "$(INSTALLED).old"
 	@[ ! -e "$(INSTALLED)" ] || mv "$(INSTALLED)" "$(INSTALLED).old"
 	@mv "$(NEW)" "$(INSTALLED)"
+
+# What operators' tools need, in every new venv. Recado's own packages keep their versions; pip checks
+# the hashes of a file that has some.
+install-tools:
+	@[ -e "$(DESTDIR)$(CONFIG_DIR)/recado.toml" ] || exit 0; \
+	file="$$($(NEW)/bin/python -m daemon tools --config "$(DESTDIR)$(CONFIG_DIR)/recado.toml" \
+		requirements)" || exit 1; \
+	[ -z "$$file" ] || { $(NEW)/bin/python -m pip freeze --exclude recado > "$(NEW)/recado.constraints" && \
+		$(NEW)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+			--requirement "$$file" --constraint "$(NEW)/recado.constraints"; }
 
 # A configuration that is there is left alone.
 install-files:

@@ -241,3 +241,37 @@ def test_the_modules_and_tests_of_make_mutants_exist() -> None:
         *settings["pytest_add_cli_args_test_selection"],
     )
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_what_tools_need_is_installed_beside_recados_own_packages(tmp_path: Path) -> None:
+    """In the environment of these tests, where it is there already: pip may ask nobody."""
+    new = tmp_path / "venv"
+    (new / "bin").mkdir(parents=True)
+    python = new / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    place = tmp_path / "root" / "etc" / "recado"
+    place.mkdir(parents=True)
+    needed = tmp_path / "requirements.txt"
+
+    def install() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["make", "install-tools", f"NEW={new}", f"DESTDIR={tmp_path / 'root'}"],  # noqa: S607
+            cwd=ROOT,
+            env={**os.environ, "PIP_NO_INDEX": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert install().returncode == 0  # there is no configuration yet
+    (place / "recado.toml").write_text(f'[tools]\nrequirements = "{needed}"\n')
+    needed.write_text("iniconfig>=1\n")
+    done = install()
+    assert done.returncode == 0, done.stderr
+    assert "\niniconfig==" in (new / "recado.constraints").read_text()
+    for wrong in ("trio==0.1\n", "no-such-package-at-all\n"):
+        needed.write_text(wrong)
+        assert install().returncode != 0
+    needed.unlink()
+    assert "there is no file" in install().stderr

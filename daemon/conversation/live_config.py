@@ -247,6 +247,7 @@ def toolbox_of(settings: Settings, *, on_fault: OnFault = lambda *_: None) -> To
         [*builtin_tools.ALL, *load_tools(tools.modules, tools.folder)],
         disabled=[*tools.disabled, *(() if searches else (SEARCH_TOOL,))],
         longest_seconds=tools.longest_seconds,
+        secrets=tools.secrets,
         on_fault=on_fault,
     )
 

@@ -1,10 +1,12 @@
 """The findings of `recado check`: everything that would keep the daemon from running."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_network
 from pathlib import Path
 from random import SystemRandom
@@ -69,7 +71,7 @@ def offline_findings(
     ]
     findings.append(_data_dir(settings.data_dir))
     for name, number in numbers_of(settings).items():
-        own = [_instructions(number), _tools(number), _validators(number)]
+        own = [_instructions(number), *_requirements(number), _tools(number), _validators(number)]
         findings += _named(settings, name, [*_prices(number), *own])
     findings += _documents(settings) + _webhooks(settings)
     return findings + _notifications(settings) + _files(settings)
@@ -139,6 +141,36 @@ def _webhooks(settings: Settings) -> list[Finding]:
         Finding("ok", f"webhooks: {one.name}, {', '.join(one.events) or 'all events'}")
         for one in settings.webhooks
     ]
+
+
+def _requirements(settings: Settings) -> list[Finding]:
+    """Packages of tools that are named and not installed."""
+    path = settings.tools.requirements
+    if path is None:
+        return []
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return [Finding("error", f"tools.requirements: cannot read {path}")]
+    names = [found[0] for line in lines if (found := PACKAGE.match(line.strip()))]
+    missing = [name for name in names if not is_installed(name)]
+    return [
+        Finding("error", f"tools.requirements: {name} is not installed: run make install")
+        for name in missing
+    ] or [Finding("ok", f"tools.requirements: {len(names)} packages")]
+
+
+PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""The name of a package, at the beginning of a line (PEP 508)."""
+
+
+def is_installed(name: str) -> bool:
+    """Whether a package is installed here."""
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _notifications(settings: Settings) -> list[Finding]:

@@ -9,6 +9,7 @@ from daemon.settings.rules import (
     Background,
     FilePath,
     Name,
+    NamedSecrets,
     Names,
     OptionalPath,
     OptionalSecret,
@@ -109,6 +110,16 @@ class ToolSettings(SettingsTable):
     modules: Names = Field(default=(), description="Python modules that declare tools")
     folder: OptionalPath = Field(
         default=None, description="a folder of Python files that declare tools"
+    )
+    requirements: OptionalPath = Field(
+        default=None,
+        description="a requirements file of the packages that tools need; make install installs"
+        " them, and checks their hashes if it has some",
+    )
+    secrets: NamedSecrets = Field(
+        default={},
+        description="secrets of tools, for context.secret(name); each may be a credential"
+        " tools.secrets.<name> or a variable RECADO_TOOLS__SECRETS__<NAME>",
     )
     longest_seconds: Seconds = Field(
         default=300,

@@ -240,6 +240,15 @@ Secrets = Annotated[
         secret=True,
     ),
 ]
+NamedSecrets = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")], SecretStr],
+    Rule(
+        "a table of texts, whose names have small letters, digits and underscores (in the"
+        " environment: a JSON object)",
+        read_table,
+        secret=True,
+    ),
+]
 Addresses = Annotated[
     tuple[Annotated[SecretStr, AfterValidator(_require_address)], ...],
     Field(strict=False, max_length=20),

@@ -55,6 +55,10 @@ _SECRET_KEYS = tuple(key for key, field in _FIELDS.items() if rule_of(field).sec
 
 _ENVIRONMENT_KEYS = {environment_name(key): key for key in _FIELDS}
 
+TOOL_SECRETS = "tools.secrets"
+_SECRET_VARIABLE = environment_name(TOOL_SECRETS) + "__"
+"""Begins the variables of single secrets of tools; their names follow in capitals."""
+
 _NOT_SETTINGS = frozenset({"RECADO_CONFIG", "RECADO_SUPERVISED"})
 """Names of the file and of the presence of a supervisor; they set no key."""
 
@@ -91,11 +95,11 @@ def load_settings(*, config: Path | None, environ: Mapping[str, str], cwd: Path)
     problems: list[str] = []
     notes: list[str] = []
     file, file_values = _read_file(config, environ, cwd, problems)
-    given = (
-        _from_state_directory(environ)
-        | file_values
-        | _from_environment(environ, problems, notes)
-        | _from_credentials(environ, problems)
+    given = _merged(
+        _from_state_directory(environ),
+        file_values,
+        _from_environment(environ, problems, notes),
+        _from_credentials(environ, problems),
     )
     shared = {key: entry for key, entry in given.items() if not key.startswith(PREFIX)}
     as_written = _check(shared, problems)
@@ -120,6 +124,18 @@ def load_settings(*, config: Path | None, environ: Mapping[str, str], cwd: Path)
         changed=_changed(as_written),
         secrets=_secrets(as_written),
     )
+
+
+def _merged(*sources: dict[str, _Given]) -> dict[str, _Given]:
+    """The strongest value of each key; of the secrets of tools, that of each name."""
+    merged: dict[str, _Given] = {}
+    for source in sources:
+        before = merged.get(TOOL_SECRETS)
+        merged |= source
+        new = source.get(TOOL_SECRETS)
+        if before and new and isinstance(before.value, dict) and isinstance(new.value, dict):
+            merged[TOOL_SECRETS] = new._replace(value=before.value | new.value)
+    return merged
 
 
 def _secrets(settings: Settings) -> dict[str, bool]:
@@ -320,6 +336,7 @@ def _from_environment(
     environ: Mapping[str, str], problems: list[str], notes: list[str]
 ) -> dict[str, _Given]:
     texts: dict[str, tuple[str, str]] = {}
+    secrets: dict[str, str] = {}
     for name, key in (PLAIN_NAMES | _ENVIRONMENT_KEYS).items():
         text = environ.get(name, "").strip()
         if not text:
@@ -330,19 +347,28 @@ def _from_environment(
     for name in environ:
         if not name.startswith("RECADO_") or name in _ENVIRONMENT_KEYS or name in _NOT_SETTINGS:
             continue
+        if name.startswith(_SECRET_VARIABLE):
+            if text := environ[name].strip():
+                secrets[name.removeprefix(_SECRET_VARIABLE).lower()] = text
+            continue
         number = split_variable(name) if name.startswith("RECADO_NUMBERS__") else None
         if number and environ[name].strip():
             texts[f"{PREFIX}{number[0]}.{number[1]}"] = (name, environ[name].strip())
         elif not number:
             suggestion = _suggestion(name, _ENVIRONMENT_KEYS)
             problems.append(f"{name}: unknown environment variable{suggestion}")
-    return _read_texts(
+    given = _read_texts(
         {
             key: _Given(text, f"from the environment variable {name}")
             for key, (name, text) in texts.items()
         },
         problems,
     )
+    return _merged(given, _of_tools(secrets, f"from the environment variables {_SECRET_VARIABLE}…"))
+
+
+def _of_tools(secrets: dict[str, str], origin: str) -> dict[str, _Given]:
+    return {TOOL_SECRETS: _Given(secrets, origin)} if secrets else {}
 
 
 def _from_credentials(environ: Mapping[str, str], problems: list[str]) -> dict[str, _Given]:
@@ -360,7 +386,9 @@ def _from_credentials(environ: Mapping[str, str], problems: list[str]) -> dict[s
         name for name in present if name.startswith(PREFIX) and NAME.fullmatch(split_key(name)[0])
     ]
     keys = [*_FIELDS, *(name for name in of_numbers if setting_of(split_key(name)[1]))]
-    for name, key in (PLAIN_NAMES | {key: key for key in keys}).items():
+    of_tools = [name for name in present if name.startswith(f"{TOOL_SECRETS}.")]
+    secrets: dict[str, str] = {}
+    for name, key in (PLAIN_NAMES | {key: key for key in (*keys, *of_tools)}).items():
         if name not in present:
             continue
         try:
@@ -369,9 +397,12 @@ def _from_credentials(environ: Mapping[str, str], problems: list[str]) -> dict[s
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             problems.append(f"{key}: cannot be read: {reason} (from the credential {name})")
             continue
-        if text:
+        if text and name in of_tools:
+            secrets[name.removeprefix(f"{TOOL_SECRETS}.")] = text
+        elif text:
             texts[key] = _Given(text, f"from the credential {name}")
-    return _read_texts(texts, problems)
+    of_files = _of_tools(secrets, f"from the credentials {TOOL_SECRETS}.…")
+    return _merged(_read_texts(texts, problems), of_files)
 
 
 def _read_texts(texts: dict[str, _Given], problems: list[str]) -> dict[str, _Given]:
@@ -459,15 +490,17 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
 def _resolve_paths(settings: Settings, cwd: Path) -> Settings:
     instructions_file = cwd / settings.assistant.instructions_file
     assistant = settings.assistant.model_copy(update={"instructions_file": instructions_file})
-    folder = settings.tools.folder
-    tools = settings.tools.model_copy(update={"folder": cwd / folder if folder else None})
-    folder = settings.validators.folder
-    validators = settings.validators.model_copy(update={"folder": cwd / folder if folder else None})
-    return settings.model_copy(
-        update={
-            "data_dir": cwd / settings.data_dir,
-            "assistant": assistant,
-            "tools": tools,
-            "validators": validators,
-        }
-    )
+    update: dict[str, object] = {"data_dir": cwd / settings.data_dir, "assistant": assistant}
+    for name, keys in _FOLDERS.items():
+        table = getattr(settings, name)
+        paths = {key: cwd / path for key in keys if (path := getattr(table, key))}
+        update[name] = table.model_copy(update=paths)
+    return settings.model_copy(update=update)
+
+
+_FOLDERS = {
+    "tools": ("folder", "requirements"),
+    "validators": ("folder",),
+    "knowledge": ("folder",),
+}
+"""Optional paths that are relative to the working directory, by their tables."""

@@ -13,12 +13,13 @@ import inspect
 import re
 import typing
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol, overload
 
 import msgspec
 import trio
+from pydantic import SecretStr
 
 from daemon.domain.messages import ChatKey, JsonObject, ToolSpec
 from daemon.domain.records import NewPart
@@ -94,6 +95,8 @@ class ToolContext:
     """Returns the last lines of the conversation, oldest first."""
     conversation: Conversation
     """For rarer actions: handing over, labels, facts."""
+    secrets: Mapping[str, SecretStr] = field(default_factory=dict, repr=False)
+    """Those of ``tools.secrets``; `secret` reads one."""
 
     @property
     def chat(self) -> str:
@@ -104,6 +107,12 @@ class ToolContext:
     def channel(self) -> str:
         """The gateway's id of our number."""
         return self.key.number
+
+    def secret(self, name: str) -> str:
+        """The secret ``tools.secrets.<name>``. Raises ToolError if it is not set."""
+        if name not in self.secrets:
+            raise ToolError(f"tools.secrets.{name} is not set")
+        return self.secrets[name].get_secret_value()
 
     async def say(self, text: str) -> bool:
         """Send a text to the customer while the tool works: "I am looking that up".
@@ -232,6 +241,8 @@ class Tool:
     loose: JsonObject
     """The schema before it was made strict."""
     is_async: bool
+    asyncio: bool
+    """It runs in a thread, with a loop of asyncio."""
     effects: bool
     idempotent: bool
     timeout: float
@@ -278,6 +289,7 @@ def tool(
     concurrency: int = ...,
     enabled: bool = ...,
     name: str = ...,
+    asyncio: bool = ...,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -289,6 +301,7 @@ def tool(
     concurrency: int = 0,
     enabled: bool = True,
     name: str = "",
+    asyncio: bool = False,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a function a tool.
 
@@ -296,8 +309,9 @@ def tool(
     call is never repeated after a crash unless the tool is ``idempotent``, which means that a
     second call with the same idempotency key has no further effect. ``timeout`` in seconds.
     ``concurrency``: calls at the same time, for all chats; 0: any number. A tool that is not
-    ``enabled`` is loaded and listed, but not offered to the model. Raises ToolError if the
-    function's signature or docstring does not make a tool.
+    ``enabled`` is loaded and listed, but not offered to the model. ``asyncio``: an async function
+    that uses asyncio or a library for it; it runs in a thread with a loop of its own. Raises
+    ToolError if the function's signature or docstring does not make a tool.
     """
     declare = partial(
         _declare,
@@ -307,12 +321,19 @@ def tool(
         timeout=timeout,
         concurrency=concurrency,
         enabled=enabled,
+        asyncio=asyncio,
     )
     return declare if function is None else declare(function)
 
 
 def _declare(
-    function: Callable[..., Any], *, name: str, timeout: float, concurrency: int, **declared: bool
+    function: Callable[..., Any],
+    *,
+    name: str,
+    timeout: float,
+    concurrency: int,
+    asyncio: bool,
+    **declared: bool,
 ) -> Tool:
     name = name or function.__name__
     if not NAME.fullmatch(name):
@@ -322,6 +343,8 @@ def _declare(
     description = inspect.getdoc(function) or ""
     if not description:
         raise ToolError(f"tool {name}: a docstring is needed; the model reads it")
+    if asyncio and not inspect.iscoroutinefunction(function):
+        raise ToolError(f"tool {name}: asyncio=True is for async functions")
     fields, context_parameter = _parameters(function, name)
     try:
         arguments = msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
@@ -335,6 +358,7 @@ def _declare(
         context_parameter=context_parameter,
         loose=schema,
         is_async=inspect.iscoroutinefunction(function),
+        asyncio=asyncio,
         timeout=timeout,
         concurrency=concurrency,
         **declared,

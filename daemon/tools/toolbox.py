@@ -5,17 +5,19 @@ import importlib
 import importlib.util
 import math
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import msgspec
 import trio
+from pydantic import SecretStr
 
 from daemon.domain.messages import FunctionCall, ToolSpec
 from daemon.errors import ToolError, ValidatorError
+from daemon.tools.asyncio_tools import AsyncioCall, library_for_asyncio
 from daemon.tools.tool import Tool, ToolContext
 
 MAX_OUTPUT_BYTES = 32_000
@@ -48,13 +50,15 @@ class Toolbox:
         *,
         disabled: Collection[str] = (),
         longest_seconds: float = math.inf,
+        secrets: Mapping[str, SecretStr] = MappingProxyType({}),
         on_fault: OnFault = lambda *_: None,
     ) -> None:
-        """``on_fault`` gets every exception that a tool raises.
+        """``on_fault`` gets every exception that a tool raises; ``secrets`` are for the tools.
 
         Raises ToolError if two tools have one name, if a ``disabled`` one does not exist, or if one
         has a timeout above ``longest_seconds``.
         """
+        self.secrets = secrets
         self._on_fault = on_fault
         self._tools: dict[str, Tool] = {}
         for tool in tools:
@@ -152,7 +156,15 @@ class _ToolWork:
         self._limit = limit
 
     async def run(self) -> object:
-        """Call the function when its limit allows, in a thread unless it is async."""
+        """Call the function when its limit allows, in a thread unless it is async for trio."""
+        if self.tool.asyncio:
+            call = AsyncioCall(self._call)
+            try:
+                return await trio.to_thread.run_sync(
+                    call.run, abandon_on_cancel=True, limiter=self._limit
+                )
+            finally:
+                call.cancel()
         if not self.tool.is_async:
             # An abandoned thread keeps its place in the limiter until it ends.
             return await trio.to_thread.run_sync(
@@ -180,7 +192,8 @@ def _error(message: str) -> str:
 def load_tools(modules: Sequence[str], folder: Path | None) -> list[Tool]:
     """Import the operator's tool modules; see `import_modules`.
 
-    Raises ToolError, naming the module and the fault, if one cannot be loaded or has no tool.
+    Raises ToolError, naming the module and the fault, if one cannot be loaded or has no tool, or
+    if a tool is written for asyncio and does not say so.
     """
     tools = []
     for module in import_modules(
@@ -189,8 +202,23 @@ def load_tools(modules: Sequence[str], folder: Path | None) -> list[Tool]:
         found = [value for value in vars(module).values() if isinstance(value, Tool)]
         if not found:
             raise ToolError(f"{module.__name__}: no tool in it; declare one with @tool")
+        for one in found:
+            _check_loop(one, module.__name__)
         tools += found
     return tools
+
+
+def _check_loop(tool: Tool, module: str) -> None:
+    """Refuse a function for asyncio that would run in trio's loop. Raises ToolError."""
+    if not tool.is_async or tool.asyncio:
+        return
+    if library := library_for_asyncio(tool.function):
+        raise ToolError(
+            f"{module}: tool {tool.name}: it uses {library}, which needs a loop of asyncio, and"
+            " Recado runs on trio. Declare it with @tool(asyncio=True): it then runs in a thread"
+            " with a loop of its own. Or use trio and httpx, or a plain function, which runs in a"
+            " thread"
+        )
 
 
 def import_modules(

@@ -115,3 +115,28 @@ def test_check_names_errors_that_would_stop_the_daemon(
     done = tools(path)
     assert done.exit_code == 2
     assert words in done.stderr
+
+
+def test_the_file_of_packages_is_printed_although_they_are_not_installed(tmp_path: Path) -> None:
+    """`make install` asks for it before anything can be imported."""
+    packages = tmp_path / "requirements.txt"
+    packages.write_text("# of our tools\nno-such-package-at-all==1.0\npytest>=1\n")
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "one.py").write_text("import no_such_package_at_all\n")
+    config = tmp_path / "recado.toml"
+    config.write_text(f'[tools]\nrequirements = "{packages}"\nfolder = "{folder}"\n')
+    assert tools(config, "requirements").stdout == f"{packages}\n"
+    said = CliRunner().invoke(main, ["check", "--config", str(config)]).stdout
+    missing = "no-such-package-at-all is not installed: run make install"
+    assert f"error: tools.requirements: {missing}" in said
+    assert "pytest is not installed" not in said
+    packages.write_text("pytest>=1\n")
+    said = CliRunner().invoke(main, ["check", "--config", str(config)]).stdout
+    assert "ok: tools.requirements: 1 packages" in said
+    packages.unlink()
+    gone = tools(config, "requirements")
+    assert gone.exit_code == 2
+    assert f"there is no file {packages}" in gone.stderr
+    config.write_text("")
+    assert tools(config, "requirements").stdout == ""

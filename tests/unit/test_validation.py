@@ -306,3 +306,10 @@ def test_modules_of_operators_import_validators_from_the_public_and_the_former_p
         "    return KEEP\n"
     )
     assert [each.name for each in load_validators([], tmp_path)] == ["own"]
+
+
+def test_every_field_of_a_candidate_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "validators.md").read_text("utf-8")
+    table = page.partition("| field of a `Candidate` |")[2].partition("\n\n")[0]
+    fields = [*Candidate.__dataclass_fields__, "characters"]
+    assert [line.split("`")[1] for line in table.splitlines()[2:]] == fields

@@ -120,6 +120,7 @@ async def _call(
         idempotency_key=key,
         recent_messages=services.store.threads.recent_lines,
         conversation=conversation,
+        secrets=toolbox.secrets,
     )
     known = call.name if toolbox.is_enabled(call.name) else "unknown"
     try:

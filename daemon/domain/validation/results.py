@@ -28,6 +28,7 @@ class Candidate:
     inbound: str = ""
     """The customer's words that it answers."""
     instructions: str = ""
+    """The model's instructions."""
     internal: tuple[str, ...] = ()
     """Texts for the model alone: the context line, notes."""
     agent_note: str = ""
@@ -39,6 +40,7 @@ class Candidate:
     incomplete: str = ""
     """Why the model's output was cut, if it was."""
     language: str = "es"
+    """Of the business, ``es`` or ``en``."""
 
     @property
     def characters(self) -> int:

@@ -15,12 +15,14 @@ from daemon.domain.ids import chat_of
 from daemon.domain.messages import ChatKey, FunctionCall
 from daemon.errors import ToolError
 from daemon.ops.commands.place import CONFIG, CommandFailure, NotDone, read_settings
+from daemon.settings import Settings
 from daemon.tools import builtin_tools
 from daemon.tools.tool import Conversation, Tool, ToolContext
 from daemon.tools.toolbox import Toolbox
 
 EXAMPLE = """\b
 Example:
+  recado tools requirements
   recado tools call check_availability '{"arrival": "2026-12-24", "nights": 2}'
 """
 
@@ -44,9 +46,26 @@ def tools_command(context: click.Context, /, *, config: Path | None, as_json: bo
 
     Exit status 2 if the configuration or a tool module cannot be loaded.
     """
+    if context.invoked_subcommand == "requirements":
+        context.obj = read_settings(config)  # what the modules import may not be installed yet
+        return
     context.obj = _load(config)
     if context.invoked_subcommand is None:
         _list(context.obj.toolbox, as_json=as_json)
+
+
+@tools_command.command(name="requirements")
+@click.pass_obj
+def requirements_command(settings: Settings) -> None:
+    """Print the file of tools.requirements, which `make install` installs; nothing without one.
+
+    Exit status 2 if there is no such file.
+    """
+    path = settings.tools.requirements
+    if path is not None and not path.is_file():
+        raise CommandFailure(f"tools.requirements: there is no file {path}")
+    if path is not None:
+        click.echo(path)
 
 
 @tools_command.command(name="call")
@@ -77,6 +96,7 @@ def call_command(
         idempotency_key=key,
         recent_messages=_no_messages,
         conversation=cast("Conversation", ShownConversation()),
+        secrets=tools.toolbox.secrets,
     )
     asked = FunctionCall(call_id="call_by_hand", name=name, arguments=arguments)
     # A toolbox of its own, so that a disabled tool can be tried too.
