@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from daemon.sandbox import model_wire
-from daemon.sandbox.model_wire import Call, Say
+from daemon.sandbox.model_wire import CallTool, Say
 
 TOKEN = re.compile(rb"consulta (\d+-\d+)")
 """What names a customer's question in every text about it, the model's answer included."""
@@ -122,7 +122,7 @@ class Model:
         self._note(kept.token, kept.seconds)
         return kept.finished
 
-    def _asked(self, body: bytes) -> tuple[str, dict[str, Any], tuple[Say | Call, ...]]:
+    def _asked(self, body: bytes) -> tuple[str, dict[str, Any], tuple[Say | CallTool, ...]]:
         found = TOKEN.findall(body)
         token = found[-1].decode() if found else ""
         asked = json.loads(body)
@@ -132,14 +132,14 @@ class Model:
         response = model_wire.response_object(response_id, told, created_at=0)
         if asked["input"][-1].get("type") != "function_call_output" and self._wants_tool():
             fact = json.dumps({"fact": "Prefiere los viernes"})
-            return token, response, (Call("remember", fact),)
+            return token, response, (CallTool("remember", fact),)
         return token, response, (Say(ANSWER % token),)
 
     def _wants_tool(self) -> bool:
         every = self.manner.tool_every
         return self.manner.tool or bool(every and next(self._asked_anew) % every == 0)
 
-    async def _dribble(self, output: Say | Call, response_id: str) -> AsyncIterator[bytes]:
+    async def _dribble(self, output: Say | CallTool, response_id: str) -> AsyncIterator[bytes]:
         """One word after the other, until `release`; the text is none of the final answer's."""
         key = response_id.removeprefix("resp_")
         for event in model_wire.item_events(output, 0, key):
@@ -156,7 +156,7 @@ class Model:
 
 
 def _spoken(
-    outputs: tuple[Say | Call, ...], response_id: str
+    outputs: tuple[Say | CallTool, ...], response_id: str
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     events: list[dict[str, Any]] = []
     for index, output in enumerate(outputs):

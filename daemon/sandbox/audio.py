@@ -13,7 +13,7 @@ from typing import Any
 
 from daemon.sandbox import samples
 from daemon.sandbox.asgi import Answer, json_answer
-from daemon.sandbox.model_wire import Refusal
+from daemon.sandbox.model_wire import ApiRefusal
 
 UPLOAD_ENDINGS = ("flac", "m4a", "mp3", "mp4", "mpeg", "mpga", "ogg", "wav", "webm")
 SPOKEN_CHARACTERS_PER_SECOND = 15
@@ -39,7 +39,7 @@ def transcription_answer(form: bytes, transcript: str) -> Answer:
     name = rest.partition(b'"')[0].decode(errors="replace")
     if not found or name.rpartition(".")[2].lower() not in UPLOAD_ENDINGS:
         text = f"Invalid file format. Supported formats: {list(UPLOAD_ENDINGS)}"
-        return json_answer(Refusal(400, text, None, "file").body(), 400)
+        return json_answer(ApiRefusal(400, text, None, "file").body(), 400)
     return json_answer({"text": transcript})
 
 
@@ -47,7 +47,7 @@ def speech_answer(body: dict[str, Any]) -> Answer:
     """Answer with a murmur (as MP3: silence) as long as the text would take to speak."""
     text, audio_format = str(body.get("input") or ""), str(body.get("response_format") or "mp3")
     if not text or len(text) > 4096 or audio_format not in CONTENT_TYPES:
-        return json_answer(Refusal(400, "Invalid 'input' or 'response_format'.").body(), 400)
+        return json_answer(ApiRefusal(400, "Invalid 'input' or 'response_format'.").body(), 400)
     seconds = len(text) / SPOKEN_CHARACTERS_PER_SECOND
     content = placeholder_sound(audio_format, seconds)
     return Answer(200, content, CONTENT_TYPES[audio_format])

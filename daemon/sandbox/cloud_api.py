@@ -33,7 +33,7 @@ from daemon.sandbox.asgi import (
     send_answer,
 )
 from daemon.sandbox.ledger import Journal
-from daemon.sandbox.webhooks import Delivery, Postbox, Target
+from daemon.sandbox.webhooks import Postbox, Target, WebhookPost
 
 OWN_NUMBER = "573007654321"
 ACCOUNT_ID = "102290129340398"
@@ -295,7 +295,7 @@ class SimulatedCloud:
             if wait:
                 await delivery.wait("acknowledged")
 
-    def _queue(self, field: str, value: dict[str, Any], lane: str) -> Iterator[Delivery]:
+    def _queue(self, field: str, value: dict[str, Any], lane: str) -> Iterator[WebhookPost]:
         metadata = {
             "display_phone_number": OWN_NUMBER,
             "phone_number_id": self.phone_number_id,
@@ -307,7 +307,7 @@ class SimulatedCloud:
         signature = hmac.new(self.app_secret.encode(), body, hashlib.sha256).hexdigest()
         target = Target(self.webhook_url, headers={"x-hub-signature-256": f"sha256={signature}"})
         for _ in range(self.copies):
-            delivery = Delivery(target, "", payload, body, ())
+            delivery = WebhookPost(target, "", payload, body, ())
             self.postbox.put(lane, delivery)
             yield delivery
 

@@ -14,7 +14,7 @@ from daemon.sandbox import outgoing, payloads, samples
 from daemon.sandbox.asgi import Upload
 from daemon.sandbox.ledger import Ledger
 from daemon.sandbox.media import MediaFiles
-from daemon.sandbox.webhooks import Delivery, Postbox, Target, Until
+from daemon.sandbox.webhooks import Postbox, Target, Until, WebhookPost
 
 Status = Literal["pending", "sent", "delivered", "read", "played", "failed"]
 """The states of a message."""
@@ -161,7 +161,7 @@ class SimulatedPhones:
         message_ids: tuple[str, ...] = (),
         *,
         lane: str = "",
-    ) -> list[Delivery]:
+    ) -> list[WebhookPost]:
         """Queue a webhook call about a chat, one for each target that wants it; return them.
 
         With a `lane` of its own it passes calls of the chat that still wait.
@@ -170,7 +170,7 @@ class SimulatedPhones:
         # Beyond UTF-8 proper: a test may send a lone surrogate, as some phones do.
         body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "surrogatepass")
         made = [
-            Delivery(target, event, payload, body, message_ids)
+            WebhookPost(target, event, payload, body, message_ids)
             for target in self.targets()
             if not target.events or event in target.events
         ]

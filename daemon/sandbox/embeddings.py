@@ -5,7 +5,7 @@ from zlib import crc32
 
 from daemon.domain.knowledge.words import STOP_WORDS, words_of
 from daemon.sandbox.asgi import Answer, json_answer
-from daemon.sandbox.model_wire import JsonObject, Refusal
+from daemon.sandbox.model_wire import ApiRefusal, JsonObject
 
 MODEL = "sandbox-embedding"
 DIMENSIONS = 256
@@ -42,4 +42,4 @@ def vector_of(text: str) -> list[float]:
 
 
 def _refused(status: int, text: str) -> Answer:
-    return json_answer(Refusal(status, text).body(), status)
+    return json_answer(ApiRefusal(status, text).body(), status)

@@ -10,7 +10,7 @@ from daemon.sandbox.ledger import Journal
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class FaultReply:
     """The result for a client: an answer, or a closed connection."""
 
     answer: Answer | None
@@ -35,13 +35,15 @@ class Fault:
         anything = self.operation == "*" and operation != "delivery"
         return anything or self.operation == operation
 
-    async def refuse(self, receive: Receive) -> Reply | None:  # noqa: ARG002 - see the tests'
+    async def refuse(self, receive: Receive) -> FaultReply | None:  # noqa: ARG002 - see the tests'
         """Return the reply to a call that shall not be done; None if it shall."""
-        return Reply(error_answer(503, "Service Unavailable")) if self.kind == "status" else None
+        return (
+            FaultReply(error_answer(503, "Service Unavailable")) if self.kind == "status" else None
+        )
 
-    async def spoil(self, answer: Answer, receive: Receive) -> Reply:  # noqa: ARG002
+    async def spoil(self, answer: Answer, receive: Receive) -> FaultReply:  # noqa: ARG002
         """Return what the client gets of the answer to a call that was done."""
-        return Reply(None if self.kind == "drop_after" else answer)
+        return FaultReply(None if self.kind == "drop_after" else answer)
 
 
 class Faults:

@@ -28,12 +28,12 @@ from daemon.sandbox.asgi import (
 )
 from daemon.sandbox.channel import Channel, ChannelSettings
 from daemon.sandbox.contacts import SimulatedPhones
-from daemon.sandbox.faults import Controls, Faults, Reply, add_gateway_switches
-from daemon.sandbox.ledger import Call, Ledger
+from daemon.sandbox.faults import Controls, FaultReply, Faults, add_gateway_switches
+from daemon.sandbox.ledger import GatewayCall, Ledger
 from daemon.sandbox.media import MediaFiles
 from daemon.sandbox.phone import Contact, Phone, is_loopback
 from daemon.sandbox.sending import Echoes
-from daemon.sandbox.webhooks import Delivery, Postbox, plain_client
+from daemon.sandbox.webhooks import Postbox, WebhookPost, plain_client
 from daemon.sandbox.whapi_api import Directory, Route, WhapiApi, recipient_of
 
 LABELS: tuple[JsonObject, ...] = (
@@ -47,7 +47,7 @@ FETCH_SECONDS = 10.0
 """How long the fetch of a file to be sent may take."""
 
 
-class Gateway(SimulatedPhones):
+class SimulatedGateway(SimulatedPhones):
     """Whapi and WhatsApp in one: the API, the phones, the ledger, the faults, the phone page.
 
     All in memory, for one trio thread.
@@ -157,7 +157,7 @@ class Gateway(SimulatedPhones):
     def _announce(self, lane: str, event: str, parts: Mapping[str, Any]) -> None:
         self.queue(lane, event, parts)
 
-    def _note_attempt(self, delivery: Delivery) -> None:
+    def _note_attempt(self, delivery: WebhookPost) -> None:
         if delivery.acknowledged.is_set():
             self.ledger.add_acknowledged(delivery.message_ids)
         data = {"event": delivery.event, "status": delivery.attempts[-1].status}
@@ -168,17 +168,19 @@ class Gateway(SimulatedPhones):
         operation = "none"
         made: list[JsonObject] = []
         if not self._is_authorised(request):
-            reply = Reply(error_answer(404, "Channel not found"))
+            reply = FaultReply(error_answer(404, "Channel not found"))
         elif isinstance(found, int):
-            reply = Reply(error_answer(found, "no such endpoint"))
+            reply = FaultReply(error_answer(found, "no such endpoint"))
         elif refusal := self.channel.refusal(found[0].operation):
-            operation, reply = found[0].operation, Reply(refusal)
+            operation, reply = found[0].operation, FaultReply(refusal)
         else:
             operation = found[0].operation
             reply, made = await self._perform(*found, request, receive)
         status = reply.answer.status if reply.answer else 0
         # First in the ledger, so that who has seen the answer finds the call there.
-        self.ledger.add_call(Call(self._now(), request.method, request.path, operation, status))
+        self.ledger.add_call(
+            GatewayCall(self._now(), request.method, request.path, operation, status)
+        )
         try:
             await reply.send(receive, send)
         finally:
@@ -188,7 +190,7 @@ class Gateway(SimulatedPhones):
 
     async def _perform(
         self, route: Route, parameters: tuple[str, ...], request: Request, receive: Receive
-    ) -> tuple[Reply, list[JsonObject]]:
+    ) -> tuple[FaultReply, list[JsonObject]]:
         """Do what was asked, or what a fault makes of it; return the reply and what to echo."""
         chat = recipient_of(request, parameters)
         fault = self.faults.take(route.operation, chat, request.fields())
@@ -196,7 +198,7 @@ class Gateway(SimulatedPhones):
         if refused is not None:
             return refused, []
         answer, made = await self._do(route, parameters, request)
-        return await fault.spoil(answer, receive) if fault else Reply(answer), made
+        return await fault.spoil(answer, receive) if fault else FaultReply(answer), made
 
     async def _do(
         self, route: Route, parameters: tuple[str, ...], request: Request
@@ -212,9 +214,9 @@ class Gateway(SimulatedPhones):
         reply = await fault.refuse(receive) if fault else None
         if reply is None:
             answer = self.media.get_linked(request, request.path.removeprefix("/files/"))
-            reply = await fault.spoil(answer, receive) if fault else Reply(answer)
+            reply = await fault.spoil(answer, receive) if fault else FaultReply(answer)
         status = reply.answer.status if reply.answer else 0
-        self.ledger.add_call(Call(self._now(), "GET", request.path, "file", status))
+        self.ledger.add_call(GatewayCall(self._now(), "GET", request.path, "file", status))
         await reply.send(receive, send)
 
     async def _fetch_media(self, request: Request) -> None:

@@ -79,7 +79,7 @@ class PresenceSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class GatewayCall:
     """One request to the gateway. ``status`` is what was answered, 0 where nothing was."""
 
     at: float
@@ -90,7 +90,7 @@ class Call:
 
 
 @dataclass(slots=True)
-class Chat:
+class SimulatedChat:
     """One chat as the phones see it."""
 
     id: str
@@ -125,12 +125,12 @@ class Ledger:
 
     def __init__(self) -> None:
         self.journal = Journal()
-        self.chats: dict[str, Chat] = {}
+        self.chats: dict[str, SimulatedChat] = {}
         self.messages: dict[str, JsonObject] = {}
         """Every message by its id."""
         self.sends: list[SentMessage] = []
         self.presences: list[PresenceSet] = []
-        self.calls: list[Call] = []
+        self.calls: list[GatewayCall] = []
         self.subscriptions: set[str] = set()
         """Digits of the contacts whose presence the daemon asked for."""
         self.statuses: dict[str, str] = {}
@@ -144,17 +144,19 @@ class Ledger:
         """The state of each telephone call: ``ringing``, ``missed``, ``rejected`` …"""
         self._sends_by_chat: defaultdict[str, list[SentMessage]] = defaultdict(list)
 
-    def chat(self, chat_id: str, *, name: str = "", members: dict[str, str] | None = None) -> Chat:
+    def chat(
+        self, chat_id: str, *, name: str = "", members: dict[str, str] | None = None
+    ) -> SimulatedChat:
         """Return a chat; a new one is opened with this name and these members."""
         chat = self.chats.get(chat_id)
         if chat is None:
             digits = digits_of(chat_id)
-            chat = Chat(chat_id, name or digits, members or {digits: name or digits})
+            chat = SimulatedChat(chat_id, name or digits, members or {digits: name or digits})
             self.chats[chat_id] = chat
             self.journal.write("chat", self.describe(chat))
         return chat
 
-    def describe(self, chat: Chat) -> JsonObject:
+    def describe(self, chat: SimulatedChat) -> JsonObject:
         """Return a chat as the phone page gets it."""
         return {"id": chat.id, "name": chat.name, "members": chat.members, "labels": chat.labels}
 
@@ -212,7 +214,7 @@ class Ledger:
             "status", {"chat": message["chat_id"], "id": message_id, "status": status}
         )
 
-    def add_call(self, call: Call) -> None:
+    def add_call(self, call: GatewayCall) -> None:
         """Record a request and how it was answered."""
         self.calls.append(call)
         self.journal.write("call", {"operation": call.operation, "status": call.status})

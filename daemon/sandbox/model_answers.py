@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from daemon.sandbox.model_media import perceived
-from daemon.sandbox.model_wire import Call, Output, Say
+from daemon.sandbox.model_wire import CallTool, Output, Say
 
 Item = Mapping[str, Any]
 
@@ -104,7 +104,7 @@ def answer(items: Sequence[Item], tools: Sequence[Item]) -> tuple[Output, ...]:
     for name, words in INTENTS:
         if name in offered and words.search(everything):
             schema = offered[name].get("parameters") or {}
-            return (Call(name, json.dumps(arguments_for(schema, items), ensure_ascii=False)),)
+            return (CallTool(name, json.dumps(arguments_for(schema, items), ensure_ascii=False)),)
     if re.search(r"\binfo\b|informaci[oó]n|\binformation\b", everything, re.IGNORECASE):
         return (Say(phrases["info"]),)
     if re.fullmatch(r"\W*(muchas )?(gracias|thanks|thank you)\W*", everything, re.IGNORECASE):

@@ -29,7 +29,7 @@ from daemon.sandbox.model_generation import (
     send_events,
     watch_client,
 )
-from daemon.sandbox.model_wire import Refusal
+from daemon.sandbox.model_wire import ApiRefusal
 
 MODELS = (
     {"id": "gpt-6-luna", "object": "model", "created": 1773000000, "owned_by": "sandbox"},
@@ -57,7 +57,7 @@ MODELS = (
 TRANSCRIPT = "Hola, quisiera saber si tienen disponibilidad para este fin de semana."
 """The transcript of a voice note that is no sample."""
 RESPONSES = "/responses"
-_NO_SUCH_SCHEMA = Refusal(
+_NO_SUCH_SCHEMA = ApiRefusal(
     400,
     "Invalid schema for function 'example': schema must have type 'object'.",
     "invalid_function_parameters",
@@ -119,10 +119,10 @@ class ModelServer:
     async def _serve(self, request: Request, path: str, receive: Receive, send: Send) -> None:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         if self.is_down:
-            overloaded = Refusal(503, "The server is overloaded.", "server_is_overloaded")
+            overloaded = ApiRefusal(503, "The server is overloaded.", "server_is_overloaded")
             await refuse(send, overloaded)
         elif self._api_key and key != self._api_key:
-            refusal = Refusal(401, f"Incorrect API key provided: {key}.", "invalid_api_key")
+            refusal = ApiRefusal(401, f"Incorrect API key provided: {key}.", "invalid_api_key")
             await refuse(send, refusal)
         else:
             await self._dispatch(request, path, receive, send)
@@ -139,7 +139,7 @@ class ModelServer:
     async def _create(self, request: Request, receive: Receive, send: Send) -> None:
         body = request.json_object()
         if body is None:
-            await refuse(send, Refusal(400, "We could not parse the JSON body of your request."))
+            await refuse(send, ApiRefusal(400, "We could not parse the JSON body of your request."))
             return
         response_id = f"resp_{next(self._numbers):04d}{self._rng.getrandbits(96):024x}"
         call = ModelCall(response_id=response_id, body=body, started_at=self._now())
@@ -147,7 +147,7 @@ class ModelServer:
         await self._serve_call(call, _NO_SUCH_SCHEMA if self.refuses else refusal, receive, send)
 
     async def _serve_call(
-        self, call: ModelCall, refusal: Refusal | None, receive: Receive, send: Send
+        self, call: ModelCall, refusal: ApiRefusal | None, receive: Receive, send: Send
     ) -> None:
         """Refuse a call or answer it."""
         if refusal is not None:
@@ -162,7 +162,7 @@ class ModelServer:
         call = generation.call
         if call.background:
             if self._nursery is None:
-                await refuse(send, Refusal(503, "The simulated server is not running."))
+                await refuse(send, ApiRefusal(503, "The simulated server is not running."))
                 return
             self._kept[call.response_id] = generation
             self._nursery.start_soon(self._generate, generation, name="background response")
@@ -196,7 +196,7 @@ class ModelServer:
         generation = self._kept.get(response_id)
         if generation is None:
             text = f"Response with id '{response_id}' not found."
-            await refuse(send, Refusal(404, text, None, "id"))
+            await refuse(send, ApiRefusal(404, text, None, "id"))
         elif (request.method, action) == ("GET", "") and request.query.get("stream") == "true":
             await self._stream_kept(generation, request, receive, send)
         elif (request.method, action) == ("GET", ""):
@@ -207,7 +207,7 @@ class ModelServer:
             await send_answer(send, json_answer(gone))
         elif (request.method, action) == ("POST", "cancel"):
             if not generation.call.background:
-                await refuse(send, Refusal(400, "Cannot cancel a synchronous response."))
+                await refuse(send, ApiRefusal(400, "Cannot cancel a synchronous response."))
                 return
             generation.cancel()
             await send_answer(send, json_answer(generation.response))
@@ -219,7 +219,7 @@ class ModelServer:
     ) -> None:
         if not self._can_stream_again(generation):
             text = "Only responses created with background and stream can be streamed again."
-            await refuse(send, Refusal(400, text, None, "stream"))
+            await refuse(send, ApiRefusal(400, text, None, "stream"))
             return
         start = int(request.query.get("starting_after", "-1")) + 1
         call, complete = generation.call, False
@@ -250,7 +250,7 @@ class ModelServer:
         return samples.words_of_voice(form) or TRANSCRIPT
 
 
-async def refuse(send: Send, refusal: Refusal, headers: dict[str, str] | None = None) -> None:
+async def refuse(send: Send, refusal: ApiRefusal, headers: dict[str, str] | None = None) -> None:
     """Send a refusal."""
     answer = json_answer(refusal.body(), refusal.status)
     await send_answer(send, Answer(answer.status, answer.body, answer.content_type, headers or {}))
@@ -258,4 +258,4 @@ async def refuse(send: Send, refusal: Refusal, headers: dict[str, str] | None = 
 
 def _no_such_url(request: Request) -> Answer:
     text = f"Invalid URL ({request.method} {request.path})"
-    return json_answer(Refusal(404, text).body(), 404)
+    return json_answer(ApiRefusal(404, text).body(), 404)

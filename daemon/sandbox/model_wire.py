@@ -25,7 +25,7 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallTool:
     """A function call with its arguments as JSON text, so that broken JSON can be sent too."""
 
     name: str
@@ -40,17 +40,17 @@ class Think:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class OutputItem:
     """Any other output item, or a message of unusual parts, as it is."""
 
     fields: dict[str, Any]
 
 
-Output = Say | Call | Think | Item
+Output = Say | CallTool | Think | OutputItem
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ApiRefusal:
     """An HTTP error in OpenAI's shape."""
 
     status: int
@@ -76,27 +76,27 @@ def tokens_of(value: object) -> int:
     return len(text) // 4 + files * FILE_TOKENS
 
 
-def refusal_of(body: JsonObject, *, context_tokens: int) -> Refusal | None:
+def refusal_of(body: JsonObject, *, context_tokens: int) -> ApiRefusal | None:
     """Return why the API would refuse a request of `POST /responses`, or None if it would not."""
     items = body.get("input")
     if isinstance(items, str):
         items = [{"role": "user", "content": items}]
     if not isinstance(items, list) or not items:
-        return Refusal(400, "Missing required parameter: 'input'.", None, "input")
+        return ApiRefusal(400, "Missing required parameter: 'input'.", None, "input")
     if not body.get("model"):
-        return Refusal(400, "Missing required parameter: 'model'.", None, "model")
+        return ApiRefusal(400, "Missing required parameter: 'model'.", None, "model")
     if body.get("background") and body.get("store") is False:
-        return Refusal(400, "Background mode requires 'store' to be true.", None, "background")
+        return ApiRefusal(400, "Background mode requires 'store' to be true.", None, "background")
     if tokens_of([items, body.get("instructions")]) > context_tokens:
         text = (
             "Your input exceeds the context window of this model."
             " Please adjust your input and try again."
         )
-        return Refusal(400, text, "context_length_exceeded", "input")
+        return ApiRefusal(400, text, "context_length_exceeded", "input")
     return _broken_items(items) or _broken_tools(body.get("tools") or ())
 
 
-def _broken_items(items: Sequence[Mapping[str, Any]]) -> Refusal | None:
+def _broken_items(items: Sequence[Mapping[str, Any]]) -> ApiRefusal | None:
     """Check ids, references and the pairing of calls with their outputs."""
     ids: set[str] = set()
     open_calls: dict[str, None] = {}
@@ -104,36 +104,38 @@ def _broken_items(items: Sequence[Mapping[str, Any]]) -> Refusal | None:
         item_id, kind, call_id = item.get("id"), item.get("type"), str(item.get("call_id"))
         if item_id in ids:
             text = f"Duplicate item found with id {item_id}. Remove duplicate items and try again."
-            return Refusal(400, text, None, "input")
+            return ApiRefusal(400, text, None, "input")
         if item_id:
             ids.add(str(item_id))
         if kind == "item_reference" or (kind == "reasoning" and not item.get("encrypted_content")):
-            return Refusal(404, f"Item with id '{item_id}' not found.", None, "input")
+            return ApiRefusal(404, f"Item with id '{item_id}' not found.", None, "input")
         if kind == "function_call":
             open_calls[call_id] = None
         elif kind == "function_call_output":
             if call_id not in open_calls:
                 text = f"No tool call found for function call output with call_id {call_id}."
-                return Refusal(400, text, None, "input")
+                return ApiRefusal(400, text, None, "input")
             del open_calls[call_id]
     for call_id in open_calls:
-        return Refusal(400, f"No tool output found for function call {call_id}.", None, "input")
+        return ApiRefusal(400, f"No tool output found for function call {call_id}.", None, "input")
     return None
 
 
-def _broken_tools(tools: Sequence[Mapping[str, Any]]) -> Refusal | None:
+def _broken_tools(tools: Sequence[Mapping[str, Any]]) -> ApiRefusal | None:
     """Check names and schemas; a tool that does not say so is strict."""
     for number, tool in enumerate(tools):
         if tool.get("type") != "function":
             continue
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(tool.get("name"))):
             text = f"Invalid 'tools[{number}].name': string does not match pattern."
-            return Refusal(400, text, "invalid_value", f"tools[{number}].name")
+            return ApiRefusal(400, text, "invalid_value", f"tools[{number}].name")
         parameters = tool.get("parameters") or {}
         fault = fault_of(parameters, strict=tool.get("strict", True) is not False)
         if fault:
             text = f"Invalid schema for function '{tool['name']}': {fault}"
-            return Refusal(400, text, "invalid_function_parameters", f"tools[{number}].parameters")
+            return ApiRefusal(
+                400, text, "invalid_function_parameters", f"tools[{number}].parameters"
+            )
     return None
 
 
@@ -200,9 +202,9 @@ def item_events(output: Output, index: int, key: str) -> Iterator[JsonObject]:
     """
     if isinstance(output, Say):
         yield from _message_events(output, index, f"msg_{key}{index}")
-    elif isinstance(output, Call):
+    elif isinstance(output, CallTool):
         yield from _call_events(output, index, f"fc_{key}{index}", f"call_{key}{index}")
-    elif isinstance(output, Item):
+    elif isinstance(output, OutputItem):
         item: JsonObject = {"id": f"item_{key}{index}", "status": "completed", **output.fields}
         yield {"type": "response.output_item.added", "output_index": index, "item": item}
         yield {"type": "response.output_item.done", "output_index": index, "item": item}
@@ -232,7 +234,7 @@ def _message_events(output: Say, index: int, item_id: str) -> Iterator[JsonObjec
     yield {"type": "response.output_item.done", "output_index": index, "item": item}
 
 
-def _call_events(output: Call, index: int, item_id: str, call_id: str) -> Iterator[JsonObject]:
+def _call_events(output: CallTool, index: int, item_id: str, call_id: str) -> Iterator[JsonObject]:
     item: JsonObject = {"id": item_id, "type": "function_call", "call_id": call_id}
     item |= {"name": output.name, "arguments": "", "status": "in_progress"}
     place = {"item_id": item_id, "output_index": index}

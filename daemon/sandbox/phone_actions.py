@@ -170,7 +170,7 @@ class PhoneActions:
         return SimulatedContact(self._phones, self._media, digits, chat=chat.id)
 
     def _sample(
-        self, contact: SimulatedContact, sample: samples.Sample, caption: str
+        self, contact: SimulatedContact, sample: samples.SampleFile, caption: str
     ) -> JsonObject:
         name = sample.name if sample.medium == "document" else ""
         content = contact.file(

@@ -16,7 +16,7 @@ VOICE_TYPE = "audio/ogg; codecs=opus"
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SampleFile:
     """One file and its description."""
 
     name: str
@@ -37,18 +37,18 @@ class Sample:
 SAMPLES = {
     sample.name: sample
     for sample in (
-        Sample("receipt.jpg", "image", "image/jpeg", "Mi comprobante de pago", "receipt.jpg"),
-        Sample("lake.jpg", "image", "image/jpeg", "¿Esta es la vista al lago?", "lake.jpg"),
-        Sample("smile.webp", "sticker", "image/webp"),
-        Sample("boat.mp4", "video", "video/mp4", "Así llegamos la última vez", "boat.jpg"),
-        Sample("booking.pdf", "document", "application/pdf"),
-        Sample(
+        SampleFile("receipt.jpg", "image", "image/jpeg", "Mi comprobante de pago", "receipt.jpg"),
+        SampleFile("lake.jpg", "image", "image/jpeg", "¿Esta es la vista al lago?", "lake.jpg"),
+        SampleFile("smile.webp", "sticker", "image/webp"),
+        SampleFile("boat.mp4", "video", "video/mp4", "Así llegamos la última vez", "boat.jpg"),
+        SampleFile("booking.pdf", "document", "application/pdf"),
+        SampleFile(
             "voice-rooms.ogg",
             "voice",
             VOICE_TYPE,
             "Hola, quisiera saber si tienen disponibilidad para este fin de semana.",
         ),
-        Sample(
+        SampleFile(
             "voice-arrival.ogg",
             "voice",
             VOICE_TYPE,
@@ -68,7 +68,7 @@ def read(name: str) -> bytes:
     return (resources.files(__package__) / "static" / "samples" / name).read_bytes()
 
 
-def first_of(medium: str) -> Sample:
+def first_of(medium: str) -> SampleFile:
     """Return the first sample of a medium; raises StopIteration if there is none."""
     return next(sample for sample in SAMPLES.values() if sample.medium == medium)
 

@@ -11,14 +11,14 @@ from daemon.sandbox.contacts import SimulatedPhones, Status
 from daemon.sandbox.faults import Faults
 from daemon.sandbox.ledger import Ledger
 from daemon.sandbox.media import MediaFiles, upload_of
-from daemon.sandbox.webhooks import Delivery
+from daemon.sandbox.webhooks import WebhookPost
 
 STATUSES: tuple[Status, ...] = ("sent", "delivered")
 """How far a message gets by itself."""
 UNDELIVERABLE = "Message undeliverable"
 
 
-class Sending:
+class SimulatedSends:
     """The endpoints that make messages."""
 
     def __init__(
@@ -149,7 +149,7 @@ class Echoes:
         self._announce(message)
         self._announce_statuses(message)
 
-    def _announce(self, message: JsonObject, *, lane: str = "") -> list[Delivery]:
+    def _announce(self, message: JsonObject, *, lane: str = "") -> list[WebhookPost]:
         ids, parts = (message["id"],), {"messages": [message]}
         return self._phones.queue(message["chat_id"], "messages.post", parts, ids, lane=lane)
 

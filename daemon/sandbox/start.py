@@ -20,7 +20,7 @@ from daemon.http.server import serve
 from daemon.observability.metrics import Metrics
 from daemon.sandbox.cloud_api import ACCOUNT_ID, SimulatedCloud
 from daemon.sandbox.cloud_phones import CloudPhones
-from daemon.sandbox.gateway import Gateway
+from daemon.sandbox.gateway import SimulatedGateway
 from daemon.sandbox.model_server import ModelServer
 from daemon.sandbox.payloads import CHANNEL
 from daemon.sandbox.phone import CONTACTS, Phone
@@ -94,7 +94,7 @@ https://www.freedesktop.org/software/systemd/man/latest/systemd.exec.html
 class Simulators:
     """The two servers that stand for the outside world, and where they are."""
 
-    gateway: Gateway
+    gateway: SimulatedGateway
     gateway_url: str
     model: ModelServer
     model_url: str
@@ -103,7 +103,7 @@ class Simulators:
 @asynccontextmanager
 async def simulators(
     environment: Environment,
-    gateway: Gateway,
+    gateway: SimulatedGateway,
     model: ModelServer,
     *,
     gateway_port: int = 0,
@@ -282,7 +282,7 @@ async def run_sandbox(settings: Settings, environment: Environment) -> None:
     settings = _with_examples(settings)
     secrets = settings.web.webhook_secret
     rng = random.Random(environment.random.getrandbits(64))  # noqa: S311 - a simulation
-    gateway = Gateway(
+    gateway = SimulatedGateway(
         token=TOKEN,
         now=environment.now,
         rng=rng,

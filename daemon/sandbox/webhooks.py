@@ -45,7 +45,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class CallAttempt:
     """One try: when, and the status answered; 0 and a reason where there was none."""
 
     at: float
@@ -54,7 +54,7 @@ class Attempt:
 
 
 @dataclass(eq=False, slots=True)
-class Delivery:
+class WebhookPost:
     """One webhook call on its way to one target, with all its tries so far."""
 
     target: Target
@@ -62,7 +62,7 @@ class Delivery:
     payload: JsonObject
     body: bytes
     message_ids: tuple[str, ...]
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[CallAttempt] = field(default_factory=list)
     attempted: trio.Event = field(default_factory=trio.Event)
     acknowledged: trio.Event = field(default_factory=trio.Event)
 
@@ -116,20 +116,20 @@ class Postbox:
         backoff_seconds: float,
         max_backoff_seconds: float,
         timeout_seconds: float,
-        report: Callable[[Delivery], None],
+        report: Callable[[WebhookPost], None],
     ) -> None:
         """`report` is called after each try of a delivery, in the delivering task."""
-        self.deliveries: list[Delivery] = []
+        self.deliveries: list[WebhookPost] = []
         """Every call that was put in, oldest first."""
         self.backoff_seconds = backoff_seconds
         self.max_backoff_seconds = max_backoff_seconds
         self._now = now
         self._timeout_seconds = timeout_seconds
         self._report = report
-        self._lanes: dict[str, deque[Delivery]] = {}
+        self._lanes: dict[str, deque[WebhookPost]] = {}
         self._running: tuple[trio.Nursery, httpx.AsyncClient] | None = None
 
-    def put(self, lane: str, delivery: Delivery) -> None:
+    def put(self, lane: str, delivery: WebhookPost) -> None:
         """Queue a call behind the others of its lane (a chat's id, or any name of its own)."""
         self.deliveries.append(delivery)
         queue = self._lanes.get(lane)
@@ -176,7 +176,7 @@ class Postbox:
             queue.popleft()
         del self._lanes[lane]
 
-    async def _deliver(self, delivery: Delivery, client: httpx.AsyncClient) -> None:
+    async def _deliver(self, delivery: WebhookPost, client: httpx.AsyncClient) -> None:
         for number in itertools.count(1):
             attempt = await self._try(delivery, client)
             delivery.attempts.append(attempt)
@@ -188,7 +188,7 @@ class Postbox:
                 return
             await trio.sleep(min(number * self.backoff_seconds, self.max_backoff_seconds))
 
-    async def _try(self, delivery: Delivery, client: httpx.AsyncClient) -> Attempt:
+    async def _try(self, delivery: WebhookPost, client: httpx.AsyncClient) -> CallAttempt:
         method, url = delivery.target.address(delivery.event)
         length = {"content-type": "application/json", "content-length": str(len(delivery.body))}
         headers = {**length, **delivery.target.headers}
@@ -198,5 +198,5 @@ class Postbox:
                 request.stream = WholeBody(delivery.body)
                 response = await client.send(request)
         except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as error:
-            return Attempt(self._now(), 0, type(error).__name__)
-        return Attempt(self._now(), response.status_code)
+            return CallAttempt(self._now(), 0, type(error).__name__)
+        return CallAttempt(self._now(), response.status_code)

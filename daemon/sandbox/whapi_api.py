@@ -15,9 +15,9 @@ from daemon.sandbox import payloads
 from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
 from daemon.sandbox.channel import Channel, ChannelSettings
 from daemon.sandbox.contacts import SimulatedPhones
-from daemon.sandbox.ledger import Chat, Ledger, PresenceSet
+from daemon.sandbox.ledger import Ledger, PresenceSet, SimulatedChat
 from daemon.sandbox.media import MediaFiles
-from daemon.sandbox.sending import Sending
+from daemon.sandbox.sending import SimulatedSends
 
 Handler = Callable[..., Answer]
 
@@ -112,7 +112,7 @@ class Directory:
         self.set_labels(chat, [name for name in chat.labels if name != label])
         return json_answer({"success": True})
 
-    def set_labels(self, chat: Chat, labels: list[str]) -> None:
+    def set_labels(self, chat: SimulatedChat, labels: list[str]) -> None:
         """Set exactly these labels (ids) of a chat; announced as ``chats.patch``, as by Whapi."""
         before = self.describe(chat)
         chat.labels = labels
@@ -121,7 +121,7 @@ class Directory:
         update = {"before_update": before, "after_update": after, "changes": ["labels"]}
         self._announce(chat.id, "chats.patch", {"chats_updates": [update]})
 
-    def describe(self, chat: Chat) -> JsonObject:
+    def describe(self, chat: SimulatedChat) -> JsonObject:
         """Return a chat in Whapi's shape."""
         answer: JsonObject = {
             "id": chat.id,
@@ -134,7 +134,7 @@ class Directory:
             answer |= {"timestamp": last["timestamp"], "last_message": last}
         return answer
 
-    def _group(self, chat: Chat) -> JsonObject:
+    def _group(self, chat: SimulatedChat) -> JsonObject:
         ranks = {payloads.OWN_NUMBER: "member"} | dict.fromkeys(chat.members, "member")
         ranks |= dict.fromkeys(list(chat.members)[:1], "creator")
         return {
@@ -177,7 +177,7 @@ class WhapiApi:
         self._directory = directory
         self._media = media
         self._settings = settings
-        self.sending = Sending(ledger=self._ledger, media=media, now=now, rng=rng)
+        self.sending = SimulatedSends(ledger=self._ledger, media=media, now=now, rng=rng)
         self.labels = directory.labels
         """The labels that the business has."""
         self.lids = directory.lids

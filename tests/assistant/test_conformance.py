@@ -26,7 +26,7 @@ from daemon.errors import (
     ResponseGone,
     StoreUnavailable,
 )
-from daemon.sandbox.model_wire import Call
+from daemon.sandbox.model_wire import CallTool
 
 KEY = "sk-test-0123456789abcdef"
 WORDS = "mi dirección es Calle Falsa 123"
@@ -134,7 +134,7 @@ async def test_a_tool_round(server: ScriptedModel, engine: Open, ask: Ask) -> No
 
 async def test_parallel_calls_and_a_chain(server: ScriptedModel, engine: Open, ask: Ask) -> None:
     """Two calls in one answer keep their order; a further round may follow."""
-    both = (Call("rooms", '{"day": "a"}'), Call("rooms", '{"day": "b"}'))
+    both = (CallTool("rooms", '{"day": "a"}'), CallTool("rooms", '{"day": "b"}'))
     server.script(Step(outputs=both), call("rooms", '{"day": "c"}'), say("Listo."))
     async with engine() as opened:
         more: list[JsonObject] = []

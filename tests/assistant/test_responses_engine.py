@@ -16,7 +16,7 @@ from support.model_script import Step, call, say
 from daemon.assistant.port import Engine
 from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse, ToolSpec
 from daemon.errors import ModelTemporary, StoreUnavailable
-from daemon.sandbox.model_wire import Call, Say, Think
+from daemon.sandbox.model_wire import CallTool, Say, Think
 
 Open = Callable[..., AbstractAsyncContextManager[Engine]]
 Ask = Callable[..., ModelRequest]
@@ -126,7 +126,8 @@ async def test_parallel_calls_and_reasoning_are_sent_back_whole(
 ) -> None:
     """A strict server takes the items again: reasoning sealed, no ids, all calls answered."""
     server.script(
-        Step(outputs=(Think("Two things."), Call("a"), Call("b", '{"x": 1}'))), say("Hecho.")
+        Step(outputs=(Think("Two things."), CallTool("a"), CallTool("b", '{"x": 1}'))),
+        say("Hecho."),
     )
     with trio.fail_after(20):
         async with open_engine() as engine:

@@ -8,7 +8,7 @@ from support.model_script import Step, call, say
 from support.rows import select
 from support.stage import LAURA
 
-from daemon.sandbox.model_wire import Call, Item, Say
+from daemon.sandbox.model_wire import CallTool, OutputItem, Say
 
 SLOW = '''
 """A tool that takes its time."""
@@ -33,12 +33,15 @@ async def test_only_the_final_answer_is_sent(tmp_path: Path) -> None:
     async with open_brisk_stage(data) as stage:
         stage.model.script(
             Step(
-                outputs=(aside, Call("get_conversation_context", '{"context_level":"recent_50"}'))
+                outputs=(
+                    aside,
+                    CallTool("get_conversation_context", '{"context_level":"recent_50"}'),
+                )
             ),
             Step(
                 outputs=(
                     Say("Ya lo tengo.", phase="commentary"),
-                    Item({"type": "hologram"}),
+                    OutputItem({"type": "hologram"}),
                     Say("Sí, hay lugar.", phase="final_answer"),
                 )
             ),
@@ -75,7 +78,7 @@ async def test_a_refusal_of_the_model_is_sent_as_it_is(tmp_path: Path) -> None:
     refusal = {"type": "refusal", "refusal": "Lo siento, en eso no puedo ayudar."}
     message = {"type": "message", "role": "assistant", "content": [refusal]}
     async with open_brisk_stage(tmp_path / "data") as stage:
-        stage.model.script(Step(outputs=(Item(message),)))
+        stage.model.script(Step(outputs=(OutputItem(message),)))
         await stage.gateway.customer_says(LAURA, "Hazme un ataque")
         await stage.gateway.wait_sent(LAURA, 1)
         assert stage.received() == ["Lo siento, en eso no puedo ayudar."]

@@ -18,7 +18,7 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage
 
-from daemon.sandbox.model_wire import Call
+from daemon.sandbox.model_wire import CallTool
 
 TOOLS = '''
 """Tools that write down each of their calls, for tests."""
@@ -171,7 +171,7 @@ async def test_the_same_call_in_another_run_of_the_turn_is_not_made_again(tmp_pa
 async def test_the_same_action_twice_in_one_run_is_done_once(tmp_path: Path) -> None:
     """A model that books twice in one breath, and then once more, books one room."""
     async with open_hotel(tmp_path) as (stage, hotel):
-        twice = Step(outputs=(Call("book_room", '{"room": "101"}'),) * 2)
+        twice = Step(outputs=(CallTool("book_room", '{"room": "101"}'),) * 2)
         stage.model.script(twice, BOOK, say("Reservada"))
         await stage.gateway.customer_says(LAURA, "Reserva la 101")
         await stage.gateway.wait_sent(LAURA)
@@ -185,7 +185,12 @@ async def test_the_idempotency_key_belongs_to_the_action_and_not_to_the_attempt(
     """The same for each attempt at one call, another for another room."""
     async with open_hotel(tmp_path) as (stage, hotel):
         look = call("look_at", '{"room": "101"}')
-        both = Step(outputs=(Call("look_at", '{"room":"101"}'), Call("look_at", '{"room":"7"}')))
+        both = Step(
+            outputs=(
+                CallTool("look_at", '{"room":"101"}'),
+                CallTool("look_at", '{"room":"7"}'),
+            )
+        )
         hotel.hang(on=True)
         stage.model.script(look, both, say("Está libre"))
         await stage.gateway.customer_says(LAURA, "¿Está libre la 101?")

@@ -27,7 +27,7 @@ from support.stage import LAURA, QUICK, Stage
 
 from daemon.domain.notification_texts import notice
 from daemon.domain.texts import texts
-from daemon.sandbox.model_wire import Call
+from daemon.sandbox.model_wire import CallTool
 
 TOOLS = '''
 """Tools that speak while they work, for tests."""
@@ -280,8 +280,10 @@ async def test_labels_are_set_by_name_and_unknown_ones_reported(tmp_path: Path) 
         stage.model.script(
             Step(
                 outputs=(
-                    Call("set_labels", '{"add": ["cotizado", "Nuevo cliente"], "remove": null}'),
-                    Call("set_labels", '{"add": ["VIP"], "remove": null}'),
+                    CallTool(
+                        "set_labels", '{"add": ["cotizado", "Nuevo cliente"], "remove": null}'
+                    ),
+                    CallTool("set_labels", '{"add": ["VIP"], "remove": null}'),
                 )
             ),
             call("set_labels", '{"add": null, "remove": ["Nuevo cliente", "Atiende una persona"]}'),
@@ -323,12 +325,12 @@ async def test_facts_and_handings_over_are_exported_and_forgotten(tmp_path: Path
         data_dir = stage.settings.data_dir
         both = Step(
             outputs=(
-                Call("remember", '{"fact": "Zarzuela"}'),
-                Call(
+                CallTool("remember", '{"fact": "Zarzuela"}'),
+                CallTool(
                     "escalate_to_human",
                     '{"reason": "Zurriago", "summary": "Zapallo", "urgency": "low"}',
                 ),
-                Call("look_up"),
+                CallTool("look_up"),
             )
         )
         stage.model.script(both, say("Listo"))

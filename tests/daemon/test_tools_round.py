@@ -17,7 +17,7 @@ from support.stage import LAURA, Stage
 
 from daemon.domain.texts import texts
 from daemon.sandbox.model_generation import ModelCall
-from daemon.sandbox.model_wire import Call, Think
+from daemon.sandbox.model_wire import CallTool, Think
 
 CONTEXT = "get_conversation_context"
 RECENT_50 = '{"context_level": "recent_50"}'
@@ -82,7 +82,7 @@ async def is_answered(stage: Stage, words: str, answer: str) -> None:
 async def test_the_conversation_context_is_looked_up(stage: Stage) -> None:
     """The tool's output is what was said before, and the answer comes after it."""
     await is_answered(stage, "quiero una suite", "Claro, una suite.")
-    stage.model.script(Step(outputs=(Think(), Call(CONTEXT, RECENT_50))), say("La suite."))
+    stage.model.script(Step(outputs=(Think(), CallTool(CONTEXT, RECENT_50))), say("La suite."))
     await stage.gateway.customer_says(LAURA, "¿qué te pedí?")
     await stage.gateway.wait_sent(LAURA, 2)
     assert stage.received()[1] == "La suite."
@@ -126,9 +126,9 @@ async def test_parallel_calls_keep_their_order(tmp_path: Path, tools_folder: Pat
     """The slow first call and the quick second one run at once; outputs stand in call order."""
     async with open_brisk_stage(tmp_path / "data", tools={"folder": tools_folder}) as stage:
         asked = (
-            Call("price_of", '{"room": "suite", "seconds": 0.6}'),
-            Call("price_of", '{"room": "doble", "seconds": 0.0}'),
-            Call("price_of", '{"room": "familiar", "seconds": 0.6}'),
+            CallTool("price_of", '{"room": "suite", "seconds": 0.6}'),
+            CallTool("price_of", '{"room": "doble", "seconds": 0.0}'),
+            CallTool("price_of", '{"room": "familiar", "seconds": 0.6}'),
         )
         stage.model.script(Step(outputs=asked), say("Tres precios."))
         await stage.gateway.customer_says(LAURA, "¿precios?")
@@ -144,7 +144,11 @@ async def test_parallel_calls_keep_their_order(tmp_path: Path, tools_folder: Pat
 async def test_tools_that_fail_hang_or_block_a_thread(tmp_path: Path, tools_folder: Path) -> None:
     """Each failure is an output; what a traceback would tell stays inside."""
     async with open_brisk_stage(tmp_path / "data", tools={"folder": tools_folder}) as stage:
-        asked = (Call("broken"), Call("endless"), Call("plain", '{"nights": 3}'))
+        asked = (
+            CallTool("broken"),
+            CallTool("endless"),
+            CallTool("plain", '{"nights": 3}'),
+        )
         stage.model.script(Step(outputs=asked), say("Ya."))
         await stage.gateway.customer_says(LAURA, "¿tres noches?")
         await stage.gateway.wait_sent(LAURA)

@@ -13,7 +13,7 @@ from support.process import Site, until
 from support.rows import select
 from support.stage import text_webhook
 
-from daemon.sandbox.model_wire import Call
+from daemon.sandbox.model_wire import CallTool
 
 PHONE = "573009998877"
 ADMIN = "admin-canary-Zx81qLm0"
@@ -90,7 +90,7 @@ async def test_no_output_has_a_secret_or_a_number(site: Site, tmp_path: Path, wr
     (folder / "leaking.py").write_text(TOOL)
     site.model.script(
         Step(status=500, message=CANARY),
-        Step(outputs=(Call("leak", json.dumps({"words": CANARY})),)),
+        Step(outputs=(CallTool("leak", json.dumps({"words": CANARY})),)),
         Step(status=400, message=CANARY),
     )
     process = await site.launch(

@@ -12,7 +12,7 @@ from support.model_script import Step
 from support.process import ROOT, Site, until
 from support.stage import LAURA
 
-from daemon.sandbox.model_wire import Call
+from daemon.sandbox.model_wire import CallTool
 
 SOON = 20.0
 """Seconds, on however busy a machine: long before the far deadline's share for work has passed."""
@@ -122,7 +122,7 @@ async def test_abort_shows_where_a_blocked_loop_stands(site: Site, tmp_path: Pat
     folder = tmp_path / "tools"
     folder.mkdir()
     (folder / "blocking.py").write_text(BLOCKING_TOOL)
-    site.model.script(Step(outputs=(Call("stuck"),)))
+    site.model.script(Step(outputs=(CallTool("stuck"),)))
     process = await site.start(RECADO_TOOLS__FOLDER=str(folder))
     await site.gateway.customer_says(LAURA, "Hola", deliver="queued")
     await process.wait_event("the loop stands")

@@ -10,7 +10,7 @@ from support.process import Site, body_of, until
 from support.rows import states
 from support.stage import LAURA
 
-from daemon.sandbox.model_wire import Call
+from daemon.sandbox.model_wire import CallTool
 from daemon.sandbox.start import TOKEN
 
 TEN = [f"57300200000{number}" for number in range(10)]
@@ -99,7 +99,7 @@ async def test_a_blocked_event_loop_is_ended_at_the_deadline(site: Site, tmp_pat
     folder = tmp_path / "tools"
     folder.mkdir()
     (folder / "bad.py").write_text(BLOCKING_TOOL)
-    site.model.script(Step(outputs=(Call("stuck"),)), say("Ya estoy aquí."))
+    site.model.script(Step(outputs=(CallTool("stuck"),)), say("Ya estoy aquí."))
     process = await site.start(**DEADLINE, RECADO_TOOLS__FOLDER=str(folder))
     await site.gateway.customer_says(LAURA, "Hola", deliver="queued")
     await process.wait_event("tool started")

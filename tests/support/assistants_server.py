@@ -13,7 +13,7 @@ from typing import Any
 from daemon.sandbox import model_wire
 from daemon.sandbox.asgi import Answer, Request, json_answer
 from daemon.sandbox.model_generation import ModelCall
-from daemon.sandbox.model_wire import JsonObject, Refusal
+from daemon.sandbox.model_wire import ApiRefusal, JsonObject
 from support.model_script import ScriptedGeneration, Step
 
 Generate = Callable[[ScriptedGeneration], None]
@@ -174,15 +174,15 @@ class AssistantsServer:
         call = ModelCall(response_id=run_id, body=asked, started_at=self._now())
         refusal = model_wire.refusal_of(asked, context_tokens=self._context_tokens())
         if not body.get("assistant_id"):
-            refusal = Refusal(400, "Missing required parameter: 'assistant_id'.")
+            refusal = ApiRefusal(400, "Missing required parameter: 'assistant_id'.")
         if self.busy_answers or any(
             run.status in {"in_progress", "requires_action"} for run in thread.runs
         ):
             self.busy_answers = max(0, self.busy_answers - 1)
-            refusal = Refusal(400, f"Thread {thread.id} already has an active run run_1.")
+            refusal = ApiRefusal(400, f"Thread {thread.id} already has an active run run_1.")
         step = Step() if refusal else self._take_step(asked)
         if step.status != 200:
-            refusal = Refusal(step.status, step.message, step.code)
+            refusal = ApiRefusal(step.status, step.message, step.code)
         self._note_call(call)
         if refusal or step.hang_up or step.garbage:
             call.outcome = "refused"
@@ -300,4 +300,4 @@ def _run_object(thread: SimulatedThread, run: SimulatedRun) -> JsonObject:
 
 
 def _refusal(status: int, message: str) -> Answer:
-    return json_answer(Refusal(status, message).body(), status)
+    return json_answer(ApiRefusal(status, message).body(), status)

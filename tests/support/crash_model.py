@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from daemon.sandbox.model_wire import Call, Say
+from daemon.sandbox.model_wire import CallTool, Say
 from support.crash_judges import FIRST_PART, SECOND_PART, references
 from support.model import ScriptedModel
 from support.model_script import Step
@@ -30,7 +30,9 @@ def answer_to(items: list[dict[str, Any]]) -> Step:
     due = [line for line in text.splitlines() if BOOKING in line]
     called = any(item.get("type") == "function_call_output" for item in items[newest:])
     if due and not called:
-        calls = [Call("book", f'{{"reference": "{ref}"}}') for ref in references("\n".join(due))]
+        calls = [
+            CallTool("book", f'{{"reference": "{ref}"}}') for ref in references("\n".join(due))
+        ]
         return Step(outputs=tuple(calls))
     named = " ".join(references(text))
     return Step(outputs=(Say(f"{FIRST_PART}{named}\n\n{SECOND_PART}{named}"),))

@@ -17,7 +17,7 @@ from daemon.sandbox.asgi import (
     send_head,
     wait_disconnect,
 )
-from daemon.sandbox.faults import Reply
+from daemon.sandbox.faults import FaultReply
 
 FaultKind = Literal[
     "status",  # refused with `status`, not done
@@ -71,35 +71,35 @@ class Fault(faults.Fault):
         self.reached.set()
         return True
 
-    async def refuse(self, receive: Receive) -> Reply | None:
+    async def refuse(self, receive: Receive) -> FaultReply | None:
         match self.kind:
             case "status":
-                return Reply(self._status_answer())
+                return FaultReply(self._status_answer())
             case "not_sent":
                 error = {"code": self.status, "message": self.message}
-                return Reply(json_answer({"sent": False, "error": error}))
+                return FaultReply(json_answer({"sent": False, "error": error}))
             case "redirect":
-                return Reply(Answer(302, b"", "text/plain", {"location": self.location}))
+                return FaultReply(Answer(302, b"", "text/plain", {"location": self.location}))
             case "drop_before":
-                return Reply(None)
+                return FaultReply(None)
             case "hold" if not await wait_unless_gone(self.released, receive):
-                return Reply(None)
+                return FaultReply(None)
         return None
 
-    async def spoil(self, answer: Answer, receive: Receive) -> Reply:
+    async def spoil(self, answer: Answer, receive: Receive) -> FaultReply:
         if self.kind == "hold_answer":
             await wait_unless_gone(self.released, receive)
         spoilt = {
-            "status_after": Reply(self._status_answer()),
-            "drop_after": Reply(None),
+            "status_after": FaultReply(self._status_answer()),
+            "drop_after": FaultReply(None),
             "half_body": HalfReply(answer),
-            "garbage": Reply(Answer(200, b"<html><body>Bad gateway", "text/html")),
-            "no_id": Reply(json_answer({"sent": True, "message": {}})),
+            "garbage": FaultReply(Answer(200, b"<html><body>Bad gateway", "text/html")),
+            "no_id": FaultReply(json_answer({"sent": True, "message": {}})),
             "slow": HalfReply(answer, self.released),
             "endless": EndlessReply(answer),
-            "wrong_type": Reply(Answer(200, _WEB_PAGE, answer.content_type)),
+            "wrong_type": FaultReply(Answer(200, _WEB_PAGE, answer.content_type)),
         }
-        return spoilt.get(self.kind, Reply(answer))
+        return spoilt.get(self.kind, FaultReply(answer))
 
     def _status_answer(self) -> Answer:
         answer = error_answer(self.status, self.message)
@@ -139,7 +139,7 @@ class Faults(faults.Faults):
 
 
 @dataclass(frozen=True, slots=True)
-class HalfReply(Reply):
+class HalfReply(FaultReply):
     """The first half of an answer's body, and after an event the second; without one, a cut."""
 
     answer: Answer
@@ -157,7 +157,7 @@ class HalfReply(Reply):
 
 
 @dataclass(frozen=True, slots=True)
-class EndlessReply(Reply):
+class EndlessReply(FaultReply):
     """An answer whose body is repeated until the client leaves."""
 
     answer: Answer

@@ -11,8 +11,8 @@ from daemon.sandbox import payloads
 from daemon.sandbox.asgi import Answer, Request, Upload
 from daemon.sandbox.channel import ChannelState
 from daemon.sandbox.contacts import Status
-from daemon.sandbox.gateway import Gateway
-from daemon.sandbox.ledger import Call, PresenceSet, SentMessage
+from daemon.sandbox.gateway import SimulatedGateway
+from daemon.sandbox.ledger import GatewayCall, PresenceSet, SentMessage
 from daemon.sandbox.sending import UNDELIVERABLE, Echoes
 from daemon.sandbox.whapi_api import Route, recipient_of
 from support.contacts import Group, ScriptedContact, ScriptedPhones
@@ -87,7 +87,7 @@ class ScriptedEchoes(Echoes):
             self._phones.set_status(message["id"], status, announced=self.statuses)
 
 
-class ScriptedGateway(ScriptedPhones, Gateway):
+class ScriptedGateway(ScriptedPhones, SimulatedGateway):
     """A gateway with scripted contacts, faults and echoes, and a ledger for tests to read."""
 
     faults: Faults
@@ -107,7 +107,7 @@ class ScriptedGateway(ScriptedPhones, Gateway):
         chat_id = payloads.chat_id_of(chat)
         return [presence for presence in self.ledger.presences if presence.chat == chat_id]
 
-    def calls(self, operation: str) -> list[Call]:
+    def calls(self, operation: str) -> list[GatewayCall]:
         """Return the requests of one operation (see the routes), in the order of their ends."""
         return [call for call in self.ledger.calls if call.operation == operation]
 

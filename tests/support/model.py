@@ -13,7 +13,7 @@ from hypercorn.trio import serve
 from daemon.sandbox.asgi import Receive, Request, Send, cut_connection, send_answer
 from daemon.sandbox.model_generation import Generation, ModelCall, start_stream
 from daemon.sandbox.model_server import TRANSCRIPT, ModelServer, refuse
-from daemon.sandbox.model_wire import Refusal
+from daemon.sandbox.model_wire import ApiRefusal
 from support.assistants_server import AssistantsServer
 from support.model_script import ScriptedGeneration, Step
 
@@ -78,11 +78,11 @@ class ScriptedModel(ModelServer):
             await super()._dispatch(request, path, receive, send)
 
     async def _serve_call(
-        self, call: ModelCall, refusal: Refusal | None, receive: Receive, send: Send
+        self, call: ModelCall, refusal: ApiRefusal | None, receive: Receive, send: Send
     ) -> None:
         step = Step() if refusal else self._take_step(call.body)
         if step.status != 200:
-            refusal = Refusal(step.status, step.message, step.code)
+            refusal = ApiRefusal(step.status, step.message, step.code)
         self._note_call(call)
         if refusal or step.hang_up or step.garbage:
             call.outcome, call.ended_at = "refused", self._now()
@@ -147,7 +147,7 @@ async def served(server: ModelServer) -> AsyncIterator[str]:
         nursery.cancel_scope.cancel()
 
 
-async def _fail(send: Send, step: Step, refusal: Refusal | None) -> None:
+async def _fail(send: Send, step: Step, refusal: ApiRefusal | None) -> None:
     if refusal is not None:
         await refuse(send, refusal, step.headers)
     elif step.hang_up:

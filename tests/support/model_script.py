@@ -8,7 +8,7 @@ import trio
 
 from daemon.sandbox import model_wire
 from daemon.sandbox.model_generation import Generation, ModelCall
-from daemon.sandbox.model_wire import Call, JsonObject, Output, Say
+from daemon.sandbox.model_wire import CallTool, JsonObject, Output, Say
 
 
 class Gate(Protocol):
@@ -69,7 +69,7 @@ def say(text: str, **how: Any) -> Step:
 
 def call(name: str, arguments: str = "{}", **how: Any) -> Step:
     """Return a step that asks for one function call."""
-    return Step(outputs=(Call(name, arguments),), **how)
+    return Step(outputs=(CallTool(name, arguments),), **how)
 
 
 class ScriptedGeneration(Generation):

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from support.gateway import ScriptedGateway
 
-from daemon.sandbox.webhooks import Delivery, Postbox, Target
+from daemon.sandbox.webhooks import Postbox, Target, WebhookPost
 
 LAURA = "573001234567"
 ANDRES = "573005550142"
@@ -128,7 +128,7 @@ async def test_the_wait_between_tries_grows_linearly_up_to_its_ceiling(
         report=lambda delivery: tries.set() if len(delivery.attempts) == 5 else None,
     )
     tries = trio.Event()
-    postbox.put("lane", Delivery(Target("no-scheme"), "messages.post", {}, b"{}", ()))
+    postbox.put("lane", WebhookPost(Target("no-scheme"), "messages.post", {}, b"{}", ()))
     async with trio.open_nursery() as nursery:
         await nursery.start(postbox.run)
         await tries.wait()

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.sandbox import audio, model_answers, model_media, samples
 from daemon.sandbox.media import voice_seconds
-from daemon.sandbox.model_wire import Call, Say
+from daemon.sandbox.model_wire import CallTool, Say
 
 CONTEXT = {
     "type": "function",
@@ -47,7 +47,7 @@ def says(*items: dict[str, Any], tools: tuple[dict[str, Any], ...] = ()) -> str:
 
 def calls(*items: dict[str, Any], tools: tuple[dict[str, Any], ...]) -> tuple[str, Any]:
     (output,) = model_answers.answer(items, tools)
-    assert isinstance(output, Call)
+    assert isinstance(output, CallTool)
     return output.name, json.loads(output.arguments)
 
 
