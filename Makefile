@@ -45,7 +45,7 @@ format: $(VENV)/dev.stamp  ## rewrite the code in the project's format
 venv: $(VENV)/dev.stamp  ## build .venv with the development tools
 
 test-postgres: $(VENV)/dev.stamp  ## the ledger's contract, takeover and recovery on a private PostgreSQL
-	@RECADO_TEST_STORE=postgres $(BIN)/python -m pytest -q -n auto -m "not sqlite" \
+	@TEST_STORE=postgres $(BIN)/python -m pytest -q -n auto -m "not sqlite" \
 		tests/store tests/daemon/test_takeover.py tests/daemon/test_recovery.py
 
 bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/performance.md (15 min)

@@ -1,6 +1,6 @@
 """Tests ask a ledger for its rows by way of `support.rows`, whichever database it is in.
 
-So ``RECADO_TEST_STORE`` can choose another database for all of them but those marked ``sqlite``.
+So ``TEST_STORE`` can choose another database for all of them but those marked ``sqlite``.
 """
 
 import ast

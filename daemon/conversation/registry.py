@@ -18,6 +18,7 @@ from daemon.conversation.turn.history import shorten_thread
 from daemon.domain.limits import delay
 from daemon.domain.messages import ChatKey, Presence
 from daemon.domain.records import Arrival, NewPart
+from daemon.errors import StoreUnavailable
 from daemon.observability.events import RECORDING, TYPING, UNEXPECTED_ERROR
 from daemon.observability.logs import about
 
@@ -298,16 +299,23 @@ class ChatRegistry:
     async def _supervise(self, chat: Chat) -> None:
         """Run a chat's task; a crash is recorded, counted and stays in this chat.
 
-        Ends when the chat has nothing to do. The removal at the end has no checkpoint between the
-        chat's last look at its signals and itself, so no signal is lost.
+        While the store is unavailable nothing can be done, and no turn is given up for it. Ends
+        when the chat has nothing to do. The removal at the end has no checkpoint between the chat's
+        last look at its signals and itself, so no signal is lost.
         """
-        crashes = 0
+        crashes = outages = 0
         try:
             while True:
                 try:
                     with about(chat=chat.key), trio.CancelScope() as chat.scope:
                         await chat.run()
-                except Exception:  # noqa: BLE001 - contained in the chat
+                except Exception as error:  # noqa: BLE001 - contained in the chat
+                    if fault := _store_fault(error):
+                        outages += 1
+                        self._log.warning("the store is in trouble", error=fault, chat=chat.key)
+                        if not await self._wait_for_next_try(chat, outages):
+                            return
+                        continue
                     crashes += 1
                     self._services.telemetry.metrics.chat_crashes.inc()
                     self._fault("chat crashed", chat.key)
@@ -325,11 +333,10 @@ class ChatRegistry:
         """Log and count the exception that is being handled."""
         self._log.event(UNEXPECTED_ERROR, where="chat", what=what, chat=key, exc_info=True)
 
-    async def _after_crash(self, chat: Chat, crashes: int) -> bool:
-        """Wait before the next try; give the turn up after too many. False: leave it alone."""
-        turns = self._services.store.turns
+    async def _wait_for_next_try(self, chat: Chat, failures: int) -> bool:
+        """Wait, the longer the more often it has failed. False: leave the chat alone."""
         wait = delay(
-            crashes - 1,
+            failures - 1,
             base_seconds=CRASH_BASE_SECONDS,
             cap_seconds=CRASH_CAP_SECONDS,
             fraction=self._services.telemetry.random.random(),
@@ -337,7 +344,12 @@ class ChatRegistry:
         with trio.move_on_after(wait):
             while not self._stopping and chat.key not in self._held:
                 await chat.signals.woken(wait)
-        if self._stopping or chat.key in self._held:
+        return not self._stopping and chat.key not in self._held
+
+    async def _after_crash(self, chat: Chat, crashes: int) -> bool:
+        """Wait before the next try; give the turn up after too many. False: leave it alone."""
+        turns = self._services.store.turns
+        if not await self._wait_for_next_try(chat, crashes):
             return False
         if crashes % MAX_CRASHES:
             return True
@@ -393,3 +405,13 @@ class ChatRegistry:
             gateway = self._services.number.gateway
             receipts = partial(mark_read, key, message_ids, gateway, self._log)
             self._nursery.start_soon(receipts, name=f"read receipts {key.chat}")
+
+
+def _store_fault(error: Exception) -> str:
+    """What the store says if it alone has ended a chat's task; empty otherwise."""
+    if isinstance(error, StoreUnavailable):
+        return str(error)
+    if isinstance(error, ExceptionGroup):
+        faults = [_store_fault(each) for each in error.exceptions]
+        return faults[0] if all(faults) else ""
+    return ""

@@ -128,6 +128,7 @@ async def test_a_large_body_is_in_its_file_before_its_row(store: Store, tmp_path
     assert select(store, "events", "body, body_file") == [(None, name)] * 2
 
 
+@pytest.mark.sqlite
 async def test_a_large_body_without_its_file_is_not_accepted(store: Store, tmp_path: Path) -> None:
     (tmp_path / "events").write_text("a file where the folder should be")
     with pytest.raises(StoreUnavailable, match="large event"):

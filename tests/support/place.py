@@ -1,6 +1,6 @@
 """The ledger of a test, and the choice of its database.
 
-``RECADO_TEST_STORE`` chooses it by its name in `DATABASES`. What a further database has to say for
+``TEST_STORE`` chooses it by its name in `DATABASES`. What a further database has to say for
 itself is what `Sqlite` says.
 """
 
@@ -25,7 +25,7 @@ from support.postgres import PostgresServer, binaries, running_postgres
 Place = Path | Store
 """The data directory of a daemon, running or not, or a ledger that the test has open."""
 
-VARIABLE = "RECADO_TEST_STORE"
+VARIABLE = "TEST_STORE"
 
 
 class Sqlite:

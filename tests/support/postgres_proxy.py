@@ -11,6 +11,10 @@ from pathlib import Path
 
 SOCKET = ".s.PGSQL.5432"
 COMMIT = b"COMMIT\x00"
+CUT_BEFORE, CUT_AFTER = "SELECT 'cut before'", "SELECT 'cut after'"
+"""Statements that ask for their own connection to be cut at its next COMMIT."""
+
+MARKS = {CUT_BEFORE.encode() + b"\x00": "before", CUT_AFTER.encode() + b"\x00": "after"}
 
 
 class Proxy:
@@ -24,6 +28,7 @@ class Proxy:
         self.commits = 0
         """How many COMMITs have come."""
         self._cut = ""
+        self._clients: set[socket.socket] = set()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / SOCKET))
         self._listener.listen()
@@ -35,6 +40,13 @@ class Proxy:
         With ``refuses``, no new connection is taken from then on.
         """
         self._cut = ("after" if arrives else "before") + (" refuse" if refuses else "")
+
+    def outage(self) -> None:
+        """Cut all connections, and take no new ones until `refuses` is unset."""
+        self.refuses = True
+        for client in tuple(self._clients):
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Take no more connections."""
@@ -54,18 +66,22 @@ class Proxy:
         with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(OSError):
             server.connect(str(self._server / SOCKET))
             back = threading.Thread(target=_copy, args=[server, client], daemon=True)
-            first = True
+            first, marked = True, ""
             back.start()
+            self._clients.add(client)
             while (message := _message(client, first=first)) is not None:
-                if message[5:] == COMMIT and message[:1] == b"Q":
+                if message[5:] in MARKS:
+                    marked = MARKS[message[5:]]
+                elif message[5:] == COMMIT:
                     self.commits += 1
-                    cut, self._cut = self._cut, ""
+                    cut, self._cut = self._cut or marked, ""
                     if cut:
                         self.refuses = cut.endswith("refuse")
                         self._cut_at(client, server, back, message if "after" in cut else b"")
-                        return
+                        break
                 server.sendall(message)
                 first = False
+            self._clients.discard(client)
 
     @staticmethod
     def _cut_at(

@@ -83,6 +83,9 @@ class ReadSource(Protocol):
     def use(self) -> Any:
         """Return the connection; made again if it is broken. Called by the reader's thread."""
 
+    def has_ended(self) -> bool:
+        """Return whether the connection has ended, so that a read may be repeated on another."""
+
     def fault(self, error: Exception) -> str:
         """The fault that the database reports; empty if the error is the query's own."""
 
@@ -162,7 +165,7 @@ class Readers:
             if read.dropped:
                 continue
             try:
-                read.result = read.query(source.use())
+                read.result = _result(source, read.query)
             except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
                 # A cursor in its frames would keep this connection at the snapshot of this moment.
                 clear_frames(error.__traceback__)
@@ -173,3 +176,13 @@ class Readers:
             # Once the trio run is over, no task waits.
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(read.done.set)
+
+
+def _result(source: ReadSource, query: Callable[[Any], T]) -> T:
+    """Run a query; once more if the connection turns out to have ended."""
+    try:
+        return query(source.use())
+    except Exception:
+        if not source.has_ended():
+            raise
+    return query(source.use())

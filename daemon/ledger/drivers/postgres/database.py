@@ -15,7 +15,7 @@ from zlib import crc32
 import psycopg
 import trio
 
-from daemon.errors import StoreInUse, StoreUnavailable
+from daemon.errors import StoreUnavailable
 from daemon.ledger.drivers.port import Meter
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, Psycopg, connect, reason
 from daemon.ledger.drivers.postgres.ownership import Lost, Numbers, Ownership
@@ -45,6 +45,9 @@ class _PostgresReading:
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._url, read_only=True)
         return PostgresConnection(self._connection)
+
+    def has_ended(self) -> bool:
+        return self._connection is not None and self._connection.closed
 
     def fault(self, error: Exception) -> str:
         return reason(error) if isinstance(error, psycopg.Error) else ""
@@ -207,7 +210,7 @@ class PostgresDatabase:
         self.last_write_error = failure
         self.commits += 1
         error = batch[0].error
-        if error is not None and isinstance(error.__cause__, StoreInUse | Lost):
+        if error is not None and isinstance(error.__cause__, Lost):
             self.fatal_error = failure
             self.failed.set()
         for write in batch:

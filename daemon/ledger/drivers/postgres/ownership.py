@@ -44,9 +44,17 @@ class Ownership:
         self._epochs: dict[str, int] = {}
 
     def take(self) -> None:
-        """Take the ledger's session lock, or make sure that it is still held.
+        """Take the ledger's session lock.
 
         Raises StoreInUse if another process has it, psycopg.Error if the server cannot be used.
+        """
+        self._session = _locked_session(self._url)
+
+    def keep(self) -> None:
+        """Take the lock again if its connection has ended.
+
+        Until the server notices that, the lock may still be our own old session's. Writes go on
+        meanwhile: they have the fence. Raises psycopg.Error if the server cannot be used.
         """
         with self._lock:
             if self._session is not None:
@@ -54,7 +62,14 @@ class Ownership:
                     self._session.execute("SELECT 1")
                     return
                 self._session.close()
-            self._session = _locked_session(self._url)
+                self._session = None
+            with contextlib.suppress(StoreInUse):
+                self._session = _locked_session(self._url)
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether the session lock has been lost, and `keep` should be called again."""
+        return self._session is None
 
     def claim(self, connection: Psycopg, numbers: Collection[str]) -> None:
         """Become the owner of these numbers, and of all that the ledger knows already.
@@ -88,7 +103,8 @@ class Ownership:
         cursor.nextset()
         held = {number for number, epoch in cursor if self._epochs.get(number) == epoch}
         if lost := set(wanted) - held:
-            raise Lost(f"another process writes for {', '.join(sorted(lost))} now")
+            names = ", ".join(sorted(lost - {""})) or "the ledger"
+            raise Lost(f"another process writes for {names} now")
         return str(transaction)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.errors import TransactionRollback
 
-from daemon.errors import CommitUnknown, StoreError, StoreInUse, StoreUnavailable
+from daemon.errors import CommitUnknown, StoreError, StoreUnavailable
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, Psycopg, connect, reason
 from daemon.ledger.drivers.postgres.ownership import Lost, Numbers, Ownership
 from daemon.ledger.drivers.threads import HandOver, QueuedWrite
@@ -102,7 +102,7 @@ class Writer:
             self._try(batch)
         except psycopg.Error as error:
             failure = StoreUnavailable(f"cannot write to the database: {reason(error)}")
-        except (StoreInUse, Lost) as error:
+        except Lost as error:
             failure = StoreUnavailable(str(error))
             failure.__cause__ = error
         except CommitUnknown as error:
@@ -127,7 +127,7 @@ class Writer:
             except TransactionRollback:
                 if not tries_left:
                     raise
-            except (psycopg.OperationalError, psycopg.InterfaceError, StoreInUse, Lost):
+            except (psycopg.OperationalError, psycopg.InterfaceError, Lost):
                 raise
             except CommitUnknown:
                 raise
@@ -140,28 +140,44 @@ class Writer:
 
     def _run(self, batch: Batch, apply: Callable[[PostgresConnection, Batch], None]) -> None:
         """Make the batch one transaction, which proves first that it may write."""
-        connection = self._connected()
+        connection, transaction = self._begun(_numbers_of(batch))
         timeline = self._timeline
         try:
-            transaction = self._ownership.begin(connection, _numbers_of(batch))
             apply(PostgresConnection(connection), batch)
         except BaseException:
-            with contextlib.suppress(psycopg.Error):
-                connection.execute("ROLLBACK", prepare=False)
+            self._undo(connection)
             raise
         try:
             connection.execute("COMMIT", prepare=False)
         except psycopg.Error:
             if not connection.closed:
-                with contextlib.suppress(psycopg.Error):
-                    connection.execute("ROLLBACK", prepare=False)
+                self._undo(connection)
                 raise
             if not self._is_stored(transaction, timeline):
                 raise
 
+    def _begun(self, numbers: Numbers) -> tuple[Psycopg, str]:
+        """Begin a transaction; on a new connection if the last one turns out to have ended."""
+        was_used = self._connection is not None
+        while True:
+            connection = self._connected()
+            try:
+                return connection, self._ownership.begin(connection, numbers)
+            except BaseException as error:
+                self._undo(connection)
+                if not (was_used and connection.closed and isinstance(error, psycopg.Error)):
+                    raise
+            was_used = False
+
+    @staticmethod
+    def _undo(connection: Psycopg) -> None:
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("ROLLBACK", prepare=False)
+
     def _connected(self) -> Psycopg:
+        if self._connection is None or self._connection.closed or self._ownership.is_loose:
+            self._ownership.keep()
         if self._connection is None or self._connection.closed:
-            self._ownership.take()
             self._connection = connect(self._url)
             (self._timeline,) = self._connection.execute(_TIMELINE).fetchone() or ("",)
         return self._connection

@@ -62,6 +62,9 @@ class _SqliteReading:
     def use(self) -> sqlite3.Connection:
         return self.connection
 
+    def has_ended(self) -> bool:
+        return False
+
     def fault(self, error: Exception) -> str:
         return str(error) if isinstance(error, sqlite3.Error) else ""
 
