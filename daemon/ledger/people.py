@@ -176,13 +176,16 @@ KEY_FILE = "contact.key"
 KEY_BYTES = 32
 
 
-def contact_key(data_dir: Path) -> bytes:
-    """The key of all hashes of contacts, made if there is none yet. Raises OSError."""
+def contact_key(data_dir: Path, wanted: bytes = b"") -> bytes:
+    """The key of all hashes of contacts, made if there is none yet. Raises OSError.
+
+    ``wanted``: the one to be made; empty: a new one.
+    """
     path = data_dir / KEY_FILE
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        key = secrets.token_bytes(KEY_BYTES)
+        key = wanted or secrets.token_bytes(KEY_BYTES)
         with new_file(path) as file:
             file.write(key)
         return key

@@ -13,13 +13,13 @@ from daemon.ledger.drivers.sqlite.database import transaction as sqlite_transact
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection as open_sqlite
 
 
-def postgres_driver() -> Any:
-    """The driver's opening module, imported late: only a cluster installs recado[postgres].
+def postgres_driver(module: str = "opening") -> Any:
+    """A module of the driver, imported late: only a cluster installs recado[postgres].
 
     Raises StoreDamaged if it is not installed.
     """
     try:
-        return importlib.import_module("daemon.ledger.drivers.postgres.opening")
+        return importlib.import_module(f"daemon.ledger.drivers.postgres.{module}")
     except ImportError as error:
         raise StoreDamaged(
             "store.url needs psycopg: pip install 'recado[postgres]', or make install EXTRAS=1"

@@ -16,6 +16,7 @@ MODULES = {
     "export": "data",
     "forget": "data",
     "knowledge": "knowledge",
+    "move-store": "move",
     "numbers": "numbers",
     "replay": "messages",
     "send": "messages",
@@ -48,7 +49,7 @@ class CommandGroup(click.Group):
         if cmd_name not in MODULES:
             return super().get_command(ctx, cmd_name)
         module = importlib.import_module(f"daemon.ops.commands.{MODULES[cmd_name]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
 

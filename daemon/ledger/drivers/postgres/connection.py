@@ -152,11 +152,12 @@ def _like(match: re.Match[str]) -> str:
 def _storable(parameters: Sequence[Any] | Mapping[str, Any]) -> Any:
     """The parameters as PostgreSQL takes them: no NUL, no lone surrogate, truth as an integer."""
     if isinstance(parameters, Mapping):
-        return {name: _value(value) for name, value in parameters.items()}
-    return [_value(value) for value in parameters]
+        return {name: storable_value(value) for name, value in parameters.items()}
+    return [storable_value(value) for value in parameters]
 
 
-def _value(value: object) -> object:
+def storable_value(value: object) -> object:
+    """Return a value as PostgreSQL stores it: characters that it cannot store are marked."""
     if isinstance(value, str):
         if "\\u0000" in value:
             value = _JSON_NUL.sub(r"\1\\ufffd", value)

@@ -86,12 +86,13 @@ async def _take_soon(ownership: Ownership) -> None:
 def _prepare(url: str, ownership: Ownership, numbers: Collection[str]) -> None:
     """Check the server, bring the tables up to date, and become the writer of the numbers."""
     with contextlib.closing(connect(url)) as connection:
-        _check_server(connection)
+        check_server(connection)
         migrate(connection)
         ownership.claim(connection, numbers)
 
 
-def _check_server(connection: Psycopg) -> None:
+def check_server(connection: Psycopg) -> None:
+    """Raise StoreDamaged if the server is too old."""
     version = connection.info.server_version
     if version < OLDEST_SERVER:
         raise StoreDamaged(f"PostgreSQL 15 or newer is needed, not {version // 10_000}")
@@ -107,13 +108,14 @@ def open_cli_connection(url: str, *, read_only: bool = False) -> Iterator[Postgr
     try:
         with contextlib.closing(connect(url, read_only=read_only)) as connection:
             connection.row_factory = named_row
-            _check_version(connection)
+            check_version(connection)
             yield PostgresConnection(connection)
     except psycopg.Error as error:
         raise StoreUnavailable(f"the database cannot be used: {reason(error)}") from error
 
 
-def _check_version(connection: "psycopg.Connection[Any]") -> None:
+def check_version(connection: "psycopg.Connection[Any]") -> None:
+    """Raise StoreError if the tables are not of this version."""
     latest = steps()[-1][0]
     try:
         row = connection.execute("SELECT version FROM ledger_version").fetchone()

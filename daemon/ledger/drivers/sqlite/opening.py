@@ -141,7 +141,7 @@ def open_cli_connection(data_dir: Path, *, read_only: bool = False) -> Iterator[
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = ON")
-            _check_version(connection, path)
+            check_version(connection, path)
             if read_only:
                 connection.execute("PRAGMA query_only = ON")
             yield connection
@@ -151,7 +151,8 @@ def open_cli_connection(data_dir: Path, *, read_only: bool = False) -> Iterator[
         raise StoreUnavailable(f"the store {path} cannot be used: {error}") from error
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreError if the store is not of this version."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     latest = latest_version()
     if version < latest:
