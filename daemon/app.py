@@ -18,6 +18,7 @@ from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Environment, Process, StoppedEarly, open_process
 from daemon.conversation.recovery import Recovery, RecoveryReport
 from daemon.conversation.reload import Reloader
+from daemon.conversation.reminders import ReminderTask
 from daemon.conversation.services import ChatServices
 from daemon.errors import StoreUnavailable
 from daemon.http.http_task import HttpTask
@@ -143,6 +144,7 @@ async def _start_and_stop(
             side(f"watch of {number.name}", number.watch, place * WATCH_GAP_SECONDS)
         side("notifications", notifier.run)
         side("outgoing webhooks", webhook_sender.run)
+        side("reminders", ReminderTask(process, numbers).run)
         for engine, models in _models(settings, process):
             side("model warm-up", engine.warm_up)
             side("models", report_models, engine, models, log, environment.now)

@@ -1,8 +1,10 @@
 """The configuration of chats, which an operator may change while the daemon runs."""
 
+import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -16,6 +18,7 @@ from daemon.domain.knowledge.reply import SEARCH_TOOL
 from daemon.domain.limits import DEFAULT_BRAKES, NO_LIMITS, BrakeRules, Budget, Price
 from daemon.domain.notification_texts import EscalationRules
 from daemon.domain.rendering.split import MAX_BUBBLES, SHORT
+from daemon.domain.schedule import OpeningHours, opening_hours, quiet_minutes
 from daemon.domain.texts import Texts, texts
 from daemon.domain.validation import results
 from daemon.domain.validation.builtin_validators import in_order
@@ -31,6 +34,33 @@ from daemon.tools.toolbox import OnFault, Toolbox, import_modules, load_tools
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowUpRule:
+    """What is said so long after a question of ours."""
+
+    after_seconds: float
+    text: str
+    only_open: bool
+    """True: in opening hours only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReminderRules:
+    """When contacts are written to at a time of ours."""
+
+    hours: OpeningHours = field(default_factory=OpeningHours)
+    quiet: tuple[int, int] | None = None
+    """Minutes of the day from and to, in the contact's time zone."""
+    most_waiting: int = 20
+    most_per_day: int = 3
+    """0: no limit."""
+    late_seconds: float = 12 * 3600.0
+    template: str = ""
+    """Name and language; empty: none."""
+    template_parameter: str = "1"
+    followups: tuple[FollowUpRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +140,7 @@ class ChatRules:
     """The treatment of sends of unknown outcome."""
     echo_seconds: float = 3.0
     """The echo of a send comes within a second or two; after this the chat itself is asked."""
+    reminders: ReminderRules = field(default_factory=ReminderRules)
     retry_seconds: float = 1.0
     """The first wait before a model call or a send is tried again; it doubles with each try."""
 
@@ -327,7 +358,41 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
             pause_seconds=60
             * max(settings.escalation.pause_minutes, settings.takeover.pause_minutes),
         ),
+        reminders=_reminders(settings),
     )
+
+
+def _reminders(settings: Settings) -> ReminderRules:
+    own = settings.reminders
+    return ReminderRules(
+        hours=opening_hours(settings.hours.open, _holidays(settings.hours.holidays)),
+        quiet=quiet_minutes(own.quiet),
+        most_waiting=own.most_waiting,
+        most_per_day=own.most_per_day,
+        late_seconds=own.late_hours * 3600,
+        template=own.template,
+        template_parameter=own.template_parameter,
+        followups=tuple(
+            FollowUpRule(
+                after_seconds=one.after_minutes * 60, text=one.text, only_open=one.only_open
+            )
+            for one in settings.followups
+        ),
+    )
+
+
+def _holidays(place: str) -> Callable[[date], bool]:
+    """Which days are public holidays in a country, or a region of it. Raises SettingsError."""
+    if not place:
+        return lambda _: False
+    # Imported only where it is needed: it has the holidays of 200 countries.
+    module = importlib.import_module("holidays")
+    country, _, region = place.partition("-")
+    try:
+        calendar = module.country_holidays(country, subdiv=region or None)
+    except NotImplementedError:
+        raise SettingsError([f"hours.holidays: no holidays are known of {place}"]) from None
+    return lambda day: day in calendar
 
 
 def _budget(settings: Settings) -> Budget:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from daemon.domain.messages import NumberCondition
-from daemon.domain.states import Outcome
+from daemon.domain.states import Outcome, ReminderState
 
 Moment = Annotated[datetime, Meta(tz=True)]
 Chat = Annotated[
@@ -112,6 +112,22 @@ class ChatGivenBack(Announcement, frozen=True, kw_only=True):
     chat: Chat
 
 
+class ReminderChanged(Announcement, frozen=True, kw_only=True):
+    """A reminder or follow-up was made, was said, or will not be said."""
+
+    event = "reminder.changed"
+    chat: Chat
+    reminder: Annotated[int, Meta(description="Its number")]
+    kind: Annotated[
+        Literal["reminder", "followup"],
+        Meta(description="reminder: asked for; followup: by a rule of the configuration"),
+    ]
+    state: ReminderState
+    reason: Annotated[str, Meta(description="Why it is cancelled or expired; else empty")]
+    due_at: Moment
+    text: str
+
+
 Change = Literal["new", "name", "opt_out", "facts", "identity"]
 
 
@@ -151,6 +167,7 @@ ANNOUNCEMENTS: tuple[type[Announcement], ...] = (
     ChatWaiting,
     ChatTakenOver,
     ChatGivenBack,
+    ReminderChanged,
     ContactChanged,
     BudgetUsedUp,
     NumberChanged,

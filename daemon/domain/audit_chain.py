@@ -19,6 +19,7 @@ FIRST_HASH = ""
 Action = Literal[
     "backup",
     "budget reset",
+    "cancel reminder",
     "cancel run",
     "clear locks",
     "done",
@@ -30,6 +31,7 @@ Action = Literal[
     "login failed",
     "logout",
     "pause",
+    "remind",
     "replay",
     "resume",
     "reveal",

@@ -310,6 +310,9 @@ class OutboxRow:
     """The person of the business who wrote it in the dashboard; empty for the bot's words."""
 
 
+MAX_REMINDER_CHARACTERS = 1000
+"""As of a template's parameter, which may have to carry it."""
+
 MAX_FACT_CHARACTERS = 300
 """Facts are in every request to the model, so they are short."""
 

@@ -60,6 +60,11 @@ CURRENT: Final = "current"
 OUTDATED: Final = "outdated"
 DOCUMENT_STATES = (GROWING, CURRENT, OUTDATED)
 
+WAITING: Final = "waiting"
+CANCELLED: Final = "cancelled"
+ReminderState = Literal["waiting", "sent", "cancelled", "expired"]
+REMINDER_STATES: tuple[ReminderState, ...] = (WAITING, SENT, CANCELLED, EXPIRED)
+
 WANTED: Final = "wanted"
 STORED: Final = "stored"
 GONE: Final = "gone"

@@ -33,6 +33,9 @@ class Texts:
     """The name of that document's file, without its extension."""
     overdue: str
     """To the customer, once, when a person was asked for and none has written in time."""
+    closed: str
+    """To the customer, who is handed to a person outside of opening hours: a template with
+    ``{opens}``."""
     call: str
     """To the customer, after a missed call, if the configuration says so."""
     opted_out: str
@@ -52,6 +55,10 @@ class Texts:
     def opted_out_with(self, word: str) -> str:
         """The confirmation, with the word that opts in again."""
         return self.opted_out.replace("{word}", word)
+
+    def closed_until(self, opens: str) -> str:
+        """What a customer is told outside of opening hours."""
+        return self.closed.replace("{opens}", opens)
 
     def note_of(self, name: str) -> str:
         """Write the agent note for the agent ``name``."""
@@ -85,6 +92,10 @@ _BUILT_IN = MappingProxyType(
             overdue=(
                 "Disculpa la espera: ninguna persona del equipo ha podido escribirte todavía."
                 " Tu mensaje sigue pendiente y te responderemos; si necesitas algo más, escríbeme."
+            ),
+            closed=(
+                "En este momento nuestro equipo no está; vuelve {opens}. Tu mensaje queda"
+                " pendiente y una persona te escribirá."
             ),
             call=(
                 "Hola, por aquí no podemos contestar llamadas."
@@ -127,6 +138,10 @@ _BUILT_IN = MappingProxyType(
             overdue=(
                 "Sorry for the wait: nobody from our team has been able to write to you yet. Your"
                 " message will still be answered; if you need anything else, just write to me."
+            ),
+            closed=(
+                "Our team is not here right now; it is back {opens}. Your message is noted, and"
+                " somebody will write to you."
             ),
             call="Hello, we cannot take calls here. Please write to us and tell us what you need.",
             opted_out=(

@@ -33,6 +33,7 @@ from daemon.ledger.process_records import (
     Stages,
 )
 from daemon.ledger.references import References
+from daemon.ledger.reminders import Reminders
 from daemon.ledger.runs import Orphans, Runs
 from daemon.ledger.templates import Templates
 from daemon.ledger.threads import Memories, Threads
@@ -107,6 +108,7 @@ class Store:
     questions: Questions
     views: Views
     webhooks: WebhookDeliveries
+    reminders: Reminders
 
     def of(self, number: str) -> "Store":
         """The same ledger for those who write for this number of ours only."""
@@ -169,6 +171,7 @@ async def open_store(
             questions=Questions(database),
             views=Views(database),
             webhooks=WebhookDeliveries(database),
+            reminders=Reminders(database),
             dashboard_log=DashboardLog(process),
             samples=Samples(process),
             sessions=Sessions(process),

@@ -35,6 +35,7 @@ _TABLES_BY_CHAT = (
     *("messages", "turns", "outbox", "thread_items", "calls", "notifications"),
     "knowledge_questions",
     "webhook_deliveries",
+    "reminders",
 )
 
 

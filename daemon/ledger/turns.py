@@ -34,6 +34,7 @@ from daemon.domain.transitions.changes import change_note, words
 from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.messages import WAITING, stored_message
 from daemon.ledger.outbox import open_rows, queue_notice, queue_parts
+from daemon.ledger.reminders import NewReminder, plan_followups
 from daemon.ledger.threads import add_note, append, keep_turn
 from daemon.ledger.turn_outcome import close_turn, finish_turn, record, turn_end
 
@@ -133,17 +134,21 @@ class Turns(Role):
         parts: Sequence[NewPart],
         chat_update: ChatUpdate | None = None,
         validation: Validation | None = None,
+        followups: Sequence[NewReminder] | None = None,
         now: float,
     ) -> Concluded:
         """Decide the answer: one write puts it into the thread and the outbox.
 
         From then on it is sent exactly once, whatever happens. Edits and deletions since ``turn``
         was read are noted in the thread, since the answer does not know them. ``chat_update``
-        changes the chat's row; ``validation`` is the validators' result.
+        changes the chat's row; ``validation`` is the validators' result; ``followups`` replace
+        those of the last answer.
         """
         tokens = keep_turn(connection, turn, items, chat_update, now=now)
         if validation is not None:
             record(connection, turn.id, validation)
+        if followups is not None:
+            plan_followups(connection, turn, followups, now=now)
         connection.execute(  # an agent may have closed them since, to be noted
             "UPDATE messages SET to_note = 0 WHERE turn_id = ? AND to_note = 1", (turn.id,)
         )

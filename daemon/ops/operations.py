@@ -22,15 +22,24 @@ from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.domain.redaction import mask_numbers
 from daemon.domain.rendering.templates import chosen, template_part
+from daemon.domain.schedule import due_moment
 from daemon.errors import FilesUnavailable, GatewayError, MediaDelayed, StoreUnavailable
 from daemon.ledger.admin.cli_queries import numbers_of_chat
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import Replayed, replay_dead, replay_event, stored_event
 from daemon.ledger.files import AUDIO_FOLDER
+from daemon.ledger.reminders import BY_OPERATOR, NewReminder
 from daemon.ops.daemon_state import DaemonState
 from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.retention import Forgetter
 from daemon.ops.operator_views import OperatorViews
+
+REMINDER_OBSTACLES = {
+    "": "",
+    "opted out": "the contact has opted out of unrequested messages",
+    "too many": "too many reminders wait in this chat already",
+}
+"""Why a reminder is not added, in the words that the pages translate."""
 
 OBSTACLES = {
     "": "",
@@ -296,6 +305,33 @@ class Operations:
         """Drop a failed message for good; like `send_again`."""
         actions = self._store.operator_actions
         return OBSTACLES.get(await actions.drop_send(number, by=by, now=self.now()))
+
+    async def remind(
+        self, key: ChatKey, when: str, text: str, *, action: str, by: Actor
+    ) -> tuple[int, str]:
+        """Have a text said in a chat at a time (ISO 8601); return its number, or what is wrong.
+
+        ``action``: see `send`.
+        """
+        rules, now = self._of(key).services.config.rules, self.now()
+        try:
+            due_at = due_moment(when, rules.zone, now=now)
+        except ValueError as error:
+            return 0, str(error)
+        number, obstacle = await self._store.reminders.add(
+            key,
+            NewReminder(text=text, due_at=due_at),
+            name=f"click {action}",
+            most=rules.reminders.most_waiting,
+            by=by,
+            now=now,
+        )
+        return number, REMINDER_OBSTACLES[obstacle]
+
+    async def cancel_reminder(self, key: ChatKey, number: int, *, by: Actor) -> bool:
+        """Cancel a reminder or follow-up of a chat; False if none of that number waits."""
+        cancel = self._store.reminders.cancel
+        return await cancel(number, BY_OPERATOR, key=key, by=by, now=self.now())
 
     async def replay_webhooks(self, ids: Sequence[int], *, endpoint: str, by: Actor) -> int:
         """Deliver outgoing webhooks again that were given up; return how many.

@@ -52,6 +52,7 @@ class OperatorViews:
         self._recovery = recovery
         self._files = process.store.file_store
         self._views = process.store.views
+        self._reminders = process.store.reminders
         self._templates = process.store.templates
         self._numbers = numbers
         self._run_slots = process.run_slots
@@ -174,6 +175,13 @@ class OperatorViews:
             for state in self._numbers.states()
         }
 
+    async def reminders(self, key: ChatKey) -> list[JsonObject]:
+        """Return what is to be said in a chat at a time."""
+        found = await self._reminders.waiting(key)
+        return [
+            {"id": one.id, "kind": one.kind, "at": one.due_at, "text": one.text} for one in found
+        ]
+
     # -- work ------------------------------------------------------------------------------------
 
     async def work(self) -> JsonObject:
@@ -187,7 +195,7 @@ class OperatorViews:
             [*live, *recovered], days=days, since=self._recovery.began_at, now=now
         )
         people = rows["people"]
-        lists = ("sends", "dead_turns", "doubtful", "failed_sends", "dead_webhooks")
+        lists = ("sends", "dead_turns", "doubtful", "failed_sends", "dead_webhooks", "reminders")
         return {
             "stats": {
                 "tasks": statistics.chats,

@@ -9,7 +9,7 @@ that fails is left alone for a while before anything else is sent there.
 import base64
 import hmac
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -142,16 +142,16 @@ class WebhookSender:
         store: WebhookDeliveries,
         endpoints: Sequence[Endpoint],
         *,
-        numbers: Sequence[str],
+        of_number: Mapping[str, WebhookDeliveries],
         log: Log,
         metrics: Metrics,
         now: Callable[[], float],
         random: Random,
     ) -> None:
-        """``numbers``: those of this process; what is about others is somebody else's to send."""
+        """``of_number``: those of this process; what is about others is not sent here."""
         self._store = store
+        self._of_number = of_number
         self._endpoints = endpoints
-        self._numbers = numbers
         self._log = log
         self._metrics = metrics
         self._now = now
@@ -184,7 +184,7 @@ class WebhookSender:
             wait = LOOK_SECONDS
             try:
                 due = await self._store.due(
-                    endpoint.name, self._numbers, now=self._now(), limit=BATCH
+                    endpoint.name, self._of_number, now=self._now(), limit=BATCH
                 )
                 worked = await self._post_all(endpoint, due) if due else 0
             except StoreUnavailable as error:
@@ -223,10 +223,10 @@ class WebhookSender:
 
     async def _post(self, endpoint: Endpoint, delivery: WebhookDelivery) -> bool:
         """Post one delivery and note what came of it; False if the endpoint failed."""
-        now = self._now()
-        attempt = await endpoint.post(delivery, now=now)
+        store = self._of_number[delivery.key.number]
+        attempt = await endpoint.post(delivery, now=self._now())
         if attempt.result == "delivered":
-            await self._store.delivered(delivery, now=self._now())
+            await store.delivered(delivery, now=self._now())
             self._metrics.webhook_deliveries.labels(endpoint.name, "delivered").inc()
             return True
         is_over = attempt.result == "refused" or delivery.tries + 1 >= MOST_TRIES
@@ -237,7 +237,7 @@ class WebhookSender:
             fraction=self._random.random(),
         )
         again_at = 0.0 if is_over else self._now() + max(wait, attempt.retry_after)
-        await self._store.failed(delivery, attempt.error, again_at=again_at, now=self._now())
+        await store.failed(delivery, attempt.error, again_at=again_at, now=self._now())
         self._metrics.webhook_deliveries.labels(
             endpoint.name, "dead" if is_over else "failed"
         ).inc()
@@ -296,7 +296,7 @@ async def open_webhook_sender(
         yield WebhookSender(
             store,
             endpoints,
-            numbers=numbers.names,
+            of_number={name: process.store.of(name).webhooks for name in numbers.names},
             log=telemetry.log,
             metrics=telemetry.metrics,
             now=telemetry.now,

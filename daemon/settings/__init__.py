@@ -49,6 +49,7 @@ from daemon.settings.operation import (
     WebSettings,
     WhapiSettings,
 )
+from daemon.settings.reminders import FollowUps, HoursSettings, ReminderSettings
 from daemon.settings.rules import FilePath, Rule, SettingsTable, TimeZone
 from daemon.settings.webhooks import Webhooks, webhook_faults
 
@@ -80,6 +81,10 @@ class Settings(SettingsTable):
     webhooks: Webhooks = Field(
         default=(), description="other systems that are notified of events: outgoing webhooks"
     )
+    followups: FollowUps = Field(
+        default=(),
+        description="what is said when a customer does not reply to a question of ours",
+    )
     log: LogSettings = LogSettings()
     store: StoreSettings = StoreSettings()
     web: WebSettings = WebSettings()
@@ -93,6 +98,8 @@ class Settings(SettingsTable):
     history: HistorySettings = HistorySettings()
     tools: ToolSettings = ToolSettings()
     knowledge: KnowledgeSettings = KnowledgeSettings()
+    hours: HoursSettings = HoursSettings()
+    reminders: ReminderSettings = ReminderSettings()
     validators: ValidatorSettings = ValidatorSettings()
     buffer: BufferSettings = BufferSettings()
     presence: PresenceSettings = PresenceSettings()

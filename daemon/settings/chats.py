@@ -262,6 +262,10 @@ class TextSettings(SettingsTable):
     overdue: OwnText = Field(
         default="", description="sent once when a person was asked for and none has written in time"
     )
+    closed: OwnText = Field(
+        default="",
+        description="sent with a handover outside of hours.open; {opens} is when they begin",
+    )
     call: OwnText = Field(
         default="", description="sent after a missed call, if replies.answer_calls is on"
     )

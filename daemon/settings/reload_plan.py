@@ -31,6 +31,8 @@ RELOADABLE = (
     "budget.*",
     "brakes.*",
     "recovery.max_age_hours",
+    "hours.*",
+    "reminders.*",
     "texts.*",
     "voice.max_characters",
 )

@@ -56,7 +56,8 @@ def read_table(text: str) -> Any:
     return json.loads(text)
 
 
-def _read_list(text: str) -> list[str]:
+def read_list(text: str) -> list[str]:
+    """Read a list from an environment variable: parts between commas or line breaks."""
     return [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
 
 
@@ -209,14 +210,14 @@ Names = Annotated[
     tuple[str, ...],
     Field(strict=False),
     BeforeValidator(as_list),
-    Rule("a list of names", _read_list),
+    Rule("a list of names", read_list),
 ]
 Networks = Annotated[
     tuple[str, ...],
     Field(strict=False),
     BeforeValidator(as_list),
     AfterValidator(_require_networks),
-    Rule("a list of addresses or networks, such as 10.0.0.7 or 10.0.0.0/8", _read_list),
+    Rule("a list of addresses or networks, such as 10.0.0.7 or 10.0.0.0/8", read_list),
 ]
 Secret = Annotated[SecretStr, AfterValidator(_require_header_value)]
 OptionalSecret = Annotated[
@@ -236,7 +237,7 @@ Secrets = Annotated[
     BeforeValidator(as_list),
     Rule(
         "one secret or a list of two, of printable ASCII characters without spaces",
-        _read_list,
+        read_list,
         secret=True,
     ),
 ]
@@ -269,13 +270,13 @@ Chats = Annotated[
     Field(strict=False),
     BeforeValidator(as_list),
     AfterValidator(_require_chats),
-    Rule("a list of phone numbers with their country code, or of chat ids", _read_list),
+    Rule("a list of phone numbers with their country code, or of chat ids", read_list),
 ]
 Words = Annotated[
     tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
     Field(strict=False),
     BeforeValidator(as_list),
-    Rule("a list of words or short sentences, of at most 64 characters each", _read_list),
+    Rule("a list of words or short sentences, of at most 64 characters each", read_list),
 ]
 OwnName = Annotated[str, Rule("a name, or empty")]
 OwnText = Annotated[str, Rule("a text; empty takes the built-in one")]

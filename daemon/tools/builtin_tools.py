@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from daemon.domain.records import MAX_FACT_CHARACTERS
+from daemon.domain.records import MAX_FACT_CHARACTERS, MAX_REMINDER_CHARACTERS
 from daemon.tools.tool import Tool, ToolContext, Urgency, tool
 
 FactNumber = Annotated[int, Meta(ge=1, le=2**53)]
@@ -72,6 +72,29 @@ async def forget_fact(context: ToolContext, fact_id: FactNumber) -> str:
     return "Forgotten." if known else f"There is no fact {fact_id} about this customer."
 
 
+@tool(effects=True, idempotent=True)
+async def remind(
+    context: ToolContext, when: str, text: str, cancel_on: Literal["nothing", "reply"]
+) -> str:
+    """Write to this customer again at a later time, because they want it: a reminder.
+
+    `when` is a date and time in ISO 8601, such as 2026-12-01T09:00, in the business's time zone
+    unless it says another. `text` is the whole message as the customer is to read it then, in their
+    language. `cancel_on`: with `reply` it is not said if they write before; else `nothing`.
+    """
+    words = text.strip()
+    if not 0 < len(words) <= MAX_REMINDER_CHARACTERS:
+        return f"Not done: the text has 1 to {MAX_REMINDER_CHARACTERS} characters."
+    return await context.conversation.remind(when, words, ["reply"] if cancel_on == "reply" else [])
+
+
+@tool
+async def cancel_reminder(context: ToolContext, reminder_id: FactNumber) -> str:
+    """Cancel a reminder by its number, because the customer does not want it any more."""
+    known = await context.conversation.cancel_reminder(reminder_id)
+    return "Cancelled." if known else f"No reminder {reminder_id} waits for this customer."
+
+
 @tool(timeout=15)
 async def search_knowledge(context: ToolContext, question: str) -> str:
     """Search the documents of the business: prices, rules, services, opening hours and the like.
@@ -89,6 +112,8 @@ ALL: tuple[Tool, ...] = (
     set_labels,
     remember,
     forget_fact,
+    remind,
+    cancel_reminder,
     search_knowledge,
 )
 """All of them, in the order in which the model gets them."""

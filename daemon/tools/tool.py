@@ -76,6 +76,15 @@ class Conversation(Protocol):
     async def forget_fact(self, fact_id: int) -> bool:
         """Forget a fact by its number; False if there is none."""
 
+    async def remind(self, when: str, text: str, cancel_on: Sequence[str]) -> str:
+        """Have a text said at a time (ISO 8601); returns what has come of it, in words.
+
+        ``cancel_on``: ``reply`` and ``agent`` end it before.
+        """
+
+    async def cancel_reminder(self, reminder_id: int) -> bool:
+        """Cancel a reminder of this chat by its number; False if none waits."""
+
     async def search_knowledge(self, question: str) -> str:
         """Search the business's documents; returns the passages, or that there are none."""
 

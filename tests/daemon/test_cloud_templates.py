@@ -26,7 +26,7 @@ from daemon.tools import ToolContext, tool
 
 
 @tool(effects=True)
-async def remind(context: ToolContext, day: str) -> str:
+async def remind_of_booking(context: ToolContext, day: str) -> str:
     """Remind of a booking."""
     try:
         sent = await context.send_template("reserva", {"1": context.contact_name, "2": day})
@@ -130,13 +130,13 @@ async def test_a_tool_sends_a_template(tmp_path: Path) -> None:
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "reminders.py").write_text(TOOL)
     async with cloud_scene(tmp_path, tools={"folder": tmp_path / "tools"}) as stage:
-        stage.model.script(call("remind", '{"day": "viernes"}'), say("Listo."))
+        stage.model.script(call("remind_of_booking", '{"day": "viernes"}'), say("Listo."))
         await stage.cloud.customer_says(LAURA_CHAT, "Recuérdeme la reserva")
         await stage.cloud.wait_sent(LAURA_CHAT)
         await stage.quiet()
         assert "there is no template reserva" in "\n".join(model_input(stage))
         await synchronised(stage)
-        stage.model.script(call("remind", '{"day": "viernes"}'), say("Listo."))
+        stage.model.script(call("remind_of_booking", '{"day": "viernes"}'), say("Listo."))
         await stage.cloud.customer_says(LAURA_CHAT, "¿Otra vez?")
         await stage.cloud.wait_sent(LAURA_CHAT, 3)
         await stage.quiet()

@@ -23,6 +23,7 @@ WORDS = {
     "outbox.state": states.SEND_STATES,
     "media.state": states.MEDIA_STATES,
     "usage.state": states.USAGE_STATES,
+    "reminders.state": states.REMINDER_STATES,
     "webhook_deliveries.state": states.WEBHOOK_STATES,
     "notifications.state": states.NOTIFICATION_STATES,
     "knowledge_documents.state": states.DOCUMENT_STATES,
@@ -50,6 +51,7 @@ async def test_each_table_checks_the_words_of_the_code(tmp_path: Path) -> None:
     [
         (states.Outcome, states.OUTCOMES),
         (states.MediaState, states.MEDIA_STATES),
+        (states.ReminderState, states.REMINDER_STATES),
         (states.ProcessEnd, states.PROCESS_ENDS),
     ],
 )

@@ -18,6 +18,7 @@ class RecordedConversation:
         self.facts: dict[int, str] = {}
         self.labels: set[str] = set()
         self.most_facts = 2
+        self.reminders: list[tuple[str, ...]] = []
 
     async def say(self, text: str) -> bool:
         self.said.append(text)
@@ -51,6 +52,13 @@ class RecordedConversation:
 
     async def forget_fact(self, fact_id: int) -> bool:
         return self.facts.pop(fact_id, None) is not None
+
+    async def remind(self, when: str, text: str, cancel_on: Sequence[str]) -> str:
+        self.reminders.append((when, text, *cancel_on))
+        return f"Reminder {len(self.reminders)} is set."
+
+    async def cancel_reminder(self, reminder_id: int) -> bool:
+        return 0 < reminder_id <= len(self.reminders)
 
     async def search_knowledge(self, question: str) -> str:
         return f"passages for {question}"

@@ -26,6 +26,7 @@ from daemon.domain.states import Outcome
 from daemon.domain.transitions.handover import BUDGET, DELETED, REFUSED, WINDOW_SHUT
 from daemon.domain.transitions.sends import is_window_shut
 from daemon.errors import GatewayError
+from daemon.ledger.reminders import NewReminder
 from daemon.ledger.turns import Concluded
 from daemon.observability.events import BUDGET_SPENT, TAKEOVER, TURN_GIVEN_UP
 from daemon.observability.tracing import outcome as trace_outcome
@@ -359,3 +360,19 @@ def _confirmation(wish: Wish, services: ChatServices) -> str:
 
 async def _has_opted_out(turn: Turn, services: ChatServices) -> bool:
     return bool((await services.store.threads.chat(turn.key)).opted_out_at)
+
+
+# -- what is said if the customer does not reply ----------------------------------------------
+
+
+def follow_ups(turn: Turn, answer: str, services: ChatServices) -> tuple[NewReminder, ...] | None:
+    """The follow-ups of an answer, if it asks something; None if there are none to be had."""
+    rules, now = services.config.rules.reminders, services.telemetry.now()
+    if not rules.followups or is_group(turn.key.chat):
+        return None
+    if "?" not in answer:
+        return ()
+    return tuple(
+        NewReminder(text=rule.text, due_at=now + rule.after_seconds, open_hours=rule.only_open)
+        for rule in rules.followups
+    )

@@ -21,8 +21,10 @@ from daemon.domain.notification_texts import notice
 from daemon.domain.records import NewPart, RecordedCall, Run, Turn
 from daemon.domain.rendering.outgoing import WITH_MEDIA, reaction_part
 from daemon.domain.rendering.templates import chosen, template_part
+from daemon.domain.schedule import due_moment, shown_moment
 from daemon.errors import GatewayError
 from daemon.ledger.files import KeptFiles
+from daemon.ledger.reminders import BY_CUSTOMER, NewReminder
 from daemon.ledger.runs import call_key
 from daemon.observability.events import (
     FUNCTION_ENDED,
@@ -221,7 +223,17 @@ class CallConversation:
         )
         if rules.label:
             await self._label(rules.label)
+        await self._say_if_closed()
         return new
+
+    async def _say_if_closed(self) -> None:
+        """Tell a customer who is handed over outside of opening hours when these begin."""
+        config, now = self._services.config, self._services.telemetry.now()
+        rules = config.rules
+        opens = rules.reminders.hours.opens(now, rules.zone)
+        if opens > now:
+            words = shown_moment(opens, rules.zone, rules.language)
+            await self.say(config.texts.closed_until(words))
 
     async def _label(self, name: str) -> None:
         """Label the chat for the agents; a fault of it is only noted."""
@@ -248,6 +260,39 @@ class CallConversation:
         """See the protocol."""
         now = self._services.telemetry.now()
         return await self._services.store.facts.remember(self._turn, fact, now=now)
+
+    async def remind(self, when: str, text: str, cancel_on: Sequence[str]) -> str:
+        """See the protocol. It is added once, however often the call is repeated."""
+        rules, now = self._services.config.rules, self._services.telemetry.now()
+        reminders = self._services.store.reminders
+        try:
+            due_at = due_moment(when, rules.zone, now=now)
+        except ValueError as error:
+            return f"Not done: {error}."
+        self._progress.effects = True
+        number, obstacle = await reminders.add(
+            self._turn.key,
+            NewReminder(text=text, due_at=due_at, cancel_on=tuple(cancel_on)),
+            name=f"call {self._key}",
+            most=rules.reminders.most_waiting,
+            now=now,
+        )
+        if obstacle == "opted out":
+            return "Not done: the customer has opted out of messages that they do not ask for."
+        if obstacle:
+            return "Not done: too many reminders wait for this customer already."
+        waiting = [
+            f"{one.id}: {shown_moment(one.due_at, rules.zone, rules.language)}"
+            for one in await reminders.waiting(self._turn.key)
+        ]
+        return f"Reminder {number} is set. Waiting for this customer: {'; '.join(waiting)}."
+
+    async def cancel_reminder(self, reminder_id: int) -> bool:
+        """See the protocol."""
+        now = self._services.telemetry.now()
+        return await self._services.store.reminders.cancel(
+            reminder_id, BY_CUSTOMER, key=self._turn.key, now=now
+        )
 
     async def forget_fact(self, fact_id: int) -> bool:
         """See the protocol."""

@@ -18,6 +18,7 @@ from daemon.conversation.turn.outcome import (
     apologise,
     confirm_wish,
     ended_without_answer,
+    follow_ups,
     give_up_turn,
     opening_texts,
     own_words,
@@ -271,6 +272,7 @@ class TurnWork:
                 consent=services.config.rules.consent.notice in before,
             ),
             validation=answer.validation,
+            followups=follow_ups(turn, answer.text, services),
             now=services.telemetry.now(),
         )
         self.thread_fits = prompts.fits_with(concluded.tokens)

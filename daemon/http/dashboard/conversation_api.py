@@ -12,6 +12,7 @@ from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from daemon.domain.messages import JsonObject
+from daemon.domain.records import MAX_REMINDER_CHARACTERS
 from daemon.domain.states import WITH_AGENT
 from daemon.http.dashboard.shell import Shell
 from daemon.http.request_context import is_minutes, json_object
@@ -31,6 +32,9 @@ LONGEST_TEXT = 4096
 LONGEST_NAME = 60
 LONGEST_LABEL = 100
 MOST_LABELS = 20
+MOST = 2**62
+"""The largest number of a row."""
+
 ACTION_ID = re.compile(r"[0-9A-Za-z-]{8,64}")
 """The browser's id of one click on "send"."""
 
@@ -173,6 +177,21 @@ def add_actions(chats: Blueprint, shell: Shell) -> None:
         return {"done": True, "erased": await operations.forget(key, by=shell.actor())}
 
 
+def add_reminders(chats: Blueprint, shell: Shell) -> None:
+    """Add the routes of what is said at a time."""
+
+    @chats.post("/dashboard/api/chats/<ref>/remind")
+    async def remind(ref: str) -> ResponseReturnValue:
+        return await _remind(shell, ref)
+
+    @chats.post("/dashboard/api/chats/<ref>/reminders/<int:number>/cancel")
+    async def cancel_reminder(ref: str, number: int) -> ResponseReturnValue:
+        key, by = await shell.chat(ref), shell.actor()
+        if number >= MOST or not await shell.operations.cancel_reminder(key, number, by=by):
+            raise NotFound
+        return {"done": True}
+
+
 async def _send(shell: Shell, ref: str) -> ResponseReturnValue:
     fields = await json_object()
     text, action = _text(fields, "text"), _text(fields, "action")
@@ -183,6 +202,18 @@ async def _send(shell: Shell, ref: str) -> ResponseReturnValue:
     key, agent = await shell.chat(ref), _agent(shell, fields)
     await shell.operations.send(key, text, agent=agent, action=action, by=shell.actor())
     return {"done": True}
+
+
+async def _remind(shell: Shell, ref: str) -> ResponseReturnValue:
+    fields = await json_object()
+    text, when, action = (_text(fields, key) for key in ("text", "when", "action"))
+    if not 0 < len(text) <= MAX_REMINDER_CHARACTERS:
+        return {"error": f"a reminder has 1 to {MAX_REMINDER_CHARACTERS} characters"}, 400
+    if not ACTION_ID.fullmatch(action):
+        return {"error": "action must be an id of the click"}, 400
+    key, by = await shell.chat(ref), shell.actor()
+    number, fault = await shell.operations.remind(key, when, text, action=action, by=by)
+    return ({"error": fault}, 409) if fault else {"done": True, "reminder": number}
 
 
 async def _send_template(shell: Shell, ref: str) -> ResponseReturnValue:

@@ -22,6 +22,7 @@ from daemon.http.dashboard.conversation_api import (
     PageAddress,
     add_actions,
     add_data,
+    add_reminders,
     confirmation,
     found,
     page_address,
@@ -82,6 +83,7 @@ def create_conversations(shell: Shell) -> Blueprint:
 
     add_data(chats, shell)
     add_actions(chats, shell)
+    add_reminders(chats, shell)
     return chats
 
 
@@ -126,6 +128,7 @@ async def _chat_values(
         talk = await views.bubbles(key, before=address.before, limit=BUBBLES_SHOWN)
         talk["bubbles"] = [_whole(bubble) for bubble in talk["bubbles"]]
         values |= {"talk": talk, "days": days_of(talk["bubbles"], w)}
+        values["reminders"] = await views.reminders(key)
         values["templates"] = [] if address.part else await views.templates(key)
     if "turns" in wanted:
         turns = await views.turns(key, limit=TURNS_SHOWN)

@@ -41,15 +41,7 @@ def create_work(shell: Shell) -> Blueprint:
 
     @work.post("/dashboard/api/webhooks/replay")
     async def replay_webhooks() -> ResponseReturnValue:
-        fields = await json_object()
-        number, every = fields.get("delivery"), fields.get("all") is True
-        if isinstance(number, bool) or not (every or isinstance(number, int)):
-            return {"error": "name a delivery, or set all"}, 400
-        ids = [number] if isinstance(number, int) and 0 < number < MOST else []
-        done = await operations.replay_webhooks(
-            ids, endpoint="*" if every else "", by=shell.actor()
-        )
-        return {"put_back": done}
+        return await _replay_webhooks(shell)
 
     @work.post("/dashboard/api/sends/<int:number>/<any(again, drop):action>")
     async def failed_send(number: int, action: str) -> ResponseReturnValue:
@@ -79,6 +71,18 @@ async def _replay(shell: Shell) -> ResponseReturnValue:
     if fields.get("all") is True:
         return {"put_back": await shell.operations.replay_dead(None, by=shell.actor())}
     return {"error": "name an event or a chat, or set all"}, 400
+
+
+async def _replay_webhooks(shell: Shell) -> ResponseReturnValue:
+    """Deliver one outgoing webhook again that was given up, or all."""
+    fields = await json_object()
+    number, every = fields.get("delivery"), fields.get("all") is True
+    if isinstance(number, bool) or not (every or isinstance(number, int)):
+        return {"error": "name a delivery, or set all"}, 400
+    ids = [number] if isinstance(number, int) and 0 < number < MOST else []
+    endpoint = "*" if every else ""
+    by = shell.actor()
+    return {"put_back": await shell.operations.replay_webhooks(ids, endpoint=endpoint, by=by)}
 
 
 def share(used: float, limit: float) -> float:

@@ -195,6 +195,8 @@ _QUERIES = {
         ORDER BY id""",
     "usage": "SELECT * FROM usage_days WHERE chat IN (SELECT value FROM names) ORDER BY day",
     "outbox": "SELECT * FROM outbox WHERE chat IN (SELECT value FROM names) ORDER BY id",
+    "reminders": """SELECT * FROM reminders
+        WHERE chat IN (SELECT value FROM names) ORDER BY id""",
     "outgoing_webhooks": """SELECT * FROM webhook_deliveries
         WHERE chat IN (SELECT value FROM names) ORDER BY id""",
 }

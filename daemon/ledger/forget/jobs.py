@@ -20,6 +20,7 @@ from daemon.domain.states import (
     SENT,
     STARTED,
     TURN_DONE,
+    WAITING,
     WITH_AGENT,
 )
 from daemon.ledger.admin.person import Person, keys_of, only, person_of
@@ -50,6 +51,8 @@ _OLD = (
     f" AND t.state != '{TURN_DONE}')"
     " AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.channel = c.channel AND o.chat = c.chat"
     f" AND o.{OPEN_ROWS})"
+    " AND NOT EXISTS (SELECT 1 FROM reminders r WHERE r.channel = c.channel AND r.chat = c.chat"
+    f" AND r.state = '{WAITING}')"
 )
 
 
@@ -224,6 +227,7 @@ _OWN_CHAT = (
     "DELETE FROM thread_heads WHERE channel = :channel AND chat = :chat",
     "DELETE FROM facts WHERE channel = :channel AND chat = :chat",
     "DELETE FROM calls WHERE channel = :channel AND chat = :chat",
+    "DELETE FROM reminders WHERE channel = :channel AND chat = :chat",
     "DELETE FROM early_changes WHERE channel = :channel AND chat = :chat",
     # An escalation stays marked as sent: its turn is erased later than this.
     """DELETE FROM notifications WHERE channel = :channel AND chat = :chat

@@ -147,6 +147,7 @@ MENTIONS = (
     TextColumns("escalations", ("turn_id",), ("reason", "summary")),
     TextColumns("events", ("id",), ("unreadable",)),
     TextColumns("webhook_deliveries", ("id",), ("payload",)),
+    TextColumns("reminders", ("id",), ("text",)),
 )
 """Columns in which others, or the model, may have written a number."""
 

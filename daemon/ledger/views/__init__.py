@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.drivers.port import Connection, Role
+from daemon.ledger.reminders import waiting_reminders
 from daemon.ledger.views import bubbles, chat_list, traces, work
 from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import Live, Wanted
@@ -81,12 +82,20 @@ class Views(Role):
                 "doubtful": work.doubtful_turns(connection, now - DOUBTFUL_SECONDS),
                 "failed_sends": work.failed_sends(connection),
                 "dead_webhooks": dead_deliveries(connection),
+                "reminders": waiting_reminders(connection, limit=work.SHOWN),
                 "unreadable": work.unreadable_events(connection),
                 "expired": work.expired_since(connection, since),
                 "spending": work.spending(connection, days),
                 "questions": work.questions(connection),
             }
-            names = ("sends", "dead_turns", "doubtful", "failed_sends", "dead_webhooks")
+            names = (
+                "sends",
+                "dead_turns",
+                "doubtful",
+                "failed_sends",
+                "dead_webhooks",
+                "reminders",
+            )
             lists = [shown[name] for name in names]
             keys = asked | {entry["key"] for entries in lists for entry in entries}
             keys |= {entry["key"] for entry in shown["spending"]["chats"]} | set(shown["runs"])

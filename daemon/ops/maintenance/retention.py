@@ -98,9 +98,11 @@ async def drop_old_stages(store: Store, telemetry: Telemetry, *, event_days: flo
 
 
 async def drop_old_webhooks(store: Store, telemetry: Telemetry, *, event_days: float) -> None:
-    """Delete outgoing webhooks that ended and are older. Raises StoreUnavailable."""
-    while await store.webhooks.drop_old(before=telemetry.now() - event_days * DAY_SECONDS):
-        await rest_after_write(store.database)
+    """Delete outgoing webhooks and reminders that ended and are older. Raises StoreUnavailable."""
+    before = telemetry.now() - event_days * DAY_SECONDS
+    for drop_old in (store.webhooks.drop_old, store.reminders.drop_old):
+        while await drop_old(before=before):
+            await rest_after_write(store.database)
 
 
 async def drop_sent_files(store: Store, telemetry: Telemetry, *, audio_hours: float) -> int:

@@ -221,8 +221,12 @@ async function act(action, body, message) {
 }
 
 root.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-act], [data-unlabel], [data-close]");
+  const button = event.target.closest("[data-act], [data-unlabel], [data-close], [data-cancel-reminder]");
   if (!button) return;
+  if ("cancelReminder" in button.dataset) {
+    act(`reminders/${button.dataset.cancelReminder}/cancel`, {}, t("The reminder was cancelled."));
+    return;
+  }
   if ("unlabel" in button.dataset) act("labels", { remove: [button.dataset.unlabel] });
   else if ("close" in button.dataset) button.closest("dialog").close();
   else if (button.dataset.act === "pause") act("pause", {}, t("You have taken over; the bot is paused here."));

@@ -20,7 +20,7 @@ follow({
 });
 
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-cancel], [data-replay], [data-replay-event], [data-replay-all], [data-replay-webhook], [data-send-again], [data-drop-send]");
+  const button = event.target.closest("[data-cancel], [data-replay], [data-replay-event], [data-replay-all], [data-replay-webhook], [data-cancel-reminder], [data-send-again], [data-drop-send]");
   if (!button) return;
   button.disabled = true;
   button.removeAttribute("data-hold"); // the pointer is still on it
@@ -39,6 +39,10 @@ async function act(asked) {
   if ("cancel" in asked) {
     await postJson("/dashboard/api/work/cancel", { ref: asked.cancel });
     return t("The run was cancelled and starts again.");
+  }
+  if ("cancelReminder" in asked) {
+    await postJson(`/dashboard/api/chats/${asked.ref}/reminders/${asked.cancelReminder}/cancel`, {});
+    return t("The reminder was cancelled.");
   }
   if ("replayWebhook" in asked) {
     const which = asked.replayWebhook;
