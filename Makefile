@@ -13,9 +13,10 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/run.stamp  ## start Recado; without keys, the sandbox
-	@if { [ -n "$$RECADO_STORE__URL" ] || grep -qs '^RECADO_STORE__URL=.' .env; } && \
-		! $(BIN)/python -c 'import psycopg' 2>/dev/null; then \
-		echo "installing the locked optional packages into $(VENV), for PostgreSQL (once)"; \
+	@if { [ -n "$$RECADO_STORE__URL$$RECADO_FILES__URL" ] || \
+		grep -Eqs '^RECADO_(STORE|FILES)__URL=.' .env; } && \
+		! $(BIN)/python -c 'import boto3, psycopg' 2>/dev/null; then \
+		echo "installing the locked optional packages into $(VENV), for PostgreSQL and S3 (once)"; \
 		$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes \
 			-r requirements/extras.lock || exit 1; \
 	fi

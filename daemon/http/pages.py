@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from daemon.domain.ids import chat_id
 from daemon.domain.messages import ChatKey
+from daemon.errors import FilesUnavailable
 from daemon.http.access import Access
 from daemon.http.asgi import EdgeLog
 from daemon.http.openai_webhook import create_model_webhook
@@ -112,7 +113,10 @@ def _add_audio(app: QuartTrio, operations: Operations) -> None:
             return {"error": "Invalid filename"}, 400
         if len(name) > NAME_MAX:
             return {"error": "Audio file not found"}, 404
-        path = await operations.sent_file(name)
+        try:
+            path = await operations.sent_file(name)
+        except FilesUnavailable:
+            return {"error": "The file cannot be read now"}, 503
         if path is None:
             return {"error": "Audio file not found"}, 404
         response = await send_file(

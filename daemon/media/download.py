@@ -206,7 +206,7 @@ class Downloader:
         files = self._rules.files
         try:
             await files.fetch(FOLDER, inline)
-        except FilesUnavailable as error:
+        except OSError as error:
             raise MediaDelayed(str(error)) from error
         return await trio.to_thread.run_sync(look, files.path(FOLDER, ""), inline)
 

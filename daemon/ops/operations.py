@@ -50,6 +50,10 @@ OBSTACLES = {
 """Why a message is not sent again, in the words that the pages translate."""
 
 
+MOST_LOOKUPS = 2
+"""Files that were sent and are looked for at once, for requests that need no sign-in."""
+
+
 class Operations:
     """One object for the whole process. Made by the composer."""
 
@@ -76,6 +80,7 @@ class Operations:
         self._engines = process.engines
         self._model_states = process.model_states
         self._forgetter = forgetter
+        self._lookups = trio.CapacityLimiter(MOST_LOOKUPS)
 
     # -- the model server -------------------------------------------------------------------------
 
@@ -282,9 +287,14 @@ class Operations:
         return _count(await database.write(put_back))
 
     async def sent_file(self, name: str) -> Path | None:
-        """The path of a file that was sent; None if there is none of this name any more."""
+        """The path of a file that was sent; None if there is none of this name any more.
+
+        Anybody may ask, so that few looks into an object store are made at once. Raises OSError.
+        """
         files = self._store.file_store
-        return files.path(AUDIO_FOLDER, name) if await files.fetch(AUDIO_FOLDER, name) else None
+        async with self._lookups:
+            found = await files.fetch(AUDIO_FOLDER, name)
+        return files.path(AUDIO_FOLDER, name) if found else None
 
     async def send_again(self, number: int, *, by: Actor) -> str | None:
         """Send a failed message once more; return why not, empty if it will be.

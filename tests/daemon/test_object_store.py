@@ -167,7 +167,9 @@ def kept_anywhere(data_dir: Path) -> list[Path]:
     return object_store.kept_files(data_dir, "")
 
 
-async def test_pages_and_players_get_files_that_another_node_has_stored(tmp_path: Path) -> None:
+async def test_pages_and_players_get_files_that_another_node_has_stored(
+    tmp_path: Path, outage: Outage
+) -> None:
     async with open_scene(tmp_path) as stage:
         await stage.gateway.contact(LAURA).send_image()
         await stage.quiet()
@@ -182,3 +184,7 @@ async def test_pages_and_players_get_files_that_another_node_has_stored(tmp_path
             assert (await client.get("/audio/voice_1_3.mp3")).status_code == 404
             shown = await client.get(f"/dashboard/media/{picture.name}")
             assert (shown.status_code, shown.content) == (200, whole)
+            outage.lasts = True
+            assert (await client.get("/audio/voice_1_4.mp3")).status_code == 503
+            assert (await client.get("/dashboard/media/other.png")).status_code == 503
+            assert (await client.get("/audio/voice_1_2.mp3")).status_code == 200

@@ -2,6 +2,7 @@
 
 import hashlib
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import trio
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from support import object_store
 
-from daemon.errors import FilesUnavailable
+from daemon.errors import FilesUnavailable, SettingsError
 from daemon.files.folder import LocalFiles
+from daemon.files.opening import open_files
 from daemon.files.port import FileStore
 from daemon.files.s3 import FRESH_SECONDS, S3Files, open_s3
+from daemon.settings import Settings
+from daemon.settings.operation import FileSettings
 from daemon.settings.rules import Bucket, parse_bucket
 
 DATA = b"\x89PNG what Laura sent"
@@ -204,3 +208,14 @@ async def test_a_bucket_that_keeps_old_versions_is_reported(tmp_path: Path) -> N
     files = in_store(tmp_path, Bucket("recado-versions", "", here.endpoint, here.region))
     (note,) = await files.check()
     assert "keeps old versions" in note
+
+
+def test_a_client_that_is_not_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = str(object_store.file_settings(tmp_path)["url"])
+    settings = Settings(data_dir=tmp_path, files=FileSettings(url=url))
+    monkeypatch.delitem(sys.modules, "daemon.files.s3")
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(SettingsError, match=r"files\.url: needs the package boto3: pip install"):
+        open_files(settings)

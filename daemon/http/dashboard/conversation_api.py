@@ -9,11 +9,12 @@ from urllib.parse import urlencode
 
 from quart import Blueprint, request, send_file
 from quart.typing import ResponseReturnValue
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import NotFound, ServiceUnavailable
 
 from daemon.domain.messages import JsonObject
 from daemon.domain.records import MAX_REMINDER_CHARACTERS
 from daemon.domain.states import WITH_AGENT
+from daemon.errors import FilesUnavailable
 from daemon.http.dashboard.shell import Shell
 from daemon.http.request_context import is_minutes, json_object
 
@@ -114,7 +115,10 @@ def add_data(chats: Blueprint, shell: Shell) -> None:
 
 async def _file(shell: Shell, name: str) -> ResponseReturnValue:
     """A file of a message: shown if it is a picture, sound or film, else only downloaded."""
-    file = await shell.operations.views.file(name)
+    try:
+        file = await shell.operations.views.file(name)
+    except FilesUnavailable:
+        raise ServiceUnavailable from None
     if file is None:
         raise NotFound
     path, mime = file
