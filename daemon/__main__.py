@@ -90,11 +90,17 @@ def run_command(config: Path | None, *, or_sandbox: bool) -> None:
 
 @main.command(name="sandbox", epilog=SANDBOX_EXAMPLE)
 @CONFIG_OPTION
-def sandbox_command(config: Path | None) -> None:
-    """Run the daemon against simulators, with a phone to write from. No keys needed."""
+@click.option("--simulated", is_flag=True, help="Keep to the simulated model, which is free.")
+def sandbox_command(config: Path | None, *, simulated: bool) -> None:
+    """Run the daemon against a simulated gateway, with a phone to write from. No keys needed.
+
+    With OPENAI_API_KEY or assistant.base_url the configured model answers, with your instructions
+    and tools, and costs money; else a simulated one.
+    """
     from daemon.startup import start  # noqa: PLC0415 - the help needs none of it
 
-    sys.exit(start(config, environ=os.environ, cwd=Path.cwd(), sandbox=True))
+    status = start(config, environ=os.environ, cwd=Path.cwd(), sandbox=True, simulated=simulated)
+    sys.exit(status)
 
 
 @main.command(name="check", epilog=CHECK_EXAMPLE)

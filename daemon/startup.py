@@ -9,7 +9,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -48,12 +48,23 @@ YOUNG_OBJECTS = 10_000
 """Objects with parts that are new before Python looks for cycles among them (its own choice is
 700). Hardly any cycle arises here: looking so seldom makes a webhook 3 % cheaper."""
 
+RunDaemon = Callable[[Settings, Environment], Awaitable[None]]
+
 UNUSABLE_ERRORS = (SettingsError, ToolError, ValidatorError, StoreInUse, StoreDamaged)
 """A person has to act before the daemon can run."""
 
 
-def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox: bool) -> int:
+def start(
+    config: Path | None,
+    *,
+    environ: Mapping[str, str],
+    cwd: Path,
+    sandbox: bool,
+    simulated: bool = False,
+) -> int:
     """Run the daemon until a stop is requested; gives the exit status.
+
+    ``simulated``: the sandbox's model is the simulated one, also where a real one is configured.
 
     If the configuration or the store cannot be used, the minimal server says so instead, until it
     is told to stop. Only for the main thread.
@@ -71,10 +82,13 @@ def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox
         if line := _taken_port(settings, environ, sandbox=sandbox):
             log.critical(line, symbol="❌")
             return UNUSABLE
+        run_daemon: RunDaemon = run
+        if sandbox:
+            run_daemon = _in_sandbox(settings, log, simulated=simulated)
         _log_start(loaded, log)
         for note in loaded.notes:
             log.warning(note)
-        _run(settings, log, environ, read, sandbox=sandbox)
+        _run(run_daemon, settings, log, environ, read)
     except Exception as error:  # noqa: BLE001 - the boundary of the process
         unusable = [e for e in leaves(error) if isinstance(e, UNUSABLE_ERRORS)]
         if not unusable:
@@ -87,6 +101,19 @@ def start(config: Path | None, *, environ: Mapping[str, str], cwd: Path, sandbox
     finally:
         log.close()
     return CLEAN
+
+
+def _in_sandbox(settings: Settings, log: Log, *, simulated: bool) -> RunDaemon:
+    """How to run the daemon in the sandbox. Says which model answers there."""
+    from daemon.sandbox.start import (  # noqa: PLC0415 - only the sandbox needs it
+        has_real_model,
+        model_notice,
+        run_sandbox,
+    )
+
+    simulated = simulated or not has_real_model(settings)
+    log.warning(model_notice(settings, simulated=simulated), symbol="🤖")
+    return partial(run_sandbox, simulated=simulated)
 
 
 def _log_start(loaded: Loaded, log: Log) -> None:
@@ -198,7 +225,11 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _run(
-    settings: Settings, log: Log, environ: Mapping[str, str], read: ReadSettings, *, sandbox: bool
+    run_daemon: RunDaemon,
+    settings: Settings,
+    log: Log,
+    environ: Mapping[str, str],
+    read: ReadSettings,
 ) -> None:
     environment = Environment(
         log=log,
@@ -215,12 +246,7 @@ def _run(
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
     with route_library_logs(log):
-        if sandbox:
-            from daemon.sandbox.start import run_sandbox  # noqa: PLC0415 - only the sandbox needs it
-
-            trio.run(run_sandbox, settings, environment, strict_exception_groups=True)
-        else:
-            trio.run(run, settings, environment, strict_exception_groups=True)
+        trio.run(run_daemon, settings, environment, strict_exception_groups=True)
 
 
 def _open_log(settings: Settings, environ: Mapping[str, str]) -> Log:

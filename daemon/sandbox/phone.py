@@ -104,6 +104,8 @@ class Phone:
         are several."""
         self.language = "es"
         """Language of the page, ``es`` or ``en``."""
+        self.model: JsonObject | None = None
+        """Name and address (``name``, ``at``) of a real model; None: a simulated one answers."""
         self._ledger = phones.ledger
         self._actions = PhoneActions(phones=phones, media=media, controls=controls)
         self._controls = controls
@@ -219,6 +221,7 @@ class Phone:
             "labels": self._directory.labels,
             "channel": self._channel.state,
             "controls": self._controls.describe(),
+            "model": self.model,
             "samples": [
                 {"name": s.name, "medium": s.medium, "words": s.words}
                 for s in samples.SAMPLES.values()

@@ -136,8 +136,31 @@ def with_example_tools(settings: Settings, folder: Path) -> Settings:
     return settings.model_copy(update={"tools": tools})
 
 
-def add_switches(outside: Simulators, environ: Mapping[str, str]) -> None:
-    """Add switches for the model and for the daemon itself to the phone page."""
+def has_real_model(settings: Settings) -> bool:
+    """True if a model server is configured: a key, or another address than OpenAI's."""
+    usual = Settings().assistant.base_url
+    return settings.assistant.api_key is not None or settings.assistant.base_url != usual
+
+
+def model_notice(settings: Settings, *, simulated: bool) -> str:
+    """Which model answers in the sandbox, in one line."""
+    if not simulated:
+        assistant = settings.assistant
+        return f"the real model {assistant.model} answers ({host_of(settings)}), and costs money"
+    if has_real_model(settings):
+        return "the simulated model answers: --simulated was given"
+    return "the simulated model answers: assistant.api_key (OPENAI_API_KEY) is not set"
+
+
+def host_of(settings: Settings) -> str:
+    """The host of the model server's address."""
+    return urlsplit(settings.assistant.base_url).netloc
+
+
+def add_switches(
+    outside: Simulators, environ: Mapping[str, str], *, simulated: bool = True
+) -> None:
+    """Add switches for the simulated model and for the daemon itself to the phone page."""
     model, controls = outside.model, outside.gateway.controls
     pace = model.tokens_per_second
 
@@ -154,23 +177,31 @@ def add_switches(outside: Simulators, environ: Mapping[str, str]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     supervised = any(environ.get(name) for name in SUPERVISED)
-    controls.add("model_slow", slow_down)
-    controls.add("model_down", break_down)
-    controls.add("model_refuses", refuse)
+    if simulated:
+        controls.add("model_slow", slow_down)
+        controls.add("model_down", break_down)
+        controls.add("model_refuses", refuse)
     controls.add("kill", kill, button=True, unavailable="" if supervised else "no_supervisor")
 
 
-def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
-    """The settings of a daemon that talks to the simulators only."""
+def sandbox_settings(
+    settings: Settings, outside: Simulators, *, simulated: bool = True
+) -> Settings:
+    """The settings of a daemon that talks to the simulators, or to the real model besides."""
     whapi = settings.whapi.model_copy(
         update={"api_url": outside.gateway_url, "token": SecretStr(TOKEN)}
     )
+    media = settings.media.model_copy(update={"hosts": ("localhost",)})
+    # There is one simulated number.
+    changes = {"gateway": "whapi", "whapi": whapi, "media": media, "numbers": {}}
+    if simulated:
+        changes |= _with_simulated_model(settings, f"{outside.model_url}/v1")
+    return settings.model_copy(update=changes)
+
+
+def _with_simulated_model(settings: Settings, url: str) -> dict[str, object]:
     assistant = settings.assistant.model_copy(
-        update={
-            "base_url": f"{outside.model_url}/v1",
-            "api_key": SecretStr(TOKEN),
-            "background": True,
-        }
+        update={"base_url": url, "api_key": SecretStr(TOKEN), "background": True}
     )
     voice = settings.voice.model_copy(
         update={
@@ -180,17 +211,7 @@ def sandbox_settings(settings: Settings, outside: Simulators) -> Settings:
             "transcription_api_key": None,
         }
     )
-    media = settings.media.model_copy(update={"hosts": ("localhost",)})
-    # There is one simulated number.
-    changes = {
-        "gateway": "whapi",
-        "whapi": whapi,
-        "assistant": assistant,
-        "voice": voice,
-        "media": media,
-        "numbers": {},
-    }
-    return settings.model_copy(update=changes)
+    return {"assistant": assistant, "voice": voice}
 
 
 def _on_this_machine(url: str) -> str:
@@ -208,8 +229,10 @@ def with_voice(settings: Settings) -> Settings:
     return settings.model_copy(update={"voice": voice})
 
 
-def _with_examples(settings: Settings) -> Settings:
-    """The settings with the example tools, with voice, and with the API that the model speaks."""
+def _with_examples(settings: Settings, *, simulated: bool) -> Settings:
+    """The settings with the example tools; with voice and the API of a simulated model."""
+    if not simulated:
+        return with_example_tools(settings, EXAMPLE_TOOLS)
     assistant = settings.assistant.model_copy(update={"engine": "responses"})
     settings = settings.model_copy(update={"assistant": assistant})
     return with_voice(with_example_tools(settings, EXAMPLE_TOOLS))
@@ -237,10 +260,11 @@ def with_cloud_number(settings: Settings, api_url: str) -> Settings:
 
 
 def _read_again(
-    read: Callable[[], Settings] | None, outside: Simulators, cloud_url: str
+    read: Callable[[], Settings] | None, outside: Simulators, cloud_url: str, *, simulated: bool
 ) -> Settings:
     """Read the configuration for a reload, and make it the sandbox's."""
-    settings = sandbox_settings(_with_examples(read() if read else Settings()), outside)
+    settings = _with_examples(read() if read else Settings(), simulated=simulated)
+    settings = sandbox_settings(settings, outside, simulated=simulated)
     return with_cloud_number(settings, cloud_url) if cloud_url else settings
 
 
@@ -277,9 +301,14 @@ async def cloud_simulator(
         nursery.cancel_scope.cancel()
 
 
-async def run_sandbox(settings: Settings, environment: Environment) -> None:
-    """Run the daemon in the sandbox until it is stopped. Raises what `run` raises."""
-    settings = _with_examples(settings)
+async def run_sandbox(
+    settings: Settings, environment: Environment, *, simulated: bool = True
+) -> None:
+    """Run the daemon in the sandbox until it is stopped. Raises what `run` raises.
+
+    ``simulated``: the model is simulated, too; else it is the configured one.
+    """
+    settings = _with_examples(settings, simulated=simulated)
     secrets = settings.web.webhook_secret
     rng = random.Random(environment.random.getrandbits(64))  # noqa: S311 - a simulation
     gateway = SimulatedGateway(
@@ -296,7 +325,8 @@ async def run_sandbox(settings: Settings, environment: Environment) -> None:
         outside = await stack.enter_async_context(
             simulators(environment, gateway, model, gateway_port=settings.sandbox.port)
         )
-        own, cloud, cloud_url = sandbox_settings(settings, outside), None, ""
+        own = sandbox_settings(settings, outside, simulated=simulated)
+        cloud, cloud_url = None, ""
         if settings.sandbox.cloud:
             cloud, cloud_url = await stack.enter_async_context(cloud_simulator(environment, rng))
             own = with_cloud_number(own, cloud_url)
@@ -306,11 +336,15 @@ async def run_sandbox(settings: Settings, environment: Environment) -> None:
         shown = replace(
             environment,
             phone_url=outside.gateway_url,
-            read_settings=partial(_read_again, environment.read_settings, outside, cloud_url),
+            read_settings=partial(
+                _read_again, environment.read_settings, outside, cloud_url, simulated=simulated
+            ),
         )
-        add_switches(outside, os.environ)
+        add_switches(outside, os.environ, simulated=simulated)
         for phone in (gateway.phone, *([cloud.phone] if cloud else [])):
             phone.language = settings.language
+            if not simulated:
+                phone.model = {"name": settings.assistant.model, "at": host_of(settings)}
         urls = await nursery.start(run, own, shown, name="daemon")
         if not urls:
             return  # stopped before it was open

@@ -132,6 +132,18 @@ def test_the_phones_switches_are_turned_beside_the_dashboard(page: Page, stand: 
         assert violations(frame, RULES) == []
 
 
+def test_the_phone_suggests_what_the_simulated_model_understands(page: Page) -> None:
+    page.goto("/dashboard/phone")
+    phone = page.frame_locator("iframe")
+    phone.locator("#chats button", has_text="Emma Carter").click()
+    suggestion = phone.locator(".suggestion").first
+    words = suggestion.inner_text()
+    suggestion.click()
+    expect(phone.get_by_test_id("log")).to_contain_text(words)
+    expect(phone.locator(".suggestion")).to_have_count(0)
+    expect(phone.locator("#model")).to_be_hidden()
+
+
 def test_a_chat_opened_on_the_phone_has_nothing_unread(page: Page, stand: Stand, nora: str) -> None:
     page.goto("/dashboard/phone")
     phone = page.frame_locator("iframe")

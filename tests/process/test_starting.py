@@ -25,7 +25,7 @@ from support.process import (
     until,
 )
 from support.rows import states
-from support.stage import text_webhook
+from support.stage import LAURA, text_webhook
 
 from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 
@@ -184,6 +184,23 @@ async def test_a_missing_key_starts_the_sandbox_where_that_was_asked_for(site: S
     process = await site.launch(*RUN, "--or-sandbox", variables=ANY_PORTS | {"WHAPI_TOKEN": ""})
     await process.wait_event("write to the bot from this phone")
     assert STORE_FILE in names_in(site.data_dir / "sandbox")
+
+
+async def test_the_sandboxs_phone_talks_to_the_configured_model(site: Site) -> None:
+    process = await site.launch(*SANDBOX, variables=ANY_PORTS)
+    phone = (await process.wait_event("write to the bot from this phone"))["address"]
+    assert "the real model" in process.text.splitlines()[0]
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=phone.removesuffix("/phone")) as client:
+        said = {"chat": f"{LAURA}@s.whatsapp.net", "text": "¿Tienen parqueadero?"}
+        assert (await client.post("/phone/say", json=said)).is_success
+    await site.model.wait_requests(1)
+    assert "¿Tienen parqueadero?" in str(site.model.calls[-1].items)
+
+
+async def test_the_sandbox_keeps_to_the_simulated_model_when_told(site: Site) -> None:
+    process = await site.launch(*SANDBOX, "--simulated", variables=ANY_PORTS)
+    await process.wait_event("write to the bot from this phone")
+    assert "the simulated model answers" in process.text.splitlines()[0]
 
 
 async def test_every_command_reads_the_file_of_variables(site: Site) -> None:

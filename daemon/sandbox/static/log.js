@@ -70,6 +70,19 @@ function bubble(chat, message, previous) {
   return made;
 }
 
+// An empty conversation says what to do; with the simulated model, what it understands.
+function emptyLog() {
+  const made = element("div", "empty");
+  made.append(element("p", "", isAgent() ? T.emptyAgent : T.emptyCustomer));
+  if (isAgent() || state.model) return made;
+  made.append(element("p", "", T.simulatedModel));
+  for (const words of T.suggestions) made.append(button("suggestion", words, () => {
+    $("text").value = words;
+    $("compose").requestSubmit();
+  }, words));
+  return made;
+}
+
 // Draw the open chat; `newId` is a message that just came, so that reading further up is not
 // disturbed unless the reader is at the end. Bubbles that did not change are kept: a voice that
 // plays goes on.
@@ -89,7 +102,7 @@ export function drawLog(newId) {
     if (message.id === newId) message.node.classList.add("new");
     return message.node;
   });
-  if (!nodes.length) nodes.push(element("p", "empty", isAgent() ? T.emptyAgent : T.emptyCustomer));
+  if (!nodes.length) nodes.push(emptyLog());
   const wanted = new Set(nodes);
   for (const node of [...log.childNodes]) if (!wanted.has(node)) node.remove();
   nodes.forEach((node, i) => { if (log.childNodes[i] !== node) log.insertBefore(node, log.childNodes[i] ?? null); });

@@ -80,6 +80,9 @@ on("snapshot", (data) => {
   drawPanel();
   drawGateways();
   drawChannel();
+  $("model").hidden = !state.model;
+  $("hint").textContent = state.model ? T.realHint : T.hint;
+  $("model").textContent = state.model ? T.realModel(state.model.name, state.model.at) : "";
   show(state.openId, { focus: Boolean(state.openId) && self === top });
 });
 on("chat", (data) => { addChat(data); drawList(show); drawTop(); });

@@ -9,6 +9,7 @@ export const state = {
   gateways: [], // where the phones of the other gateways are, if there are several
   labels: [],
   samples: [],
+  model: null, // {name, at} of a real one
   chats: new Map(),
   openId: decodeURIComponent(location.hash.slice(1)),
   role: sessionStorage.getItem("role") === "agent" ? "agent" : "customer",
@@ -59,7 +60,7 @@ export function addMessage(chat, message) {
 
 export function takeSnapshot(data) {
   const before = new Map([...state.chats].map(([id, { author, draft, unread }]) => [id, { author, draft, unread }]));
-  Object.assign(state, { business: data.business, number: data.number, channel: data.channel, controls: data.controls, gateways: data.gateways, labels: data.labels, samples: data.samples });
+  Object.assign(state, { business: data.business, number: data.number, channel: data.channel, controls: data.controls, gateways: data.gateways, labels: data.labels, samples: data.samples, model: data.model });
   state.chats.clear();
   for (const found of data.chats) {
     const chat = addChat({ ...found, ...before.get(found.id) });
