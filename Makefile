@@ -111,9 +111,9 @@ LOCK := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock:  ## resolve pyproject.toml again (needs pip-tools)
 	$(LOCK) --output-file requirements/run.lock pyproject.toml
-	$(LOCK) --extra dev --extra otlp --extra notify --extra postgres --extra s3 --extra vectors --constraint requirements/run.lock \
+	$(LOCK) --extra dev --extra otlp --extra notify --extra postgres --extra s3 --extra vectors --extra mcp --constraint requirements/run.lock \
 		--output-file requirements/dev.lock pyproject.toml
-	$(LOCK) --extra otlp --extra notify --extra postgres --extra s3 --extra vectors --constraint requirements/dev.lock \
+	$(LOCK) --extra otlp --extra notify --extra postgres --extra s3 --extra vectors --extra mcp --constraint requirements/dev.lock \
 		--output-file requirements/extras.lock pyproject.toml
 	$(LOCK) --extra mutants --constraint requirements/dev.lock \
 		--output-file requirements/mutants.lock pyproject.toml
@@ -135,7 +135,7 @@ COMPLETIONS = \
 	zsh:$(SHARE_DIR)/zsh/site-functions/_recado \
 	fish:$(SHARE_DIR)/fish/vendor_completions.d/recado.fish
 
-install: install-venv install-files  ## as a service below /opt/recado (DESTDIR=, PREFIX=, EXTRAS=1: otlp, notify, postgres, s3, vectors); as root
+install: install-venv install-files  ## as a service below /opt/recado (DESTDIR=, PREFIX=, EXTRAS=1: otlp, notify, postgres, s3, vectors, mcp); as root
 	@[ -n "$(DESTDIR)" ] || { systemctl daemon-reload && journalctl --update-catalog; }
 	@echo "installed; next: docs/operating.md, Configure (or, after an upgrade:" \
 		"systemctl restart recado.service)"

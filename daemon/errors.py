@@ -201,5 +201,9 @@ class BudgetSpent(RecadoError):
         self.whose = whose
 
 
+class ToolOutcomeUnknown(ToolError):
+    """A call of a tool was cut off: it may have taken effect."""
+
+
 class ValidatorError(RecadoError):
     """A validator module cannot be loaded, or a validator is declared wrongly."""

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from daemon.assistant.payloads.responses import compacts
+from daemon.conversation.mcp_servers import McpServers
 from daemon.domain.eligibility import AccessList, ConsentRules, Policy, plain_words
 from daemon.domain.gateway_prices import CountryPrices, PriceList
 from daemon.domain.ids import chat_id
@@ -30,6 +31,7 @@ from daemon.settings import Settings
 from daemon.settings.assistant import ToolSettings, ValidatorSettings
 from daemon.settings.numbers import numbers_of
 from daemon.tools import builtin_tools
+from daemon.tools.tool import Tool
 from daemon.tools.toolbox import OnFault, Toolbox, import_modules, load_tools
 
 S = TypeVar("S")
@@ -238,7 +240,9 @@ def load_validators(modules: Sequence[str], folder: Path | None = None) -> list[
     return found
 
 
-def load_chat_configs(settings: Settings, log: Log) -> dict[str, ChatConfig]:
+def load_chat_configs(
+    settings: Settings, log: Log, mcp: McpServers | None = None
+) -> dict[str, ChatConfig]:
     """Read the configuration of chats from the settings, for each number by its name.
 
     Imports the operator's modules; numbers with the same ones share them. Raises SettingsError,
@@ -254,7 +258,7 @@ def load_chat_configs(settings: Settings, log: Log) -> dict[str, ChatConfig]:
             toolbox=_shared(
                 toolboxes,
                 (number.tools, number.knowledge.folder is not None),
-                partial(_toolbox, number, log),
+                partial(_toolbox, number, log, mcp),
             ),
             validators=_shared(validators, number.validators, _validators),
         )
@@ -270,7 +274,12 @@ def _shared(made: list[tuple[S, T]], settings: S, make: Callable[[S], T]) -> T:
     return made[-1][1]
 
 
-def toolbox_of(settings: Settings, *, on_fault: OnFault = lambda *_: None) -> Toolbox:
+def toolbox_of(
+    settings: Settings,
+    *,
+    remote: Callable[[], Mapping[str, Tool]] = dict,
+    on_fault: OnFault = lambda *_: None,
+) -> Toolbox:
     """The tools of a number, the search only where there are documents. Raises ToolError."""
     tools = settings.tools
     searches = settings.knowledge.folder is not None
@@ -279,12 +288,14 @@ def toolbox_of(settings: Settings, *, on_fault: OnFault = lambda *_: None) -> To
         disabled=[*tools.disabled, *(() if searches else (SEARCH_TOOL,))],
         longest_seconds=tools.longest_seconds,
         secrets=tools.secrets,
+        remote=remote,
         on_fault=on_fault,
     )
 
 
-def _toolbox(number: Settings, log: Log, _shared_by: object) -> Toolbox:
-    return toolbox_of(number, on_fault=partial(_note_fault, log))
+def _toolbox(number: Settings, log: Log, mcp: McpServers | None, _shared_by: object) -> Toolbox:
+    remote = mcp.tools_of(number.tools.mcp) if mcp else dict
+    return toolbox_of(number, remote=remote, on_fault=partial(_note_fault, log))
 
 
 def _note_fault(log: Log, name: str, error: Exception) -> None:

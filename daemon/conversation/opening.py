@@ -15,6 +15,7 @@ from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import open_responses_engine
 from daemon.assistant.sound import Speech, open_speech
 from daemon.conversation.live_config import ChatConfig, load_chat_configs
+from daemon.conversation.mcp_servers import McpServers
 from daemon.conversation.model_access import ModelAccess, ModelState, RunSlots, contact_hasher
 from daemon.conversation.telemetry import StoreMeter, Telemetry, open_turn_traces
 from daemon.domain.limits import LONGEST_WAIT_SECONDS, Breaker
@@ -93,6 +94,7 @@ class Process:
     """The model of each number, by its name; numbers with the same settings share it."""
     run_slots: RunSlots
     telemetry: Telemetry
+    mcp: McpServers
     chat_configs: Mapping[str, ChatConfig]
     """The configuration of each number's chats at the start, by its name."""
     by_number: bool
@@ -117,7 +119,8 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
     Raises SettingsError, ToolError, ValidatorError or StoreError.
     """
     log, now = environment.log, environment.now
-    chat_configs = load_chat_configs(settings, log)
+    mcp = McpServers(settings, log)
+    chat_configs = load_chat_configs(settings, log, mcp)
     for chat_config in chat_configs.values():
         environment.metrics.expect_validators(one.name for one in chat_config.validators)
     async with (
@@ -146,6 +149,7 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
                 random=environment.random,
             ),
             chat_configs=chat_configs,
+            mcp=mcp,
             by_number=bool(settings.numbers),
         )
 

@@ -108,7 +108,7 @@ class Reloader:
         for number in numbers_of(settings).values():
             modules.update(number.tools.modules, number.validators.modules)
         with imported_anew(modules):
-            return _Prepared(prepared, load_chat_configs(settings, self._log))
+            return _Prepared(prepared, load_chat_configs(settings, self._log, self._process.mcp))
 
     def _apply(self, prepared: _Prepared) -> None:
         """Put it in force. No checkpoint: no task sees one half of it."""

@@ -39,6 +39,7 @@ Action = Literal[
     "send again",
     "settings reload",
     "token refused",
+    "trust tools",
     "webhook replay",
     "webhook set",
 ]

@@ -19,6 +19,7 @@ from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.files import AUDIO_FOLDER, DeletedFiles, KeptFiles
 from daemon.ledger.intake import Calls, Inbox
 from daemon.ledger.knowledge import Passages, Questions
+from daemon.ledger.mcp import McpLists
 from daemon.ledger.media import MediaItems
 from daemon.ledger.notifications import Notifications
 from daemon.ledger.operator_actions import OperatorActions
@@ -105,6 +106,7 @@ class Store:
     audit: Audit
     handovers: Handovers
     passages: Passages
+    mcp_lists: McpLists
     questions: Questions
     views: Views
     webhooks: WebhookDeliveries
@@ -168,6 +170,7 @@ async def open_store(
             audit=Audit(database),
             handovers=Handovers(database),
             passages=Passages(database),
+            mcp_lists=McpLists(database),
             questions=Questions(database),
             views=Views(database),
             webhooks=WebhookDeliveries(database),

@@ -19,6 +19,7 @@ from daemon.assistant.port import connection_to, model_findings
 from daemon.conversation.knowledge.folder import faults_of, folders_of
 from daemon.conversation.knowledge.vectors import vectors_fault
 from daemon.conversation.live_config import load_validators, read_instructions, toolbox_of
+from daemon.conversation.mcp_servers import mcp_faults
 from daemon.conversation.opening import open_engine, secret_text
 from daemon.domain.validation.builtin_validators import in_order
 from daemon.errors import (
@@ -73,6 +74,7 @@ def offline_findings(
     for name, number in numbers_of(settings).items():
         own = [_instructions(number), *_requirements(number), _tools(number), _validators(number)]
         findings += _named(settings, name, [*_prices(number), *own])
+    findings += [Finding("error", fault) for fault in mcp_faults(settings)]
     findings += _documents(settings) + _webhooks(settings)
     return findings + _notifications(settings) + _files(settings)
 

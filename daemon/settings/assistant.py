@@ -1,9 +1,9 @@
 """Settings of the model, of what it is sent and may do, and of files and voice notes."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from daemon.settings.rules import (
     Background,
@@ -23,6 +23,7 @@ from daemon.settings.rules import (
     Table,
     Tables,
     Url,
+    read_table,
 )
 
 Looks = Annotated[int, Field(ge=1, le=10_000), Rule("a whole number from 1 to 10000", int)]
@@ -104,12 +105,52 @@ class HistorySettings(SettingsTable):
     )
 
 
+class McpServerSettings(SettingsTable):
+    """``[[tools.mcp]]``: a server whose tools the model may call."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,24}$")]
+    """Stands before the names of its tools."""
+    command: tuple[str, ...] = Field(default=(), strict=False)
+    """A program that speaks MCP over its standard input and output, and its arguments."""
+    url: OptionalUrl = ""
+    """Or the address of a server that speaks it over streamable HTTP."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Of each request; ``{name}`` is the secret ``tools.secrets.name``."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Variables of the program, like ``headers``."""
+    trust: bool = False
+    """Trust its first list of tools without an operator's word."""
+    read_only: tuple[str, ...] = Field(default=(), strict=False)
+    """Its tools without effects, which may be called again after a crash."""
+    timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("either command or url")
+        return self
+
+
+McpServers = Annotated[
+    tuple[McpServerSettings, ...],
+    Field(strict=False, max_length=16),
+    Rule(
+        "a list of tables, each with a name and either command or url (in the environment: a JSON"
+        " list)",
+        read_table,
+    ),
+]
+
+
 class ToolSettings(SettingsTable):
     """``[tools]``: what the model may call besides the built-in tools."""
 
     modules: Names = Field(default=(), description="Python modules that declare tools")
     folder: OptionalPath = Field(
         default=None, description="a folder of Python files that declare tools"
+    )
+    mcp: McpServers = Field(
+        default=(), description="MCP servers whose tools the model may call; see docs/tools.md"
     )
     requirements: OptionalPath = Field(
         default=None,

@@ -16,7 +16,7 @@ import trio
 from pydantic import SecretStr
 
 from daemon.domain.messages import FunctionCall, ToolSpec
-from daemon.errors import ToolError, ValidatorError
+from daemon.errors import ToolError, ToolOutcomeUnknown, ValidatorError
 from daemon.tools.asyncio_tools import AsyncioCall, library_for_asyncio
 from daemon.tools.tool import Tool, ToolContext
 
@@ -51,14 +51,20 @@ class Toolbox:
         disabled: Collection[str] = (),
         longest_seconds: float = math.inf,
         secrets: Mapping[str, SecretStr] = MappingProxyType({}),
+        remote: Callable[[], Mapping[str, Tool]] = dict,
         on_fault: OnFault = lambda *_: None,
     ) -> None:
-        """``on_fault`` gets every exception that a tool raises; ``secrets`` are for the tools.
+        """Look at the tools.
+
+        ``on_fault`` gets every exception that a tool raises; ``secrets`` are for the tools;
+        ``remote`` gives the tools of servers, which come and go.
 
         Raises ToolError if two tools have one name, if a ``disabled`` one does not exist, or if one
         has a timeout above ``longest_seconds``.
         """
         self.secrets = secrets
+        self._remote = remote
+        self._disabled = frozenset(disabled)
         self._on_fault = on_fault
         self._tools: dict[str, Tool] = {}
         for tool in tools:
@@ -71,7 +77,7 @@ class Toolbox:
                     f"tool {tool.name}: its timeout of {tool.timeout:g} s is longer than"
                     f" tools.longest_seconds ({longest_seconds:g})"
                 )
-        unknown = sorted(set(disabled) - set(self._tools))
+        unknown = sorted(name for name in {*disabled} - {*self._tools} if "__" not in name)
         if unknown:
             raise ToolError(f"tools.disabled: there is no tool {', '.join(unknown)}")
         self._all = tuple(self._tools.values())
@@ -91,23 +97,34 @@ class Toolbox:
         """All tools, including those that are not enabled."""
         return self._all
 
+    def _offered(self) -> Mapping[str, Tool]:
+        """All tools that the model may call now."""
+        remote = self._remote()
+        if not remote:
+            return self._tools
+        allowed = {name: one for name, one in remote.items() if name not in self._disabled}
+        return {**allowed, **self._tools}
+
+    def _find(self, name: str) -> Tool | None:
+        return self._tools.get(name) or self._offered().get(name)
+
     def is_enabled(self, name: str) -> bool:
         """True if the model may call the tool of this name."""
-        return name in self._tools
+        return self._find(name) is not None
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """The enabled tools as the model sees them."""
-        return tuple(tool.spec for tool in self._tools.values())
+        return tuple(tool.spec for tool in self._offered().values())
 
     def has_effects(self, call: FunctionCall) -> bool:
         """True if the call must not be made twice."""
-        tool = self._tools.get(call.name)
+        tool = self._find(call.name)
         return tool is not None and tool.effects
 
     def is_repeatable(self, call: FunctionCall) -> bool:
         """True if a call with an unknown outcome may be made again."""
-        tool = self._tools.get(call.name)
+        tool = self._find(call.name)
         return tool is not None and (tool.idempotent or not tool.effects)
 
     async def call(self, call: FunctionCall, context: ToolContext) -> tuple[str, bool]:
@@ -116,9 +133,9 @@ class Toolbox:
         Faults of the tool or the model are not raised: they become the output, and the turn goes
         on. The message of an exception stays in the log, since it may hold internals.
         """
-        tool = self._tools.get(call.name)
+        tool = self._find(call.name)
         if tool is None:
-            known = ", ".join(self._tools) or "none"
+            known = ", ".join(self._offered()) or "none"
             return _error(f"there is no tool {call.name[:64]}; the tools are: {known}"), True
         try:
             arguments = tool.read_arguments(call.arguments)
@@ -140,7 +157,9 @@ class Toolbox:
             return _output(await work.run()), False
         except Exception as error:  # noqa: BLE001 - a tool may fail in any way; the turn goes on
             self._on_fault(work.tool.name, error)
-            return _error(f"{work.tool.name} failed ({type(error).__name__})"), True
+            once = work.tool.effects and not work.tool.idempotent
+            doubt = UNKNOWN_OUTCOME if once and isinstance(error, ToolOutcomeUnknown) else ""
+            return _error(f"{work.tool.name} failed ({type(error).__name__}){doubt}"), True
 
 
 class _ToolWork:

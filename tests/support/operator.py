@@ -25,6 +25,14 @@ async def recado(data_dir: Path, *arguments: str) -> Result:
     return await trio.to_thread.run_sync(lambda: recado_at(data_dir, *arguments))
 
 
+async def recado_on(data_dir: Path, *arguments: str) -> Result:
+    """Run a command that takes its store from the configuration, in a thread."""
+    environ = {"RECADO_DATA_DIR": str(data_dir), **variables_of_store(data_dir)}
+    return await trio.to_thread.run_sync(
+        lambda: CliRunner().invoke(main, list(arguments), env=environ)
+    )
+
+
 def files_with(folder: Path, *words: str) -> list[str]:
     """The files under a folder whose bytes hold one of the words, and the word."""
     return [

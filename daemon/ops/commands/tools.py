@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,16 @@ from daemon.conversation.live_config import toolbox_of
 from daemon.domain.ids import chat_of
 from daemon.domain.messages import ChatKey, FunctionCall
 from daemon.errors import ToolError
-from daemon.ops.commands.place import CONFIG, CommandFailure, NotDone, read_settings
+from daemon.ledger.mcp import lists_of, trust
+from daemon.ops.commands.place import (
+    CONFIG,
+    CommandFailure,
+    NotDone,
+    failures,
+    os_actor,
+    place_of,
+    read_settings,
+)
 from daemon.settings import Settings
 from daemon.tools import builtin_tools
 from daemon.tools.tool import Conversation, Tool, ToolContext
@@ -23,6 +33,7 @@ from daemon.tools.toolbox import Toolbox
 EXAMPLE = """\b
 Example:
   recado tools requirements
+  recado tools trust crm
   recado tools call check_availability '{"arrival": "2026-12-24", "nights": 2}'
 """
 
@@ -46,7 +57,7 @@ def tools_command(context: click.Context, /, *, config: Path | None, as_json: bo
 
     Exit status 2 if the configuration or a tool module cannot be loaded.
     """
-    if context.invoked_subcommand == "requirements":
+    if context.invoked_subcommand in {"requirements", "trust"}:
         context.obj = read_settings(config)  # what the modules import may not be installed yet
         return
     context.obj = _load(config)
@@ -66,6 +77,38 @@ def requirements_command(settings: Settings) -> None:
         raise CommandFailure(f"tools.requirements: there is no file {path}")
     if path is not None:
         click.echo(path)
+
+
+@tools_command.command(name="trust")
+@click.argument("server", required=False)
+@click.option("--yes", is_flag=True, help="Trust without asking.")
+@click.pass_obj
+def trust_command(settings: Settings, *, server: str | None, yes: bool) -> None:
+    """Trust the tools that the MCP server SERVER lists now; without SERVER, show all lists.
+
+    Only this very list is offered to the model. If the server changes a name, a description or a
+    schema, all of its tools are withdrawn until the new list is trusted. Exit status 2 if the
+    daemon has not seen a list of this server.
+    """
+    with failures():
+        place = place_of(settings)
+        with place.reading() as connection:
+            known = [one for one in lists_of(connection) if server in {None, one.server}]
+        if server is not None and not known:
+            raise CommandFailure(f"no list of tools of {server} is known: the daemon reads it")
+        for one in known:
+            state = "trusted" if one.trusted else "changed" if one.was_trusted else "not trusted"
+            click.echo(f"{one.server}: {state}, {one.digest[:16]}")
+            for tool in json.loads(one.tools):
+                click.echo(f"  {tool['name']}: {' '.join(tool['description'].split())}")
+        if server is None or known[0].trusted:
+            return
+        if not yes:
+            click.confirm("Offer these tools to the model?", abort=True, err=True)
+        with place.writing() as connection:
+            if not trust(connection, server, known[0].digest, by=os_actor(), now=time.time()):
+                raise NotDone("the server lists other tools by now: look at them again")
+    click.echo("trusted; the daemon offers them within seconds")
 
 
 @tools_command.command(name="call")

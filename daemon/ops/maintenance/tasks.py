@@ -9,6 +9,7 @@ from typing import Protocol
 import trio
 
 from daemon.conversation.knowledge.folder import folders_of, knowledge_folder
+from daemon.conversation.mcp_servers import approval
 from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.domain.limits import delay
@@ -178,6 +179,9 @@ def start_housekeeping(
     fold = every.checkpoint_minutes * MINUTE_SECONDS
     regularly("checkpoint", store.database.checkpoint, fold, "the store's log was not folded in")
 
+    for server in process.mcp:
+        approve = approval(store.mcp_lists, telemetry.now)
+        side(f"MCP server {server.settings.name}", server.run, approve)
     for number in folders_of(settings).values():
         documents = knowledge_folder(number, store.passages, telemetry.now)
         side("documents", documents.keep_in_step, number.knowledge.check_seconds, log)
