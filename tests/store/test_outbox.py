@@ -33,6 +33,11 @@ async def test_a_send_that_worked_leaves_the_outbox(store: Store) -> None:
     assert select(store, "outbox", "message_id, sent_at", where={"id": 1}) == [("w-1", 104.0)]
 
 
+async def test_a_chat_that_is_not_known_is_not_paused(store: Store) -> None:
+    """An agents' chat may get a message before anybody has written in it."""
+    assert await store.outbox.paused_until(PEDRO) == 0
+
+
 async def test_an_unknown_send_is_repeated_only_after_it_was_looked_for(store: Store) -> None:
     (row,) = await queued(store, "uno")
     await store.outbox.repeat(row)
