@@ -48,12 +48,13 @@ async def test_after_an_answer(tmp_path: Path) -> None:
         await ends_typing(stage)
 
 
+@pytest.mark.parametrize(("first_seconds", "next_seconds"), [(0.5, 0.05), (0.05, 0.5)])
 async def test_each_message_is_typed_once_for_as_long_as_a_person_would(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_seconds: float, next_seconds: float
 ) -> None:
     """What is sent again after a refusal was typed before."""
-    monkeypatch.setattr(delivery, "FIRST_TYPING_SECONDS", 0.5)
-    monkeypatch.setattr(delivery, "NEXT_TYPING_SECONDS", 0.8)
+    monkeypatch.setattr(delivery, "FIRST_TYPING_SECONDS", first_seconds)
+    monkeypatch.setattr(delivery, "NEXT_TYPING_SECONDS", next_seconds)
     async with open_scene(tmp_path, delivery=TYPING) as stage:
         stage.gateway.faults.add(operation="send", kind="status", status=429)
         stage.model.script(say(f"{'muy ' * 75}larga.\n\nSegunda parte."))
@@ -63,9 +64,9 @@ async def test_each_message_is_typed_once_for_as_long_as_a_person_would(
         during_run, before_first, before_second = stage.gateway.presences(LAURA)
         shown = {sign.presence for sign in (during_run, before_first, before_second)}
         assert shown == {"typing"}
-        assert first.at - before_first.at >= 0.4
+        assert first.at - before_first.at >= first_seconds - 0.04
         assert before_second.at - first.at >= pause_before_next(first.text) - 0.1
-        assert second.at - before_second.at >= 0.7
+        assert second.at - before_second.at >= next_seconds - 0.04
 
 
 @pytest.mark.parametrize(("typing", "answer"), [(False, HALF), (True, "Primera parte.")])
