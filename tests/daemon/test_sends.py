@@ -265,14 +265,11 @@ async def test_the_looking_is_repeated_while_the_gateway_is_down(tmp_path: Path)
         gateway.echoes.mode = "missing"
         gateway.faults.add(operation="send", kind="drop_after")
         down = gateway.faults.add(operation="list", kind="status", status=400, times=0)
-        gateway.faults.add(operation="list", kind="status", status=429, retry_after="1")
         lists = gateway.faults.add(operation="list", kind="drop_before", times=2)
         await gateway.customer_says(LAURA, "Hola")
         await lists.reached.wait()
         await found(lambda: outcomes(stage) == ["answered"])
         assert (len(stage.received()), send_calls(stage), down.hits) == (1, 1, 0)
-        first, second, *_ = gateway.calls("list")
-        assert second.at - first.at >= 1
 
 
 async def test_one_chat_in_trouble_does_not_hold_up_another(tmp_path: Path) -> None:
