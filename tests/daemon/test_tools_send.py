@@ -15,7 +15,7 @@ from support.rows import select
 from support.scenes import found, open_scene, outcomes, role_of, thread, words
 from support.stage import LAURA, Stage
 
-from daemon.conversation import delivery
+from daemon.conversation import delivery, presence
 
 pytestmark = pytest.mark.usefixtures("both_file_stores")
 
@@ -169,6 +169,7 @@ async def test_a_reaction_without_an_answer_is_sent_three_times(tmp_path: Path) 
 
 async def test_a_reaction_is_not_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Typing is shown during the run and before the words."""
+    monkeypatch.setattr(presence, "REFRESH_SECONDS", 3600.0)
     monkeypatch.setattr(delivery, "FIRST_TYPING_SECONDS", 0.05)
     monkeypatch.setattr(delivery, "NEXT_TYPING_SECONDS", 0.05)
     async with open_tools(tmp_path, typing=True) as (stage, _):

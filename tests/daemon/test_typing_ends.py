@@ -9,7 +9,7 @@ from support.model_script import Step, say
 from support.scenes import forgive, found, logged, open_scene, outcomes
 from support.stage import LAURA, Stage
 
-from daemon.conversation import delivery
+from daemon.conversation import delivery, presence
 from daemon.domain.rendering.split import pause_before_next
 from daemon.domain.texts import texts
 
@@ -19,7 +19,9 @@ HALF = "Primera parte.\n\nSegunda parte."
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Type for a tenth of a second where a person takes three."""
+    """Type for a tenth of a second where a person takes three, and show it once, however slow."""
+    monkeypatch.setattr(presence, "REFRESH_SECONDS", 3600.0)
+    monkeypatch.setattr(presence, "CLEAR_SECONDS", 30.0)
     monkeypatch.setattr(delivery, "FIRST_TYPING_SECONDS", 0.1)
     monkeypatch.setattr(delivery, "NEXT_TYPING_SECONDS", 0.05)
 

@@ -154,6 +154,7 @@ async def test_recording_is_shown_in_the_place_of_typing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daemon.conversation.delivery.FIRST_TYPING_SECONDS", 0.05)
+    monkeypatch.setattr("daemon.conversation.presence.REFRESH_SECONDS", 3600.0)
     async with open_scene(tmp_path, voice=VOICE, delivery={"typing": True}) as stage:
         stage.model.script(say(FIT))
         await speaks(stage)
@@ -167,6 +168,7 @@ async def test_typing_is_shown_once_it_is_known_that_nothing_will_be_spoken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daemon.conversation.delivery.FIRST_TYPING_SECONDS", 0.05)
+    monkeypatch.setattr("daemon.conversation.presence.REFRESH_SECONDS", 3600.0)
     monkeypatch.setattr(audio, "speech_answer", lambda _body: Answer(200, b"", "audio/ogg"))
     async with open_scene(tmp_path, voice=VOICE, delivery={"typing": True}) as stage:
         stage.model.script(say(FIT))

@@ -15,7 +15,7 @@ from support.rows import insert, rows, select, states, states_of
 from support.scenes import forgive, found, open_scene, outbox, outcomes, thread
 from support.stage import LAURA, Stage
 
-from daemon.conversation import delivery
+from daemon.conversation import delivery, presence
 from daemon.domain.states import WITH_AGENT
 from daemon.domain.transitions.handover import AN_AGENT, DONE
 from daemon.http.dashboard.conversations import formatted
@@ -237,6 +237,7 @@ async def test_an_agents_words_are_sent_without_a_typing_indicator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "FIRST_TYPING_SECONDS", 0.05)
+    monkeypatch.setattr(presence, "REFRESH_SECONDS", 3600.0)
     async with (
         open_scene(tmp_path, delivery={"typing": True}) as stage,
         open_browser(stage) as browser,
