@@ -132,6 +132,7 @@ async def test_each_kind_is_sent_before_the_answer_and_noted_for_the_model(tmp_p
         assert (reaction["action"]["target"], reaction["action"]["emoji"]) == (asked, "👍")
         noted = [words(item) for item in thread(stage) if role_of(item) == "data"]
         assert sum("Sent to the customer by the tool" in note for note in noted) == len(KINDS)
+        assert any("image: La vista" in note for note in noted)
         # Their echoes are ours: nobody has taken the chat over.
         assert not stage.events("an agent writes")
 

@@ -7,7 +7,7 @@ from support.ledgers import LAURA, PEDRO, accept, outbox_states, queued
 from support.rows import change, select
 
 from daemon.domain.messages import StatusUpdate
-from daemon.domain.records import OutboxRow, TurnEnd
+from daemon.domain.records import NewPart, OutboxRow, TurnEnd
 from daemon.domain.rendering.outgoing import likeness
 from daemon.ledger.ledger import Store
 from daemon.ledger.statuses import NEVER
@@ -60,13 +60,15 @@ async def test_a_send_that_certainly_did_not_happen_waits_again(store: Store) ->
     assert select(store, "outbox", "error, attempts") == [("429", 1)]
 
 
-@pytest.mark.parametrize("late", ["unknown", "pending"])
+@pytest.mark.parametrize("late", ["unknown", "pending", "plainer"])
 async def test_a_late_status_does_not_undo_a_send(store: Store, late: str) -> None:
     (row,) = await queued(store, "uno")
     await store.outbox.sending(row, now=103)
     await store.outbox.sent(row, "w-1", now=104)
     if late == "unknown":
         assert (await store.outbox.unknown(row, "timeout")).state == "sent"
+    elif late == "plainer":
+        assert (await store.outbox.plainer(row, NewPart("uno"), "400")).state == "sent"
     else:
         await store.outbox.pending(row, "429")
     assert outbox_states(store) == ["sent"]
@@ -200,7 +202,11 @@ async def test_sends_are_known_by_their_ids_and_their_words(store: Store) -> Non
         await store.outbox.sent(row, f"w-{row.id}", now=at)
     assert await store.outbox.known_ids(["w-1", "w-9", "w-2"]) == {"w-1", "w-2"}
     like = likeness("text", "dos", {})
-    assert await store.outbox.sent_since(LAURA, like, 105) == ("w-2",)
+    for since in (0, 105):
+        assert await store.outbox.sent_since(LAURA, like, since) == ("w-2",)
     assert await store.outbox.sent_since(LAURA, like, 106) == ()
     assert await store.outbox.sent_since(PEDRO, like, 0) == ()
     assert await store.outbox.sent_since(LAURA, (), 0) == ()
+    change(store, "outbox", {"kind": "contact", "payload": '{"name": "Pedro"}'})
+    pedro = likeness("contact", "", {"name": "Pedro"})
+    assert await store.outbox.sent_since(LAURA, pedro, 105) == ("w-2",)
