@@ -36,8 +36,12 @@ types: $(VENV)/dev.stamp  ## mypy, strict
 
 # Twice the processors: the tests wait for sockets and disks as long as they compute.
 WORKERS ?= $(shell expr 2 \* $$(nproc))
+TESTS = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+# Tried on both databases each time; without PostgreSQL it is skipped there.
+CONTRACT = tests/store tests/daemon/test_takeover.py tests/daemon/test_recovery.py
 pytest: $(VENV)/dev.stamp  ## the tests alone
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+	@$(TESTS)
+	@TEST_STORE=postgres $(TESTS) -m "not sqlite" $(CONTRACT)
 
 format: $(VENV)/dev.stamp  ## rewrite the code in the project's format
 	@$(BIN)/ruff format --quiet .
@@ -45,9 +49,9 @@ format: $(VENV)/dev.stamp  ## rewrite the code in the project's format
 
 venv: $(VENV)/dev.stamp  ## build .venv with the development tools
 
-test-postgres: $(VENV)/dev.stamp  ## the ledger's contract, takeover and recovery on a private PostgreSQL
-	@TEST_STORE=postgres $(BIN)/python -m pytest -q -n auto -m "not sqlite" \
-		tests/store tests/daemon/test_takeover.py tests/daemon/test_recovery.py
+test-postgres: $(VENV)/dev.stamp  ## commands and conversations on a private PostgreSQL
+	@TEST_STORE=postgres $(TESTS) -m "not sqlite" tests/commands \
+		$(addprefix tests/daemon/test_,bursts.py conversation.py edits_and_deletes.py statuses.py)
 
 bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/performance.md (15 min)
 	@$(BIN)/python benchmarks/run.py

@@ -15,7 +15,7 @@ from support.rows import change, count, delete, insert, rows, select
 TESTS = Path(__file__).parent
 
 SPEAKS_SQL = {
-    "store/test_postgres.py": "what only PostgreSQL does",
+    "postgres/test_driver.py": "what only PostgreSQL does",
     "store/test_common_sql.py": "examples of what it finds in the ledger",
     "support/ledgers.py": "statements that tests of a driver hand to it",
     "support/place.py": "how a database is opened",

@@ -115,6 +115,7 @@ def test_a_head_kept_elsewhere_shows_a_chain_that_was_cut_with_its_head(data_dir
     assert (cut.exit_code, cut.stdout[:6]) == (1, "row 4:")
 
 
+@pytest.mark.sqlite  # it makes a backup
 def test_exports_and_backups_leave_rows(data_dir: Path) -> None:
     assert recado_at(data_dir, "export", LAURA.chat).exit_code == 0
     assert recado_at(data_dir, "backup", str(data_dir / "copy.db")).exit_code == 0

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 from support.operator import recado, recado_at
+from support.place import variables_of_store
 from support.rows import change, rows
 from support.stage import LAURA, Stage, open_stage
 
@@ -16,7 +18,7 @@ CHAT = f"{LAURA}@s.whatsapp.net"
 
 def _reset(data_dir: Path, chat: str = LAURA) -> Result:
     arguments = ["budget", "reset", chat, "--data-dir", str(data_dir)]
-    return CliRunner().invoke(main, arguments)
+    return CliRunner().invoke(main, arguments, env=variables_of_store(data_dir))
 
 
 async def _answered(stage: Stage, words: str, count: int) -> None:
@@ -50,7 +52,8 @@ async def test_a_configuration_gives_the_limits_and_the_day(tmp_path: Path) -> N
         f'data_dir = "{tmp_path / "data"}"\n[budget]\ntotal_tokens = 5000\ntotal_cost = 2.5\n'
         'currency = "COP"\n[budget.prices.gpt-6-luna]\ninput = 1.5\noutput = 6\n'
     )
-    done = CliRunner().invoke(main, ["budget", "--json", "--config", str(config)])
+    environ = variables_of_store(tmp_path / "data")
+    done = CliRunner(env=environ).invoke(main, ["budget", "--json", "--config", str(config)])
     assert done.exit_code == 0, done.output
     shown = json.loads(done.stdout)
     assert shown["currency"] == "COP"
@@ -102,6 +105,7 @@ async def test_resetting_an_unused_budget_reports_so(stage: Stage) -> None:
     assert "this contact has used nothing" in done.stderr
 
 
+@pytest.mark.sqlite
 def test_an_empty_store_has_an_empty_page(tmp_path: Path) -> None:
     done = recado_at(tmp_path, "budget")
     assert done.exit_code == 2

@@ -8,6 +8,7 @@ from typing import Any
 import trio
 from click.testing import CliRunner, Result
 from support.cloud_stage import CloudStage, open_cloud_stage
+from support.place import variables_of_store
 from support.rows import count
 
 from daemon.__main__ import main
@@ -26,7 +27,9 @@ async def findings(stage: CloudStage, **web: Any) -> list[tuple[str, str]]:
 
 
 async def recado(stage: CloudStage, *arguments: str, **environ: str) -> Result:
-    run = CliRunner(env={"RECADO_DATA_DIR": str(stage.settings.data_dir), **environ})
+    folder = stage.settings.data_dir
+    place = {"RECADO_DATA_DIR": str(folder), **variables_of_store(folder)}
+    run = CliRunner(env={**place, **environ})
     return await trio.to_thread.run_sync(lambda: run.invoke(main, list(arguments)))
 
 

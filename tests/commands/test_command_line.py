@@ -112,6 +112,7 @@ def test_each_shell_gets_a_script_of_its_own(shell: str) -> None:
     assert f"_RECADO_COMPLETE={shell}_complete" in done.stdout
 
 
+@pytest.mark.sqlite  # it makes a backup
 async def test_results_of_commands_can_be_read_by_programs(stage: Stage, tmp_path: Path) -> None:
     data_dir = stage.settings.data_dir
     sent = await recado(data_dir, "send", LAURA, "Su mesa está lista", "--wait", "30", "--json")

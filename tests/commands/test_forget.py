@@ -80,6 +80,7 @@ async def several_people(stage: Stage) -> None:
     await stage.quiet()
 
 
+@pytest.mark.sqlite  # it reads the bytes of the file
 async def test_not_a_byte_of_a_person_stays_and_everybody_else_does(stage: Stage) -> None:
     await several_people(stage)
     data_dir = stage.settings.data_dir
@@ -252,6 +253,7 @@ async def test_a_forgotten_persons_messages_leave_the_group_thread(tmp_path: Pat
         assert [item for item in thread if "¿A qué hora?" in item or "nueve" in item] != []
 
 
+@pytest.mark.sqlite  # it reads the bytes of the file
 async def test_our_messages_in_a_group_lose_a_forgotten_persons_data(tmp_path: Path) -> None:
     """Neither what was answered to them, nor later answers that name or quote them."""
     said = "Zurriago a las cinco, por favor"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import trio
 from click.testing import CliRunner, Result
+from support.place import variables_of_store
 from support.stage import LAURA
 from support.two_numbers import TwoNumbers, open_two
 
@@ -24,6 +25,7 @@ async def recado(stage: TwoNumbers, *arguments: str) -> Result:
     """Run a command with a configuration of both numbers."""
     environ = {
         "RECADO_DATA_DIR": str(stage.settings.data_dir),
+        **variables_of_store(stage.settings.data_dir),
         "OPENAI_API_KEY": TOKEN,
         "OPENAI_BASE_URL": f"{stage.model_url}/v1",
         "WEBHOOK_URL": URL,

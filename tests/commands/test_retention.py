@@ -5,6 +5,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import pytest
 import trio
 import trio.testing
 from pydantic import SecretStr
@@ -58,6 +59,7 @@ async def accept(
     )
 
 
+@pytest.mark.sqlite  # PostgreSQL has large bodies in their rows
 async def test_old_bodies_and_files_go_and_the_messages_stay(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     settings = settings_of(data_dir)

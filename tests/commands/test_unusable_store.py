@@ -22,6 +22,7 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: str(arguments[0]))
+@pytest.mark.sqlite
 def test_without_a_store_nothing_is_created(arguments: tuple[str, ...], tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     for _ in range(2):

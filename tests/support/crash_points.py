@@ -3,11 +3,11 @@
 The daemon does not know them: the victim (`support.crash_victim`) wraps the chats' dependencies.
 """
 
-import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -28,13 +28,15 @@ from daemon.domain.records import OutboxRow, Turn
 from daemon.domain.rendering.outgoing import Outgoing
 from daemon.domain.rendering.templates import Template
 from daemon.gateway.port import Capabilities, Gateway, Indicator
+from daemon.ledger.drivers.postgres.writer import Writer
 from daemon.ledger.drivers.sqlite.database import SqliteDatabase
-from daemon.ledger.drivers.threads import QueuedWrite
+from daemon.ledger.ledger import Store
 from daemon.ledger.outbox import Outbox, SettledSend
 from daemon.ledger.statuses import NEVER
 from daemon.tools.tool import ToolContext
 from daemon.tools.toolbox import Toolbox
-from support.place import sqlite_of
+
+Batch = list[Any]
 
 PLAN_VARIABLE = "CRASH_PLAN"
 """The environment variable in which the victim finds its plan. Only the victim reads it."""
@@ -87,43 +89,55 @@ class KillPoints:
 def watched(services: ChatServices, points: KillPoints) -> ChatServices:
     """The same services with kill points around everything with an effect outside."""
     store, model, number = services.store, services.model, services.number
-    _watch_commits(sqlite_of(store), points)
+    _watch_commits(store, points)
     chat_config = services.config.current
     toolbox = _WatchedToolbox(chat_config.toolbox, points)
     return replace(
         services,
-        store=replace(store, outbox=_WatchedOutbox(sqlite_of(store), points)),
+        store=replace(store, outbox=_WatchedOutbox(store.outbox, points)),
         model=replace(model, engine=_WatchedEngine(model.engine, points)),
         number=replace(number, gateway=_WatchedGateway(number.gateway, points)),
         config=LiveConfig(replace(chat_config, toolbox=toolbox)),
     )
 
 
-def _watch_commits(database: SqliteDatabase, points: KillPoints) -> None:
+def _watch_commits(store: Store, points: KillPoints) -> None:
     """Points in the writer thread: after the writes, before COMMIT, and before callers resume."""
-    commit = database._commit_as_one
+    if isinstance(store.database, SqliteDatabase):
+        commit = store.database._commit_as_one
 
-    def watched_commit(batch: list[QueuedWrite[object]]) -> str:
-        names = [_name(write.operation) for write in batch]
-        last = batch[-1]
-        operation = last.operation
+        def watched_commit(batch: Batch) -> str:
+            return _through_points(batch, commit, points)
 
-        def verb_and_points(connection: sqlite3.Connection) -> object:
-            result = operation(connection)
-            for name in names:
-                points.reach(f"before commit of {name}")
-            return result
+        store.database._commit_as_one = watched_commit  # type: ignore[method-assign]
+    else:  # writers are made when they are needed
+        commit_of = Writer._commit
 
-        last.operation = verb_and_points
-        fault = commit(batch)
+        def watched_commit_of(writer: Writer, batch: Batch) -> str:
+            return _through_points(batch, partial(commit_of, writer), points)
+
+        Writer._commit = watched_commit_of  # type: ignore[method-assign, assignment]
+
+
+def _through_points(batch: Batch, commit: Callable[[Any], str], points: KillPoints) -> str:
+    names = [_name(write.operation) for write in batch]
+    last = batch[-1]
+    operation = last.operation
+
+    def verb_and_points(connection: Any) -> object:
+        result = operation(connection)
         for name in names:
-            points.reach(f"after commit of {name}")
-        return fault
+            points.reach(f"before commit of {name}")
+        return result
 
-    database._commit_as_one = watched_commit  # type: ignore[method-assign]
+    last.operation = verb_and_points
+    fault = commit(batch)
+    for name in names:
+        points.reach(f"after commit of {name}")
+    return fault
 
 
-def _name(operation: Callable[[sqlite3.Connection], object]) -> str:
+def _name(operation: Callable[[Any], object]) -> str:
     """The store's method that a write belongs to, such as ``Inbox.accept``."""
     function = operation.func if isinstance(operation, partial) else operation
     return str(getattr(function, "__qualname__", "a write")).partition(".<locals>")[0]
@@ -132,8 +146,8 @@ def _name(operation: Callable[[sqlite3.Connection], object]) -> str:
 class _WatchedOutbox(Outbox):
     """Points before and after the updates of a row that frame a send."""
 
-    def __init__(self, database: SqliteDatabase, points: KillPoints) -> None:
-        super().__init__(database)
+    def __init__(self, outbox: Outbox, points: KillPoints) -> None:
+        super().__init__(outbox._database)
         self._points = points
 
     async def sending(self, row: OutboxRow, *, now: float) -> float:

@@ -206,8 +206,8 @@ def forget_command(place: Place, *, chat: str, yes: bool, wait: float, as_json: 
         done = trio.run(
             _done,
             lambda: done_as(connection, forgotten),
-            lambda: _slices(connection, forgotten, place),
-            place.data_dir / LOCK_FILE,
+            lambda: slices(connection, forgotten, place.data_dir, now=time.time()),
+            None if place.url else place.data_dir / LOCK_FILE,
             wait,
         )
         if done is None:
@@ -239,24 +239,23 @@ def _delete_files(connection: Connection, files: FileStore) -> None:
             forget_deleted(connection, pending)
 
 
-def _slices(connection: Connection, name: str, place: Place) -> Iterator[None]:
-    """The daemon's work in slices, for a command without one; a cluster's nodes do it alone."""
-    return iter(()) if place.url else slices(connection, name, place.data_dir, now=time.time())
-
-
 async def _done(
     look: Callable[[], Forgotten | None],
     slices: Callable[[], Iterator[None]],
-    lock: Path,
+    lock: Path | None,
     seconds: float,
 ) -> Forgotten | None:
     """Wait for the daemon, or do its work if none runs; None if it takes longer.
 
     The store is locked for a slice at a time, so a daemon that starts can take it and continue.
+    Without ``lock``, the work is the daemon's alone.
     """
     left = slices()
     with trio.move_on_after(seconds):
         while (done := look()) is None:
+            if lock is None:
+                await trio.sleep(LOOK_SECONDS)
+                continue
             try:
                 with owned(lock):
                     next(left, None)

@@ -11,7 +11,7 @@ import trio
 from daemon.errors import GatewayError, SettingsError, StoreError
 from daemon.gateway.kinds import gateway_of
 from daemon.ledger.admin.cli_queries import unanswered
-from daemon.ops.commands.place import AS_JSON, CONFIG, Place, print_json, read_settings
+from daemon.ops.commands.place import AS_JSON, CONFIG, place_of, print_json, read_settings
 from daemon.settings import Settings
 from daemon.settings.numbers import numbers_of
 
@@ -64,7 +64,7 @@ def numbers_command(config: Path | None, *, offline: bool, as_json: bool) -> Non
 def _waiting(settings: Settings) -> dict[str, int] | None:
     """In how many chats of each number a customer waits; None if there is no store to read."""
     try:
-        with Place(settings.data_dir, None).reading() as connection:
+        with place_of(settings).reading() as connection:
             chats = {(one.number, one.chat) for one in unanswered(connection)}
     except StoreError:
         return None

@@ -121,7 +121,7 @@ def set_webhook(
 
 def _note(settings: Settings, url: str, *, found: bool) -> None:
     """Write the change into the audit, if there is a store yet; the channel is set either way."""
-    if not (settings.data_dir / STORE_FILE).is_file():
+    if not settings.store.url and not (settings.data_dir / STORE_FILE).is_file():
         return
     before, after = ("set", "changed") if found else ("", "added")
     try:
