@@ -88,8 +88,9 @@ engines: $(VENV)/dev.stamp  ## ask a model server at URL=http://…/v1 (KEY=, MO
 
 N ?= 1000
 SEED ?= 1
-crash: $(VENV)/dev.stamp  ## kill -9 at every named point, then N=1000 times at random (SEED=1)
-	@PYTHONPATH=tests $(BIN)/python -m support.crash_main --kills $(N) --seed $(SEED)
+GATEWAY ?= whapi
+crash: $(VENV)/dev.stamp  ## kill -9 at every named point, then N=1000 times at random (SEED=1, GATEWAY=whapi or cloud)
+	@PYTHONPATH=tests $(BIN)/python -m support.crash_main --kills $(N) --seed $(SEED) --gateway $(GATEWAY)
 
 FUZZ_MINUTES ?= 10
 fuzz: $(VENV)/dev.stamp  ## mutated input for FUZZ_MINUTES=10: the HTTP edge, parsers, functions of texts (SEED=1)

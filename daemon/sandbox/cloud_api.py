@@ -135,6 +135,8 @@ class SimulatedCloud:
         self.faults = CloudFaults()
         self.token_is_good = True
         self.status = "CONNECTED"
+        self.pair_burst: float = PAIR_BURST
+        """So many messages to one customer at once; in the long run one in `PAIR_SECONDS`."""
         self.window_seconds: float = WINDOW_SECONDS
         """So long after a customer's message anything is delivered."""
         self.webhook_shown = ""
@@ -152,6 +154,8 @@ class SimulatedCloud:
         self.webhook_url = ""
         self.on_delivered: Callable[[CloudSend], object] = _nothing
         """Called with each message that a customer gets."""
+        self.on_acknowledged: Callable[[tuple[str, ...]], object] = _nothing
+        """Called with the ids of customers' messages whose webhook got its 200."""
         self.on_read: Callable[[str], object] = _nothing
         """Called with the id of each message of a customer's that we have read."""
         self.journal = Journal()
@@ -167,7 +171,7 @@ class SimulatedCloud:
             backoff_seconds=backoff_seconds,
             max_backoff_seconds=1,
             timeout_seconds=30,
-            report=lambda _delivery: self.journal.write("webhook", {}),
+            report=self._note_attempt,
         )
 
     def set_base_url(self, url: str) -> None:
@@ -288,6 +292,11 @@ class SimulatedCloud:
         """Make a webhook call about anything; ends when it got its 200."""
         await self._tell(field, value, field)
 
+    def _note_attempt(self, delivery: WebhookPost) -> None:
+        if delivery.acknowledged.is_set():
+            self.on_acknowledged(delivery.message_ids)
+        self.journal.write("webhook", {})
+
     async def _tell(
         self, field: str, value: dict[str, Any], lane: str, *, wait: bool = True
     ) -> None:
@@ -306,8 +315,9 @@ class SimulatedCloud:
         body = json.dumps(payload).encode()
         signature = hmac.new(self.app_secret.encode(), body, hashlib.sha256).hexdigest()
         target = Target(self.webhook_url, headers={"x-hub-signature-256": f"sha256={signature}"})
+        ids = tuple(str(message["id"]) for message in value.get("messages", ()) if "id" in message)
         for _ in range(self.copies):
-            delivery = WebhookPost(target, "", payload, body, ())
+            delivery = WebhookPost(target, "", payload, body, ids)
             self.postbox.put(lane, delivery)
             yield delivery
 
@@ -486,7 +496,7 @@ class SimulatedCloud:
         now = self.now()
         while person.sends and person.sends[0] < now - PAIR_BURST * PAIR_SECONDS:
             person.sends.popleft()
-        if len(person.sends) >= PAIR_BURST:
+        if len(person.sends) >= self.pair_burst:
             raise Refused(131056, "pair rate limit")
         person.sends.append(now)
         return chat

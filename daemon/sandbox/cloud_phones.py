@@ -65,6 +65,7 @@ class CloudPhones(SimulatedPhones):
         for contact in contacts:
             cloud.person(payloads.chat_id_of(contact.chat)).name = contact.name
         cloud.on_delivered = self._show
+        cloud.on_acknowledged = self.ledger.add_acknowledged
         cloud.on_read = self._note_read
         self._add_switches()
 
@@ -109,7 +110,6 @@ class CloudPhones(SimulatedPhones):
             if kind == "unsupported":
                 fields["errors"] = [{"code": 131051, "title": "Message type unknown"}]
             await self.cloud.customer_sends(chat, kind, content, wait=wait, **fields)
-            self.ledger.add_acknowledged((message_id,))
 
     def set_status(
         self,

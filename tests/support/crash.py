@@ -14,11 +14,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from typing import Literal
 
 import trio
 
 from daemon.http.server import serve
 from daemon.sandbox.payloads import chat_id_of, digits_of
+from support.crash_cloud import CloudGateway
 from support.crash_judges import (
     SECOND_PART,
     Fault,
@@ -46,11 +48,15 @@ from support.stage import new_world
 
 TOKEN = "crash-token"
 
+GatewayKind = Literal["whapi", "cloud"]
+
 
 class Harness:
     """One store, the simulators, and the daemon's current process."""
 
-    def __init__(self, folder: Path, gateway: ScriptedGateway, model: NamingModel) -> None:
+    def __init__(
+        self, folder: Path, gateway: ScriptedGateway | CloudGateway, model: NamingModel
+    ) -> None:
         self.gateway = gateway
         self.model = model
         self.folder = folder
@@ -85,8 +91,7 @@ class Harness:
                 "RECADO_DATA_DIR": str(self.data_dir),
                 **variables_of_store(self.data_dir),
                 "RECADO_ASSISTANT__INSTRUCTIONS_FILE": str(instructions),
-                "WHAPI_TOKEN": TOKEN,
-                "WHAPI_API_URL": gateway_url,
+                **_gateway_settings(self.gateway, gateway_url),
                 "OPENAI_API_KEY": TOKEN,
                 "OPENAI_BASE_URL": f"{model_url}/v1",
                 BOOKINGS_VARIABLE: str(self.bookings),
@@ -208,15 +213,20 @@ async def open_harness(
     rng: random.Random,
     tokens_per_second: float = 0,
     spoil: Callable[[Step], Step] = lambda step: step,
+    kind: GatewayKind = "whapi",
 ) -> AsyncIterator[Harness]:
     """The simulators, in this process; the daemon is not started yet.
 
     ``spoil`` may change each answer of the model before it is given.
     """
     log = new_world(StringIO()).log
-    gateway = ScriptedGateway(
-        token=TOKEN, now=time.time, rng=rng, backoff_seconds=0.05, max_backoff_seconds=0.3
-    )
+    gateway: ScriptedGateway | CloudGateway
+    if kind == "cloud":
+        gateway = CloudGateway(token=TOKEN, rng=rng)
+    else:
+        gateway = ScriptedGateway(
+            token=TOKEN, now=time.time, rng=rng, backoff_seconds=0.05, max_backoff_seconds=0.3
+        )
     model = NamingModel(
         now=time.time,
         rng=rng,
@@ -237,6 +247,12 @@ async def open_harness(
             nursery.cancel_scope.cancel()
     finally:
         harness.daemon.close()
+
+
+def _gateway_settings(gateway: ScriptedGateway | CloudGateway, url: str) -> dict[str, str]:
+    if isinstance(gateway, CloudGateway):
+        return gateway.environment(url)
+    return {"WHAPI_TOKEN": TOKEN, "WHAPI_API_URL": url}
 
 
 def report(harness: Harness, faults: list[Fault], how: str) -> str:

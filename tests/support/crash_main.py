@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import trio
 
+from support.crash import GatewayKind
 from support.crash_runs import (
     TWICE_KILLED,
     Outcome,
@@ -33,11 +34,12 @@ ROUND = 100
 @click.option("--kills", default=1000, help="at random, besides those at each point")
 @click.option("--seed", default=1)
 @click.option("--points/--no-points", default=True, help="also kill at every named point")
-def main(kills: int, seed: int, *, points: bool) -> None:
+@click.option("--gateway", "kind", type=click.Choice(["whapi", "cloud"]), default="whapi")
+def main(kills: int, seed: int, *, points: bool, kind: GatewayKind) -> None:
     """Kill the daemon repeatedly, and judge the result."""
     folder = Path(tempfile.mkdtemp(prefix="recado-crash-"))
     totals: Counter[str] = Counter()
-    for name, outcome in _rounds(folder, kills, seed, points=points):
+    for name, outcome in _rounds(folder, kills, seed, points=points, kind=kind):
         totals.update(outcome.figures)
         _tell(f"{name}: {json.dumps(outcome.figures)}")
         for missed in outcome.missed:
@@ -51,24 +53,27 @@ def main(kills: int, seed: int, *, points: bool) -> None:
     sys.exit(1 if totals["faults"] else 0)
 
 
-def _rounds(folder: Path, kills: int, seed: int, *, points: bool) -> Iterator[tuple[str, Outcome]]:
+def _rounds(
+    folder: Path, kills: int, seed: int, *, points: bool, kind: GatewayKind
+) -> Iterator[tuple[str, Outcome]]:
     """Each round as it ends, by the name of its folder."""
     if points:
-        yield "points", trio.run(_at_points, folder / "points", seed)
+        yield "points", trio.run(_at_points, folder / "points", seed, kind)
     for number, begun in enumerate(range(0, kills, ROUND)):
         name = f"random-{seed + number}"
         count = min(ROUND, kills - begun)
-        yield name, trio.run(_at_random, count, folder / name, seed + number)
+        yield name, trio.run(_at_random, count, folder / name, seed + number, kind)
 
 
-async def _at_points(folder: Path, seed: int) -> Outcome:
-    counted = await count_points(folder / "counting", seed=seed)
-    chains = [*every_point(counted), *TWICE_KILLED]
-    return await kill_at_points(chains, folder / "killing", seed=seed, tell=_tell)
+async def _at_points(folder: Path, seed: int, kind: GatewayKind) -> Outcome:
+    counted = await count_points(folder / "counting", seed=seed, kind=kind)
+    # Recovery from a kill looks the chat up only where messages are listed.
+    chains = [*every_point(counted), *(TWICE_KILLED if kind == "whapi" else ())]
+    return await kill_at_points(chains, folder / "killing", seed=seed, kind=kind, tell=_tell)
 
 
-async def _at_random(kills: int, folder: Path, seed: int) -> Outcome:
-    return await kill_at_random(kills, folder, seed=seed, tell=_tell)
+async def _at_random(kills: int, folder: Path, seed: int, kind: GatewayKind) -> Outcome:
+    return await kill_at_random(kills, folder, seed=seed, kind=kind, tell=_tell)
 
 
 def _tell(line: str) -> None:

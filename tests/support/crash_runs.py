@@ -10,14 +10,14 @@ from pathlib import Path
 import trio
 
 from daemon.domain.texts import texts
-from support.crash import Harness, open_harness, report
+from support.crash import GatewayKind, Harness, open_harness, report
 from support.crash_judges import Fault
 from support.faults import FaultKind
 from support.gateway import EchoMode
 from support.model_script import Step
 
-SCENE_SECONDS = 30.0
-DRAIN_SECONDS = 90.0
+SCENE_SECONDS = 120.0
+DRAIN_SECONDS = 150.0
 """How long the last process may take to answer everything that is left."""
 
 MOST_WAITING = 250
@@ -122,10 +122,10 @@ async def play_scene(harness: Harness, number: int) -> None:
     await harness.write(first)
 
 
-async def count_points(folder: Path, *, seed: int) -> Counter[str]:
+async def count_points(folder: Path, *, seed: int, kind: GatewayKind = "whapi") -> Counter[str]:
     """Play the scene once without a kill; returns the number of visits of each point."""
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    async with open_harness(folder, rng=rng) as harness:
+    async with open_harness(folder, rng=rng, kind=kind) as harness:
         trace = folder / "trace.txt"
         await harness.daemon.start(trace=str(trace))
         await harness.daemon.ready()
@@ -143,6 +143,7 @@ async def kill_at_points(
     folder: Path,
     *,
     seed: int,
+    kind: GatewayKind = "whapi",
     tell: Callable[[str], None] = lambda _line: None,
 ) -> Outcome:
     """Play the scene once for each chain with its kills; the next process ends the scene.
@@ -152,7 +153,7 @@ async def kill_at_points(
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
     started = time.perf_counter()
     missed: list[str] = []
-    async with open_harness(folder, rng=rng) as harness:
+    async with open_harness(folder, rng=rng, kind=kind) as harness:
         await harness.daemon.start(**_plan(chains[0].kills[0]))
         await harness.daemon.ready()
         for number, chain in enumerate(chains):
@@ -196,6 +197,7 @@ async def kill_at_random(
     seed: int,
     chats: int = 20,
     per_second: float = 12.0,
+    kind: GatewayKind = "whapi",
     tell: Callable[[str], None] = lambda _line: None,
 ) -> Outcome:
     """Customers of many chats write without pause while the daemon is killed repeatedly.
@@ -212,7 +214,9 @@ async def kill_at_random(
             return replace(step, cut_after=3) if cut else replace(step, status=500)
         return step
 
-    async with open_harness(folder, rng=rng, tokens_per_second=100, spoil=spoil) as harness:
+    async with open_harness(
+        folder, rng=rng, tokens_per_second=100, spoil=spoil, kind=kind
+    ) as harness:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stream, harness, chats, per_second, seed, name="customers")
             for number in range(kills):
