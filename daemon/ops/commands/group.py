@@ -16,6 +16,7 @@ MODULES = {
     "export": "data",
     "forget": "data",
     "knowledge": "knowledge",
+    "mcp": "mcp",
     "move-store": "move",
     "numbers": "numbers",
     "replay": "messages",
