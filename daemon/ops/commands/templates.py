@@ -36,7 +36,7 @@ LANGUAGE = click.option("--language", default="", metavar="CODE", help="As Meta 
 
 EXAMPLE = """\b
 Example:
-  recado templates sync
+  recado templates sync && recado templates list
   recado templates show seguimos_aqui
   recado templates send 573001234567 seguimos_aqui -p 1=Laura --wait 30
 """
