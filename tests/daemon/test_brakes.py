@@ -397,7 +397,7 @@ async def test_a_stop_does_not_wait_for_those_in_line(tmp_path: Path) -> None:
         await stage.model.wait_requests(1)
         await stage.gateway.customer_says(PEDRO, "Buenas tardes")
         await _shown(stage, lambda states: "waiting" in states)
-        with trio.fail_after(15):
+        with trio.fail_after(30):
             await stage.stop()
         assert outcomes(stage) == ["", ""]
         gate.set()

@@ -38,7 +38,7 @@ def shows_typing(stage: Stage) -> bool:
 async def ends_typing(stage: Stage) -> None:
     """The indicator was shown, and is not shown any more."""
     await stage.gateway.wait_for(lambda: bool(stage.gateway.presences(LAURA)))
-    with trio.fail_after(15):
+    with trio.fail_after(30):
         await found(lambda: not shows_typing(stage))
 
 

@@ -318,5 +318,5 @@ async def test_a_failing_collector_does_not_affect_turns(tmp_path: Path, fault: 
         async with open_scene(tmp_path, tracing={"otlp_endpoint": url}) as scene:
             await book_a_room(scene)
             began = trio.current_time()
-        assert trio.current_time() - began < otlp.FLUSH_SECONDS + 2
+        assert trio.current_time() - began < otlp.FLUSH_SECONDS + 20
     assert scene.received() == ["Sí, hay cupo."]

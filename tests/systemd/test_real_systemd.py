@@ -346,7 +346,7 @@ async def stops_in_time(machine: Machine) -> None:
     """Within the daemon's own deadline, and cleanly."""
     began = time.monotonic()
     await machine.run("systemctl", "stop", "recado.socket", "recado.service")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert await machine.show("Result") == "success"
     assert await machine.show("ExecMainStatus") == "0"
 

@@ -436,11 +436,11 @@ async def test_a_wait_beyond_the_deadline_is_left_to_the_caller() -> None:
 
 
 async def test_tries_share_one_deadline() -> None:
-    async with line(Reply(fault="hang"), timeout_seconds=0.4) as to:
+    async with line(Reply(fault="hang"), timeout_seconds=2.0) as to:
         started = trio.current_time()
         with pytest.raises(GatewayTemporary):
             await to.client.health()
-        assert trio.current_time() - started < 3
+        assert trio.current_time() - started < 20
     assert 1 < len(to.server.seen) <= 3
 
 
