@@ -10,7 +10,15 @@ import msgspec
 from daemon.domain.messages import Media, Message
 from daemon.domain.records import MediaItem, Turn
 from daemon.domain.states import FAILED, FOR_BOT, GONE, STORED, WANTED, WITH_AGENT
-from daemon.ledger.drivers.port import Connection, Role, Transactions, listed, marks, transaction
+from daemon.ledger.drivers.port import (
+    Connection,
+    Role,
+    Transactions,
+    listed,
+    marks,
+    query,
+    transaction,
+)
 from daemon.ledger.files import discard
 
 BATCH = 200
@@ -27,18 +35,15 @@ class MediaItems(Role):
         super().__init__(database)
         self._folder = folder
 
-    async def of(self, messages: Sequence[Message]) -> dict[str, MediaItem]:
+    @query
+    def of(self, connection: Connection, messages: Sequence[Message]) -> dict[str, MediaItem]:
         """The rows of files of messages of one channel, by message id."""
         ids = [message.id for message in messages]
         channel = messages[0].key.number if messages else ""
-
-        def read(connection: Connection) -> dict[str, MediaItem]:
-            rows = connection.execute(
-                f"{_ITEM} WHERE channel = ? AND message_id IN ({marks(ids)})", (channel, *ids)
-            )
-            return {row[0]: _item(row) for row in rows}
-
-        return await self._database.read(read)
+        rows = connection.execute(
+            f"{_ITEM} WHERE channel = ? AND message_id IN ({marks(ids)})", (channel, *ids)
+        )
+        return {row[0]: _item(row) for row in rows}
 
     @transaction
     def want(self, connection: Connection, message: Message, *, now: float) -> MediaItem:

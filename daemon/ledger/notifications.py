@@ -89,7 +89,15 @@ class Notifications(Role):
             for number, reason, line, reached, tries, noted_at in rows
         )
 
-    async def settle(self, pending: Pending, reached: Collection[str], *, again_at: float) -> None:
+    @transaction
+    def settle(
+        self,
+        connection: Connection,
+        pending: Pending,
+        reached: Collection[str],
+        *,
+        again_at: float,
+    ) -> None:
         """A try has ended: these targets have accepted it.
 
         ``again_at`` is when the others are tried again, 0 if there are none, below 0 if they are
@@ -97,15 +105,11 @@ class Notifications(Role):
         """
         state = PENDING if again_at > 0 else FAILED if again_at < 0 else SENT
         line = "line" if state == PENDING else "''"
-
-        def write(connection: Connection) -> None:
-            connection.execute(
-                "UPDATE notifications SET state = ?, reached = ?, tries = tries + 1, next_at = ?,"
-                f" line = {line} WHERE id = ? AND state = '{PENDING}'",
-                (state, _json.encode(sorted(reached)).decode(), max(again_at, 0), pending.id),
-            )
-
-        await self._database.write(write)
+        connection.execute(
+            "UPDATE notifications SET state = ?, reached = ?, tries = tries + 1, next_at = ?,"
+            f" line = {line} WHERE id = ? AND state = '{PENDING}'",
+            (state, _json.encode(sorted(reached)).decode(), max(again_at, 0), pending.id),
+        )
 
     @transaction
     def forget(self, connection: Connection, *, noted_before: float) -> None:

@@ -33,8 +33,10 @@ Obstacle = Literal["", "unknown", "not refused", "paused", "replayed"]
 class OperatorActions(Role):
     """Actions of people in the dashboard. Called by the handlers of HTTP requests."""
 
-    async def send(
+    @transaction
+    def send(
         self,
+        connection: Connection,
         key: ChatKey,
         text: str,
         *,
@@ -63,35 +65,31 @@ class OperatorActions(Role):
             author_name=name,
             sent_at=now,
         )
-
-        def write(connection: Connection) -> Arrival | None:
-            known = connection.execute(
-                "SELECT 1 FROM messages WHERE channel = ? AND id = ?", (key.number, message.id)
-            ).fetchone()
-            if known:
-                return None
-            (row_id,) = connection.execute(
-                "INSERT INTO outbox (channel, chat, body, author, payload, created_at)"
-                " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
-                (*key, text, name, msgspec.json.encode(payload or {}).decode(), now),
-            ).fetchone()
-            (event_id,) = connection.execute(
-                "INSERT INTO events (received_at, channel, event) VALUES (?, ?, ?) RETURNING id",
-                (now, key.number, EVENT),
-            ).fetchone()
-            take_in(
-                connection,
-                Webhook(channel=key.number, event=EVENT, messages=(message,)),
-                event_id,
-                verdicts=[""],
-                now=now,
-                pause_until=pause_until,
-                announces=False,
-            )
-            write_audit(connection, by, "send", key.chat, after=f"outbox row {row_id}", now=now)
-            return Arrival(key=key, what="agent", received_at=now)
-
-        return await self._database.write(write)
+        known = connection.execute(
+            "SELECT 1 FROM messages WHERE channel = ? AND id = ?", (key.number, message.id)
+        ).fetchone()
+        if known:
+            return None
+        (row_id,) = connection.execute(
+            "INSERT INTO outbox (channel, chat, body, author, payload, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+            (*key, text, name, msgspec.json.encode(payload or {}).decode(), now),
+        ).fetchone()
+        (event_id,) = connection.execute(
+            "INSERT INTO events (received_at, channel, event) VALUES (?, ?, ?) RETURNING id",
+            (now, key.number, EVENT),
+        ).fetchone()
+        take_in(
+            connection,
+            Webhook(channel=key.number, event=EVENT, messages=(message,)),
+            event_id,
+            verdicts=[""],
+            now=now,
+            pause_until=pause_until,
+            announces=False,
+        )
+        write_audit(connection, by, "send", key.chat, after=f"outbox row {row_id}", now=now)
+        return Arrival(key=key, what="agent", received_at=now)
 
     @transaction
     def pause(

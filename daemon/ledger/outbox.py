@@ -287,20 +287,22 @@ class Outbox(Role):
         )
         return {str(state): int(count) for state, count in rows}
 
-    async def _set(
-        self, row: OutboxRow, assignment: str, *values: object, only_from: str = ""
+    @transaction
+    def _set(
+        self,
+        connection: Connection,
+        row: OutboxRow,
+        assignment: str,
+        *values: object,
+        only_from: str = "",
     ) -> OutboxRow:
         condition = " AND state = ?" if only_from else ""
         parameters = (*values, row.id, *([only_from] if only_from else []))
-
-        def write(connection: Connection) -> OutboxRow:
-            found = connection.execute(
-                f"UPDATE outbox SET {assignment} WHERE id = ?{condition} RETURNING {_COLUMNS}",
-                parameters,
-            ).fetchone()
-            return _row(found) if found else _known_row(connection, row.id)
-
-        return await self._database.write(write)
+        found = connection.execute(
+            f"UPDATE outbox SET {assignment} WHERE id = ?{condition} RETURNING {_COLUMNS}",
+            parameters,
+        ).fetchone()
+        return _row(found) if found else _known_row(connection, row.id)
 
 
 def open_rows(connection: Connection, key: ChatKey) -> tuple[OutboxRow, ...]:

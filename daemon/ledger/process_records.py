@@ -207,18 +207,15 @@ class DashboardLog(Role):
 
         await self._database.write(write)
 
-    async def lines(self, query: LogQuery) -> list[LogLine]:
+    @query
+    def lines(self, connection: Connection, wanted: LogQuery) -> list[LogLine]:
         """The lines that were asked for, oldest first."""
-        where, values = _conditions(query)
-        order = "ASC" if query.after else "DESC"
+        where, values = _conditions(wanted)
+        order = "ASC" if wanted.after else "DESC"
         sql = f"{_COLUMNS} WHERE {where} ORDER BY id {order} LIMIT ?"
-
-        def read(connection: Connection) -> list[LogLine]:
-            rows = connection.execute(sql, (*values, query.limit)).fetchall()
-            found = [_line(row) for row in rows]
-            return found if query.after else found[::-1]
-
-        return await self._database.read(read)
+        rows = connection.execute(sql, (*values, wanted.limit)).fetchall()
+        found = [_line(row) for row in rows]
+        return found if wanted.after else found[::-1]
 
     @query
     def chat_names(self, connection: Connection, chat: str) -> tuple[ChatKey, str] | None:

@@ -90,23 +90,22 @@ class References(Role):
         ).fetchone()
         return row is not None
 
-    async def unaddressed(self, turn: Turn, *, limit: int) -> tuple[StoredMessage, ...]:
+    @query
+    def unaddressed(
+        self, connection: Connection, turn: Turn, *, limit: int
+    ) -> tuple[StoredMessage, ...]:
         """The newest ``limit`` messages of a group to itself since the turn before, in order."""
         last = turn.messages[-1].seq if turn.messages else 0
-
-        def read(connection: Connection) -> tuple[StoredMessage, ...]:
-            rows = connection.execute(
-                "SELECT seq, message, received_at FROM messages WHERE channel = :number"
-                f" AND chat = :chat AND reason = '{NOT_ADDRESSED}' AND deleted_at IS NULL"
-                " AND seq < :last AND seq > COALESCE((SELECT seq FROM messages"
-                " WHERE channel = :number AND chat = :chat AND turn_id IS NOT NULL"
-                " AND turn_id != :turn AND seq < :last ORDER BY seq DESC LIMIT 1), 0)"
-                " ORDER BY seq DESC LIMIT :limit",
-                {**turn.key._asdict(), "last": last, "turn": turn.id, "limit": limit},
-            ).fetchall()
-            return tuple(stored_message(*row) for row in reversed(rows))
-
-        return await self._database.read(read)
+        rows = connection.execute(
+            "SELECT seq, message, received_at FROM messages WHERE channel = :number"
+            f" AND chat = :chat AND reason = '{NOT_ADDRESSED}' AND deleted_at IS NULL"
+            " AND seq < :last AND seq > COALESCE((SELECT seq FROM messages"
+            " WHERE channel = :number AND chat = :chat AND turn_id IS NOT NULL"
+            " AND turn_id != :turn AND seq < :last ORDER BY seq DESC LIMIT 1), 0)"
+            " ORDER BY seq DESC LIMIT :limit",
+            {**turn.key._asdict(), "last": last, "turn": turn.id, "limit": limit},
+        ).fetchall()
+        return tuple(stored_message(*row) for row in reversed(rows))
 
 
 def know(

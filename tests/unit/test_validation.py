@@ -118,6 +118,10 @@ def test_a_short_answer_may_be_the_customers_words(words: str) -> None:
     assert not judged(words, inbound=words).notes
 
 
+def test_the_former_name_of_the_customers_words_goes_on_working() -> None:
+    assert Candidate(text="", inbound="Hola").heard == "Hola"
+
+
 def test_half_a_reply_is_sent_back_to_the_model() -> None:
     assert judged("La tarifa es de", incomplete="max_output_tokens").notes
 

@@ -43,6 +43,11 @@ class Candidate:
     """Of the business, ``es`` or ``en``."""
 
     @property
+    def heard(self) -> str:
+        """The former name of ``inbound``, which goes on working in operators' validators."""
+        return self.inbound
+
+    @property
     def characters(self) -> int:
         """The length of all texts together."""
         texts = (self.text, self.inbound, self.instructions, *self.internal)

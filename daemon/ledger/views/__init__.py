@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.ledger.drivers.port import Connection, Role
+from daemon.ledger.drivers.port import Connection, Role, query
 from daemon.ledger.reminders import waiting_reminders
 from daemon.ledger.views import bubbles, chat_list, traces, work
 from daemon.ledger.views.bubbles import Before
@@ -63,45 +63,47 @@ class Views(Role):
         """The chat with this public name."""
         return await self._read(partial(chat_list.key_of, ref=ref))
 
-    async def work(
-        self, live: Iterable[ChatKey], *, days: Mapping[str, str], since: float, now: float
+    @query
+    def work(
+        self,
+        connection: Connection,
+        live: Iterable[ChatKey],
+        *,
+        days: Mapping[str, str],
+        since: float,
+        now: float,
     ) -> JsonObject:
         """Work under way, waiting and failed, and the day's cost.
 
         ``people`` has the names of the chats in it, and of those in ``live``. ``days``: the day of
         each number. ``since``: when this process began, Unix seconds.
         """
-        asked = set(live)
-
-        def read(connection: Connection) -> JsonObject:
-            shown: JsonObject = {
-                "runs": work.running(connection),
-                "outbox": work.outbox_counts(connection),
-                "sends": work.open_sends(connection),
-                "dead_turns": work.dead_turns(connection),
-                "doubtful": work.doubtful_turns(connection, now - DOUBTFUL_SECONDS),
-                "failed_sends": work.failed_sends(connection),
-                "dead_webhooks": dead_deliveries(connection),
-                "reminders": waiting_reminders(connection, limit=work.SHOWN),
-                "unreadable": work.unreadable_events(connection),
-                "expired": work.expired_since(connection, since),
-                "spending": work.spending(connection, days),
-                "questions": work.questions(connection),
-            }
-            names = (
-                "sends",
-                "dead_turns",
-                "doubtful",
-                "failed_sends",
-                "dead_webhooks",
-                "reminders",
-            )
-            lists = [shown[name] for name in names]
-            keys = asked | {entry["key"] for entries in lists for entry in entries}
-            keys |= {entry["key"] for entry in shown["spending"]["chats"]} | set(shown["runs"])
-            return {**shown, "people": work.people(connection, keys)}
-
-        return await self._read(read)
+        shown: JsonObject = {
+            "runs": work.running(connection),
+            "outbox": work.outbox_counts(connection),
+            "sends": work.open_sends(connection),
+            "dead_turns": work.dead_turns(connection),
+            "doubtful": work.doubtful_turns(connection, now - DOUBTFUL_SECONDS),
+            "failed_sends": work.failed_sends(connection),
+            "dead_webhooks": dead_deliveries(connection),
+            "reminders": waiting_reminders(connection, limit=work.SHOWN),
+            "unreadable": work.unreadable_events(connection),
+            "expired": work.expired_since(connection, since),
+            "spending": work.spending(connection, days),
+            "questions": work.questions(connection),
+        }
+        names = (
+            "sends",
+            "dead_turns",
+            "doubtful",
+            "failed_sends",
+            "dead_webhooks",
+            "reminders",
+        )
+        lists = [shown[name] for name in names]
+        keys = set(live) | {entry["key"] for entries in lists for entry in entries}
+        keys |= {entry["key"] for entry in shown["spending"]["chats"]} | set(shown["runs"])
+        return {**shown, "people": work.people(connection, keys)}
 
     async def _read(self, read: Callable[[Connection], T]) -> T:
         return await self._database.read(read)
