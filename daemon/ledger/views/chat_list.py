@@ -160,7 +160,9 @@ def _escaped(text: str) -> str:
 
 
 def _digits(query: str) -> str:
-    """A number as people write it, without what they put between the digits."""
+    """A number as people write it, without what they put between the digits; an id as it is."""
+    if any(map(str.isalpha, query)):
+        return _escaped(query)
     bare = "".join(letter for letter in query if letter not in " +-().")
     return _escaped(bare or query)
 
