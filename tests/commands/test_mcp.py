@@ -14,8 +14,8 @@ from mcp.client.stdio import stdio_client
 from support.model_script import say
 from support.place import VARIABLE, variables_of_store
 from support.rows import select
-from support.scenes import open_scene
-from support.stage import LAURA, Stage
+from support.scenes import QUICK_RULES
+from support.stage import LAURA, Stage, open_stage
 
 from daemon.__main__ import main
 
@@ -54,7 +54,7 @@ async def answered(stage: Stage) -> None:
 
 
 async def test_an_assistant_reads_chats_and_figures_and_cannot_send(tmp_path: Path) -> None:
-    async with open_scene(tmp_path) as stage:
+    async with open_stage(tmp_path / "data", rules=QUICK_RULES) as stage:
         await answered(stage)
         async with assistant(stage.settings.data_dir) as session:
             tools = [tool.name for tool in (await session.list_tools()).tools]
@@ -74,7 +74,9 @@ async def test_an_assistant_reads_chats_and_figures_and_cannot_send(tmp_path: Pa
 
 
 async def test_an_assistant_sends_where_the_operator_allows_it(tmp_path: Path) -> None:
-    async with open_scene(tmp_path, housekeeping={"sweep_seconds": 0.1}) as stage:
+    async with open_stage(
+        tmp_path / "data", rules=QUICK_RULES, housekeeping={"sweep_seconds": 0.1}
+    ) as stage:
         await answered(stage)
         async with assistant(stage.settings.data_dir, "--allow-send") as session:
             (chat,) = (await asked(session, "list_chats"))["chats"]

@@ -16,8 +16,8 @@ import trio
 from support.model_script import call, say
 from support.operator import recado_on
 from support.rows import select
-from support.scenes import found, model_input, open_scene
-from support.stage import LAURA, Stage
+from support.scenes import QUICK_RULES, found, model_input
+from support.stage import LAURA, Stage, open_stage
 
 from daemon.settings.assistant import McpServerSettings, ToolSettings
 from daemon.tools import mcp_client
@@ -138,7 +138,7 @@ async def test_tools_are_called_and_a_killed_server_ends_the_call(
     port = free_port()
     changes = {"command": (), "url": f"http://127.0.0.1:{port}/mcp"} if transport == "http" else {}
     tools = table(tmp_path, trust=True, **changes)
-    async with open_scene(tmp_path, tools=tools) as stage:
+    async with open_stage(tmp_path / "data", rules=QUICK_RULES, tools=tools) as stage:
         await _call_and_kill(stage, tmp_path, port if transport == "http" else 0)
 
 
@@ -190,7 +190,7 @@ async def test_tools_are_offered_when_their_very_list_is_trusted(tmp_path: Path)
         **table(tmp_path, environment={"CRM_KEY": "key {crm_key}"}),
         "secrets": ToolSettings.model_validate({"secrets": {"crm_key": "secret-0123"}}).secrets,
     }
-    async with open_scene(tmp_path, tools=tools) as stage:
+    async with open_stage(tmp_path / "data", rules=QUICK_RULES, tools=tools) as stage:
         data_dir = stage.settings.data_dir
         await found(lambda: select(data_dir, "mcp_lists", "server, trusted") == [("crm", "")])
         await ask(stage)
@@ -220,7 +220,9 @@ def _not_trusted(stage: Stage) -> int:
 
 async def test_a_server_that_is_not_there_stops_nothing(tmp_path: Path) -> None:
     changes = {"command": (), "url": f"http://127.0.0.1:{free_port()}/mcp", "trust": True}
-    async with open_scene(tmp_path, tools=table(tmp_path, **changes)) as stage:
+    async with open_stage(
+        tmp_path / "data", rules=QUICK_RULES, tools=table(tmp_path, **changes)
+    ) as stage:
         await found(lambda: len(stage.events("an MCP server is not connected")) > 1)
         await ask(stage, call("crm__book", '{"room": "7"}'))
         assert "there is no tool crm__book" in output(stage)["error"]

@@ -1,8 +1,13 @@
 """Documents in the ledger: versions, folders, and what is searched."""
 
+import threading
+from typing import Any
+
 import pytest
 
 from daemon.domain.knowledge.passages import Passage
+from daemon.domain.knowledge.words import asked_terms
+from daemon.ledger import knowledge
 from daemon.ledger.knowledge import ABANDONED_SECONDS, PASSAGES_A_WRITE, ReadDocument
 from daemon.ledger.ledger import Store
 
@@ -78,3 +83,20 @@ async def test_headings_count_and_marks_of_the_index_mean_nothing(store: Store) 
     for hostile in ('"', "mascota OR 1=1", "terms: *", "NEAR(a b)", "^mascota -", "", "¿?", "'"):
         await found(store, hostile)
     assert await found(store, '"mascota* AND (') == ["Hasta diez kilos"]
+
+
+async def test_a_search_leaves_the_event_loop_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stemming, looking up and ranking are the reader threads' work."""
+    await store.passages.store("/docs", document("a.md", "La piscina abre a las ocho"), now=NOW)
+    threads: list[threading.Thread] = []
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        threads.append(threading.current_thread())
+        return asked_terms(*arguments, **named)
+
+    monkeypatch.setattr(knowledge, "asked_terms", watched)
+    assert await found(store, "piscina") == ["La piscina abre a las ocho"]
+    assert threads != []
+    assert threading.current_thread() not in threads
