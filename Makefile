@@ -49,9 +49,12 @@ format: $(VENV)/dev.stamp  ## rewrite the code in the project's format
 
 venv: $(VENV)/dev.stamp  ## build .venv with the development tools
 
+# The tests of tests/daemon that are tried on PostgreSQL too, beside CONTRACT.
+ON_POSTGRES = brakes bursts conversation consent edits_and_deletes groups handover history interleavings \
+	outages statuses stop_and_start supersede tool_effects tools_round two_numbers windows
 test-postgres: $(VENV)/dev.stamp  ## commands and conversations on a private PostgreSQL
 	@TEST_STORE=postgres $(TESTS) -m "not sqlite" tests/commands \
-		$(addprefix tests/daemon/test_,bursts.py conversation.py edits_and_deletes.py statuses.py)
+		$(ON_POSTGRES:%=tests/daemon/test_%.py)
 
 bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/performance.md (15 min)
 	@$(BIN)/python benchmarks/run.py

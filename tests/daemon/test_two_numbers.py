@@ -11,6 +11,7 @@ import trio
 from click.testing import CliRunner
 from support.model_script import say
 from support.operator import recado
+from support.place import variables_of_store
 from support.plain import NO_TLS
 from support.rows import rows, select
 from support.scenes import found
@@ -210,12 +211,13 @@ async def test_the_budget_of_each_number_is_shown_with_its_own_limits(tmp_path: 
         '[numbers.shop.budget]\ntotal_tokens = 70000\ncurrency = "COP"\n'
         '[numbers.bar]\ntoken = "b"\n[numbers.bar.budget]\ntotal_tokens = 90000\n'
     )
-    shown = CliRunner().invoke(main, ["budget", "--config", str(config)]).stdout
+    environ = variables_of_store(tmp_path / "data")
+    shown = CliRunner(env=environ).invoke(main, ["budget", "--config", str(config)]).stdout
     assert "limits of shop: contact_tokens none, contact_cost none, total_tokens 70000" in shown
     assert "total of shop  0 tokens  0.0000 COP" in shown
     assert "limits of bar: contact_tokens none, contact_cost none, total_tokens 90000" in shown
     assert f"{mask_numbers(LAURA)}@s.whatsapp.net of bar" in shown
-    told = CliRunner().invoke(main, ["budget", "--json", "--config", str(config)]).stdout
+    told = CliRunner(env=environ).invoke(main, ["budget", "--json", "--config", str(config)]).stdout
     numbers = json.loads(told)["numbers"]
     assert numbers["shop"]["limits"]["total_tokens"] == 70_000
     assert numbers["bar"]["tokens"] == json.loads(told)["total"]["tokens"] > 0
