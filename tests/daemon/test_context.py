@@ -8,6 +8,7 @@ import pytest
 from support.scenes import open_scene, role_of, thread, words
 from support.stage import LAURA, Stage
 
+from daemon.conversation import chat_info
 from daemon.conversation.chat_info import RETRY_SECONDS
 from daemon.domain.messages import JsonObject
 from daemon.domain.prompt.context_line import RENEWED_AFTER_SECONDS
@@ -46,6 +47,12 @@ async def relabel(stage: Stage, *labels: str) -> None:
     after = {"id": chat.id, "labels": names}
     update = {"before_update": {"id": chat.id}, "after_update": after, "changes": ["labels"]}
     await stage.gateway.post(LAURA, "chats.patch", {"chats_updates": [update]})
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the simulated gateway takes longer than a turn waits for it."""
+    monkeypatch.setattr(chat_info, "PATIENCE_SECONDS", 30.0)
 
 
 async def test_the_context_line_is_sent_once_and_keeps_its_place(stage: Stage) -> None:
@@ -180,6 +187,7 @@ async def test_irrelevant_changes_change_nothing(stage: Stage) -> None:
     assert len(stage.gateway.calls("chat")) == 1
 
 
+@pytest.mark.usefixtures("patient")
 async def test_labels_of_a_chat_that_is_not_known_yet_are_not_lost(stage: Stage) -> None:
     """They are told before its first message; its first turn asks for them."""
     stage.gateway.ledger.chat(chat_id_of(LAURA))
@@ -188,6 +196,7 @@ async def test_labels_of_a_chat_that_is_not_known_yet_are_not_lost(stage: Stage)
     assert "Etiquetas: Cotizado" in contexts(stage.model.calls[-1].items)[-1]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_change_while_whapi_is_asked_counts_more_than_its_answer(stage: Stage) -> None:
     """Nobody knows which of the two is newer, so the next turn asks again."""
     held = stage.gateway.faults.add(operation="chat", kind="hold_answer")
