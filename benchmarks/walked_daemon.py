@@ -1,7 +1,9 @@
 """The daemon with a recorder in it: which of its functions are entered, in any thread.
 
-Usage: python walked_daemon.py FILE run. At the first SIGUSR2 it begins to record, at the second the
-functions are written to the file, in the order in which they were entered first.
+Usage: python walked_daemon.py FILE run. The first SIGUSR2 begins the record of an idle daemon, the
+second that of a message; at the third its functions are written to the file, in the order in which
+they were entered first. A file of which the idle daemon enters the same functions does not count:
+periodic tasks are no part of a message's way.
 """
 
 import json
@@ -11,37 +13,34 @@ import threading
 from pathlib import Path
 from types import CodeType, FrameType
 
-import trio
-
 import daemon
 from daemon.__main__ import main
 
 HOME = Path(daemon.__file__).parent
 
-BY_THE_CLOCK = frozenset(
-    {"event loop lag", "figures", "recovery", "samples", "status", "sweep", "watchdog"}
-)
-"""Names of tasks that run periodically whether or not a message comes; they do not count."""
+Entered = dict[CodeType, None]
 
 
 class Recorder:
-    """Records the functions that are entered from the first signal to the second."""
+    """Records the functions that are entered from the first signal to the third."""
 
     def __init__(self, output: Path) -> None:
         self._output = output
-        self._entered: dict[CodeType, None] = {}
-        self._recording = False
+        self._records: list[Entered] = []
 
-    def begin_or_write(self, _number: int, _frame: FrameType | None) -> None:
-        """Begin; at the second signal, write what was entered since."""
-        if not self._recording:
-            self._recording = True
+    def next(self, _number: int, _frame: FrameType | None) -> None:
+        """Begin the next record; at the third signal, write the second one."""
+        if len(self._records) < 2:
+            self._records = [*self._records, {}]
             return
-        self._recording = False
+        idle, message = self._records
+        self._records = []
+        found = [code for code in message if HOME in Path(code.co_filename).parents]
+        files = {code.co_filename for code in found if code not in idle}
         functions = [
-            [str(path.relative_to(HOME)), code.co_qualname]
-            for code in self._entered
-            if HOME in (path := Path(code.co_filename)).parents
+            [str(Path(code.co_filename).relative_to(HOME)), code.co_qualname]
+            for code in found
+            if code.co_filename in files
         ]
         new = self._output.with_suffix(".new")
         new.write_text(json.dumps(functions))
@@ -49,21 +48,14 @@ class Recorder:
 
     def enter(self, frame: FrameType, event: str, _argument: object) -> None:
         """See `sys.setprofile`."""
-        if self._recording and event == "call" and not _is_periodic():
-            self._entered.setdefault(frame.f_code)
-
-
-def _is_periodic() -> bool:
-    try:
-        return trio.lowlevel.current_task().name in BY_THE_CLOCK
-    except RuntimeError:  # between two tasks, or in another thread
-        return False
+        if event == "call" and (records := self._records):
+            records[-1].setdefault(frame.f_code)
 
 
 def run(output: Path, arguments: list[str]) -> None:
     """Run the daemon to its end."""
     recorder = Recorder(output)
-    signal.signal(signal.SIGUSR2, recorder.begin_or_write)
+    signal.signal(signal.SIGUSR2, recorder.next)
     threading.setprofile(recorder.enter)
     sys.setprofile(recorder.enter)
     sys.argv = ["recado", *arguments]

@@ -334,7 +334,7 @@ async def test_a_person_who_is_forgotten_is_gone_from_what_waits_for_other_syste
         await stage.start()
 
 
-async def test_what_is_to_disappear_is_not_told(tmp_path: Path) -> None:
+async def test_disappearing_messages_are_not_announced(tmp_path: Path) -> None:
     only = ({"events": ("message.received",)},)
     async with open_receiver() as receiver, telling(tmp_path, receiver, endpoints=only) as stage:
         body = {"type": "text", "text": {"body": "secreto"}, "context": {"ephemeral": 86400}}

@@ -64,7 +64,7 @@ def make_due(stage: Stage, *, seconds_ago: float = 1.0) -> None:
     change(stage.settings.data_dir, "reminders", {"due_at": due}, where={"state": "waiting"})
 
 
-async def test_a_reminder_waits_over_a_crash_and_is_said_once(tmp_path: Path) -> None:
+async def test_a_reminder_waits_over_a_crash_and_is_sent_once(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
         await reminded(stage)
         assert "Reminder 1 is set" in str(stage.model.calls[-1].items)
@@ -95,7 +95,7 @@ async def test_a_clock_that_jumps_ahead_finds_what_is_due(tmp_path: Path) -> Non
         await found(lambda: states(stage) == [("sent", "")])
 
 
-async def test_what_could_not_be_said_in_time_is_not_said(tmp_path: Path) -> None:
+async def test_a_reminder_that_is_too_late_is_not_sent(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
         await reminded(stage, hours=2)
         await stage.stop()
@@ -105,7 +105,7 @@ async def test_what_could_not_be_said_in_time_is_not_said(tmp_path: Path) -> Non
         assert len(stage.received()) == 1
 
 
-async def test_a_reminder_that_a_reply_cancels_is_not_said(tmp_path: Path) -> None:
+async def test_a_reminder_that_a_reply_cancels_is_not_sent(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
         await reminded(stage, cancel_on="reply")
         stage.model.script(say("Muy bien."))
@@ -238,7 +238,7 @@ async def test_follow_ups_end_when_an_agent_writes_and_follow_no_statement(tmp_p
         assert len(stage.received()) == 1
 
 
-async def test_outside_of_hours_follow_ups_wait_and_who_is_handed_over_is_told(
+async def test_outside_of_hours_follow_ups_wait_and_a_handover_is_notified(
     tmp_path: Path,
 ) -> None:
     here = datetime.now(UTC) - timedelta(hours=5)

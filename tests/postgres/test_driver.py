@@ -175,7 +175,7 @@ async def test_a_commit_that_is_cut_off_is_asked_after(
         assert [row[0] for row in select(store, "messages", "id")] == ["m-1", "m-2"]
 
 
-async def test_a_commit_nobody_can_be_asked_about_is_unknown(
+async def test_a_commit_that_cannot_be_checked_is_unknown(
     tmp_path: Path, url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "RESOLVE_SECONDS", 0.2)

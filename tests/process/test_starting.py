@@ -197,7 +197,7 @@ async def test_the_sandboxs_phone_talks_to_the_configured_model(site: Site) -> N
     assert "¿Tienen parqueadero?" in str(site.model.calls[-1].items)
 
 
-async def test_the_sandbox_keeps_to_the_simulated_model_when_told(site: Site) -> None:
+async def test_the_sandbox_keeps_to_the_simulated_model_if_configured(site: Site) -> None:
     process = await site.launch(*SANDBOX, "--simulated", variables=ANY_PORTS)
     await process.wait_event("write to the bot from this phone")
     assert "the simulated model answers" in process.text.splitlines()[0]

@@ -50,7 +50,7 @@ async def test_a_late_call_is_cancelled_and_cleans_up(context: ToolContext) -> N
         await trio.to_thread.run_sync(cleaned.wait)
 
 
-async def test_a_fault_of_a_tool_is_told_to_the_model(call: Caller) -> None:
+async def test_a_fault_of_a_tool_is_reported_to_the_model(call: Caller) -> None:
     @tool(asyncio=True)
     async def broken() -> str:
         """Fail."""

@@ -75,7 +75,7 @@ def test_quiet_hours_that_cannot_be_read_are_refused(text: str) -> None:
         ("13:00-15:00", "2026-11-30T14:00", "2026-11-30T15:00"),
     ],
 )
-def test_nothing_is_said_in_quiet_hours(quiet: str, now: str, allowed: str) -> None:
+def test_nothing_is_sent_in_quiet_hours(quiet: str, now: str, allowed: str) -> None:
     assert after_quiet(at(now), quiet_minutes(quiet), (BOGOTA,)) == at(allowed)
 
 
