@@ -51,6 +51,27 @@ async def test_check_online_shows_the_numbers_state(tmp_path: Path) -> None:
         assert "cloud.token" in error
 
 
+async def test_check_online_tries_the_template_for_late_answers(tmp_path: Path) -> None:
+    settings = {"window_template": "seguimos_aqui:es", "window_template_parameters": {"1": "x"}}
+    async with open_cloud_stage(tmp_path / "data", cloud=settings) as stage:
+        problem = "cloud.window_template: there is no template seguimos_aqui in es"
+        assert any(text.startswith(problem) for _, text in await findings(stage))
+        template = {
+            "name": "seguimos_aqui",
+            "language": "es",
+            "status": "PAUSED",
+            "category": "UTILITY",
+            "components": [{"type": "BODY", "text": "{{1}}, ¿seguimos?"}],
+        }
+        stage.cloud.templates = [template]
+        refused = "cloud.window_template: template seguimos_aqui is not approved: paused"
+        assert ("error", refused) in await findings(stage)
+        stage.cloud.templates = [{**template, "status": "APPROVED"}]
+        found = await findings(stage)
+        assert ("ok", "templates: 1") in found
+        assert not [text for level, text in found if level == "error"]
+
+
 async def test_check_online_misses_the_secrets(tmp_path: Path) -> None:
     secrets = {"app_secret": None, "verify_token": None}
     async with open_cloud_stage(tmp_path / "data", cloud=secrets) as stage:

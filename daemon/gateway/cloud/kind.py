@@ -8,6 +8,7 @@ from time import time
 
 from pydantic import SecretStr
 
+from daemon.domain.rendering.templates import chosen, template_part
 from daemon.errors import GatewayError, SettingsError
 from daemon.gateway.cloud.client import CloudClient
 from daemon.gateway.cloud.payloads.answers import refusal_of
@@ -89,7 +90,7 @@ def _challenge(settings: Settings, query: Mapping[str, str]) -> str | None:
 
 async def _check(settings: Settings) -> list[tuple[Level, str]]:
     async with open_number(settings) as cloud:
-        lines = [*await _number(cloud), *_secrets(settings)]
+        lines = [*await _number(cloud), *_secrets(settings), *await _templates(cloud, settings)]
         url = settings.web.webhook_url
         try:
             found = await cloud.webhook_address() if url else ""
@@ -113,6 +114,25 @@ async def _number(cloud: CloudClient) -> list[tuple[Level, str]]:
     lines: list[tuple[Level, str]] = [("ok", f"number: {health.channel} ({health.detail})")]
     if is_doubtful or "quality RED" in health.detail:
         lines.append(("warning", "people report or block the number: see WhatsApp Manager"))
+    return lines
+
+
+async def _templates(cloud: CloudClient, settings: Settings) -> list[tuple[Level, str]]:
+    """Whether the template for answers that come too late can be sent."""
+    name, _, language = settings.cloud.window_template.partition(":")
+    if not settings.cloud.business_account_id:
+        return [("warning", "cloud.business_account_id is not set: no templates are known")]
+    try:
+        known = await cloud.list_templates()
+    except GatewayError as error:
+        return [("error", f"the templates are not known: {error}")]
+    lines: list[tuple[Level, str]] = [("ok", f"templates: {len(known)}")]
+    if name:
+        try:
+            template = chosen(known, name, language=language, ours=settings.language)
+            template_part(template, settings.cloud.window_template_parameters)
+        except ValueError as error:
+            lines.append(("error", f"cloud.window_template: {error}"))
     return lines
 
 
