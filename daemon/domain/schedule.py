@@ -18,6 +18,9 @@ DAY_NAMES = {
 LONGEST_CLOSED_DAYS = 30
 """A business that is closed for longer counts as open: a holiday list may be wrong."""
 
+JUST_OVER_SECONDS = 60.0
+"""A time that was so long ago counts as now: a model, or a crash, may take a while."""
+
 MOST_DAYS_AHEAD = 366.0
 DAY_SECONDS = 86_400.0
 
@@ -150,7 +153,7 @@ def due_moment(when: str, zone: ZoneInfo, *, now: float) -> float:
     except ValueError:
         raise ValueError(f"{when!r} is no time in ISO 8601, such as 2026-12-01T09:00") from None
     at = (found if found.tzinfo else found.replace(tzinfo=zone)).timestamp()
-    if at <= now:
+    if at <= now - JUST_OVER_SECONDS:
         raise ValueError(f"{when} is over")
     if at > now + MOST_DAYS_AHEAD * DAY_SECONDS:
         raise ValueError(f"{when} is more than a year ahead")

@@ -9,7 +9,9 @@ from support.crash_judges import (
     judge_acknowledged,
     judge_answers,
     judge_effects,
+    judge_reminders,
     judge_store,
+    judge_webhooks,
 )
 from support.crash_rows import stored_ids, timeline, work_left
 from support.ledgers import LAURA, PEDRO, accept, answered_turn, message
@@ -118,3 +120,24 @@ async def test_the_timeline_of_a_chat_is_in_order(tmp_path: Path) -> None:
     assert "Claro que sí" in timeline(tmp_path, LAURA.chat)
     assert work_left(tmp_path)
     assert stored_ids(tmp_path) == {"m-1", "m-2"}
+
+
+def test_a_reminder_that_was_lost_repeated_or_invented_is_seen() -> None:
+    assert judge_reminders(["c1-m1"], ["Recordatorio: c1-m1"]) == []
+    for said in ([], ["c1-m1", "c1-m1"], ["c1-m1", "c1-m2"]):
+        assert judge_reminders(["c1-m1"], said)
+
+
+def test_a_webhook_that_was_lost_or_has_two_ids_or_bodies_is_seen() -> None:
+    rows = StoreRows([("57", "a", "answered")], [], [], [], [], sent_ids=["b"])
+    received, sent = ("w1", "message.received", "a", "{}"), ("w2", "message.sent", "b", "{}")
+    assert judge_webhooks([received, sent, sent, ("w3", "turn.ended", "", "{}")], rows, []) == []
+    for taken, unverified in (
+        ([received], []),
+        ([sent], []),
+        ([received, sent, ("w4", "message.sent", "b", "{}")], []),
+        ([received, sent, ("w2", "message.sent", "b", "other")], []),
+        ([received, sent, ("w5", "message.sent", "c", "{}")], []),
+        ([received, sent], ["w6"]),
+    ):
+        assert judge_webhooks(taken, rows, unverified)

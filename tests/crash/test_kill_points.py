@@ -47,6 +47,24 @@ async def test_a_kill_at_any_point_loses_nothing_and_sends_nothing_twice(tmp_pat
     assert outcome.figures["sends_open_at_a_kill_not_delivered"] > 0
 
 
+async def test_a_kill_round_a_reminder_or_an_outgoing_webhook_loses_and_repeats_nothing(
+    tmp_path: Path,
+) -> None:
+    """A reminder is said once; another system is told of everything, under the same ids."""
+    counted = await count_points(tmp_path / "counting", seed=3)
+    ours = {
+        f"{when} commit of {what}"
+        for when in ("before", "after")
+        for what in ("Reminders.add", "Reminders.fire", "WebhookDeliveries.delivered")
+    }
+    assert ours <= counted.keys()
+    chains = [c for c in one_visit_each(counted, seed=3) if c.kills[0].point in ours]
+    outcome = await kill_at_points(chains, tmp_path / "killing", seed=3)
+    assert not outcome.faults, outcome.story
+    assert not outcome.missed
+    assert outcome.figures["kills"] == outcome.figures["reminders_said"] == len(ours)
+
+
 async def test_a_second_kill_during_the_recovery_from_the_first_changes_nothing(
     tmp_path: Path,
 ) -> None:

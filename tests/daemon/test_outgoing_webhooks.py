@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from support.dashboard import open_browser, ref_of, words_of
 from support.model_script import call, say
 from support.operator import files_with, recado
+from support.place import variables_of_store
 from support.receiver import Receiver, open_receiver
 from support.rows import count, rows, select
 from support.scenes import PEDRO, forgive, found, logged, open_scene
@@ -58,7 +59,8 @@ async def deliveries(data_dir: Path, *words: str) -> Result:
     """Run `recado deliveries` beside the daemon."""
     command, *rest = words
     whole = ["deliveries", command, "--data-dir", str(data_dir), *rest]
-    return await trio.to_thread.run_sync(lambda: CliRunner().invoke(main, whole))
+    environ = variables_of_store(data_dir)
+    return await trio.to_thread.run_sync(lambda: CliRunner().invoke(main, whole, env=environ))
 
 
 def states(stage: Stage) -> set[str]:

@@ -6,6 +6,7 @@ socket, as from systemd, so a webhook may wait for the next life of the daemon o
 delivered again.
 """
 
+import json
 import random
 import time
 from collections import defaultdict
@@ -27,10 +28,12 @@ from support.crash_judges import (
     judge_acknowledged,
     judge_answers,
     judge_effects,
+    judge_reminders,
     judge_store,
+    judge_webhooks,
     references,
 )
-from support.crash_model import BOOKING, NamingModel
+from support.crash_model import BOOKING, REMINDER, NamingModel
 from support.crash_process import POLL_SECONDS, Lives
 from support.crash_rows import (
     duplicates,
@@ -44,6 +47,7 @@ from support.crash_tool import BOOKINGS_VARIABLE
 from support.gateway import ScriptedGateway
 from support.model_script import Step
 from support.place import variables_of_store
+from support.receiver import Receiver
 from support.stage import new_world
 
 TOKEN = "crash-token"
@@ -55,10 +59,15 @@ class Harness:
     """One store, the simulators, and the daemon's current process."""
 
     def __init__(
-        self, folder: Path, gateway: ScriptedGateway | CloudGateway, model: NamingModel
+        self,
+        folder: Path,
+        gateway: ScriptedGateway | CloudGateway,
+        model: NamingModel,
+        receiver: Receiver,
     ) -> None:
         self.gateway = gateway
         self.model = model
+        self.receiver = receiver
         self.folder = folder
         self.written: defaultdict[str, list[str]] = defaultdict(list)
         """References by chat (digits), in the order in which they were written."""
@@ -95,6 +104,7 @@ class Harness:
                 "OPENAI_API_KEY": TOKEN,
                 "OPENAI_BASE_URL": f"{model_url}/v1",
                 BOOKINGS_VARIABLE: str(self.bookings),
+                "RECADO_WEBHOOKS": json.dumps([self.receiver.table()]),
             }
         )
         self.gateway.set_webhook(f"{self.daemon.url}/hook")
@@ -112,11 +122,17 @@ class Harness:
         await self.gateway.customer_says(chat, words, deliver="queued")
 
     def heard(self) -> dict[str, list[str]]:
-        """The messages that each customer received, in order, by digits."""
+        """The messages that each customer received, but for reminders, in order, by digits."""
         heard: defaultdict[str, list[str]] = defaultdict(list)
         for sent in self.gateway.ledger.sends:
-            heard[digits_of(sent.chat)].append(sent.text)
+            if not sent.text.startswith(REMINDER):
+                heard[digits_of(sent.chat)].append(sent.text)
         return dict(heard)
+
+    def reminders_heard(self) -> list[str]:
+        """The reminders that customers received."""
+        texts = [sent.text for sent in self.gateway.ledger.sends]
+        return [text for text in texts if text.startswith(REMINDER)]
 
     def waiting(self) -> int:
         """How many messages have not been answered yet, roughly."""
@@ -178,6 +194,8 @@ class Harness:
             *judge_answers(self.written, self.heard(), notices=notices),
             *judge_store(rows, self.acknowledged()),
             *judge_effects(lines, rows.calls, self.bookings_asked),
+            *judge_reminders(self.bookings_asked, self.reminders_heard()),
+            *judge_webhooks(self.receiver.requests(), rows, self.receiver.unverified),
         ]
 
     def figures(self) -> dict[str, float]:
@@ -202,6 +220,10 @@ class Harness:
             ),
             "webhook_calls_found_stored": duplicates(self.data_dir),
             "bookings_asked": len(self.bookings_asked),
+            "reminders_said": len(self.reminders_heard()),
+            "webhooks_taken": len(self.receiver.taken),
+            "webhooks_repeated": len(self.receiver.taken)
+            - len({taken.id for taken in self.receiver.taken}),
             "start_seconds_median": round(starts[len(starts) // 2], 3) if starts else 0,
         }
 
@@ -234,7 +256,8 @@ async def open_harness(
         tokens_per_second=tokens_per_second,
         spoil=spoil,
     )
-    harness = Harness(folder, gateway, model)
+    receiver = Receiver()
+    harness = Harness(folder, gateway, model, receiver)
     start = partial(serve, binds=["127.0.0.1:0"], stop=trio.Event(), grace_seconds=0.1, log=log)
     try:
         async with trio.open_nursery() as nursery:
@@ -242,6 +265,7 @@ async def open_harness(
             await nursery.start(model.run, name="simulated model's responses")
             (gateway_url,) = await nursery.start(partial(start, gateway), name="gateway")
             (model_url,) = await nursery.start(partial(start, model), name="model")
+            (receiver.url,) = await nursery.start(partial(start, receiver), name="receiver")
             harness.connect(gateway_url, model_url)
             yield harness
             nursery.cancel_scope.cancel()

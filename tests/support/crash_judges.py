@@ -36,6 +36,8 @@ class StoreRows:
     """Chat, state and arguments of each tool call."""
     user_items: Sequence[tuple[str, str]]
     """Chat and text of each burst in a thread."""
+    sent_ids: Sequence[str] = ()
+    """WhatsApp's ids of what was sent."""
 
 
 def references(text: str) -> list[str]:
@@ -85,6 +87,52 @@ def _judge_pairs(chat: str, said: Sequence[str]) -> list[Fault]:
         elif not text.startswith(FIRST_PART):
             faults.append(Fault(chat, f"unexpected words: {text!r}"))
     return faults
+
+
+def judge_reminders(asked: Iterable[str], said: Iterable[str]) -> list[Fault]:
+    """Each reminder is said once. Both name references."""
+    counts = Counter(ref for text in said for ref in references(text))
+    expected = set(asked)
+    faults = [Fault("", f"the reminder of {ref} was never said") for ref in expected - set(counts)]
+    faults += [
+        Fault("", f"the reminder of {ref} was not asked for") for ref in set(counts) - expected
+    ]
+    return faults + [
+        Fault("", f"the reminder of {ref} was said {count} times")
+        for ref, count in counts.items()
+        if count > 1
+    ]
+
+
+def judge_webhooks(
+    taken: Iterable[tuple[str, str, str, str]], rows: StoreRows, unverified: Sequence[str]
+) -> list[Fault]:
+    """Another system was told of each message, at least once, and under one id.
+
+    ``taken``: id, type, WhatsApp's id of the message (or nothing) and body of each request.
+    """
+    names: dict[tuple[str, str], set[str]] = {}
+    bodies: dict[str, set[str]] = {}
+    for webhook_id, kind, message_id, body in taken:
+        bodies.setdefault(webhook_id, set()).add(body)
+        if message_id:
+            names.setdefault((kind, message_id), set()).add(webhook_id)
+    stored = {("message.received", row[1]) for row in rows.messages}
+    stored |= {("message.sent", message_id) for message_id in rows.sent_ids}
+    told = {name for name in names if name[0] in {"message.received", "message.sent"}}
+    faults = [Fault("", f"{' '.join(name)} was never told") for name in stored - told]
+    faults += [Fault("", f"{' '.join(name)} was told and is not stored") for name in told - stored]
+    faults += [
+        Fault("", f"{' '.join(name)} was told under {len(ids)} ids")
+        for name, ids in names.items()
+        if name in told and len(ids) > 1
+    ]
+    faults += [
+        Fault("", f"webhook {webhook_id} had {len(found)} bodies")
+        for webhook_id, found in bodies.items()
+        if len(found) > 1
+    ]
+    return faults + [Fault("", f"webhook {one} is not signed") for one in unverified]
 
 
 def judge_acknowledged(acknowledged: Iterable[str], stored: Iterable[str]) -> list[Fault]:

@@ -1,12 +1,19 @@
 """The simulated model of the crash harness: its answers name the messages of its input."""
 
+import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from daemon.sandbox.model_wire import CallTool, Say
 from support.crash_judges import FIRST_PART, SECOND_PART, references
 from support.model import ScriptedModel
 from support.model_script import Step
+
+REMINDED_AFTER_SECONDS = 0.3
+
+REMINDER = "Recordatorio: "
+"""Begins the text of every reminder."""
 
 BOOKING = "reserva"
 """A message with this word wants its reference booked."""
@@ -18,21 +25,35 @@ class NamingModel(ScriptedModel):
     def __init__(self, *, spoil: Callable[[Step], Step], **how: Any) -> None:
         super().__init__(**how)
         self._spoil = spoil
+        self._due: dict[str, str] = {}
+        """When each reminder is due: a burst that is read again wants it at the same time."""
 
     def _take_step(self, body: dict[str, Any]) -> Step:
-        return self._spoil(answer_to(body["input"]))
+        return self._spoil(answer_to(body["input"], self._due_at))
+
+    def _due_at(self, reference: str) -> str:
+        moment = datetime.now(UTC) + timedelta(seconds=REMINDED_AFTER_SECONDS)
+        return self._due.setdefault(reference, moment.isoformat())
 
 
-def answer_to(items: list[dict[str, Any]]) -> Step:
-    """The model's reaction to an input: pending tool calls, else the answer."""
+def answer_to(items: list[dict[str, Any]], due_at: Callable[[str], str]) -> Step:
+    """The model's reaction to an input: pending tool calls, else the answer.
+
+    What is booked is also to be reminded of, at the time that ``due_at`` gives.
+    """
     newest = max(number for number, item in enumerate(items) if item.get("role") == "user")
     text = str(items[newest]["content"])
     due = [line for line in text.splitlines() if BOOKING in line]
     called = any(item.get("type") == "function_call_output" for item in items[newest:])
     if due and not called:
-        calls = [
-            CallTool("book", f'{{"reference": "{ref}"}}') for ref in references("\n".join(due))
-        ]
+        booked = references("\n".join(due))
+        calls = [CallTool("book", json.dumps({"reference": ref})) for ref in booked]
+        calls += [CallTool("remind", json.dumps(reminder_of(ref, due_at(ref)))) for ref in booked]
         return Step(outputs=tuple(calls))
     named = " ".join(references(text))
     return Step(outputs=(Say(f"{FIRST_PART}{named}\n\n{SECOND_PART}{named}"),))
+
+
+def reminder_of(reference: str, when: str) -> dict[str, str]:
+    """The arguments of the tool that reminds of a booking."""
+    return {"when": when, "text": f"{REMINDER}{reference}", "cancel_on": "nothing"}

@@ -31,6 +31,8 @@ def work_left(data_dir: Path) -> bool:
             ("messages", {"state": ("received", "in_turn")}),
             ("turns", {"state !=": "done"}),
             ("outbox", {"state": ("pending", "sending", "unknown")}),
+            ("reminders", {"state": "waiting"}),
+            ("webhook_deliveries", {"state": "pending"}),
         )
     )
 
@@ -66,6 +68,9 @@ def read_store(data_dir: Path) -> StoreRows:
             (digits_of(chat), str(json.loads(item)["content"]))
             for chat, item in _select(data_dir, "thread_items", "chat, item", order="id")
             if json.loads(item).get("role") == "user"
+        ],
+        sent_ids=[
+            row[0] for row in _select(data_dir, "outbox", "message_id", where={"state": "sent"})
         ],
     )
 

@@ -17,10 +17,12 @@ import trio
 
 from daemon import __version__
 from daemon.app import run
+from daemon.conversation import reminders
 from daemon.conversation.number_runtime import open_services
 from daemon.conversation.opening import Environment, Process
 from daemon.conversation.services import ChatServices
 from daemon.observability.metrics import Metrics
+from daemon.ops import webhook_sender
 from daemon.settings import Settings
 from daemon.settings.sources import load_settings
 from daemon.startup import _open_log
@@ -30,6 +32,9 @@ from support.services import with_rules
 ECHO_SECONDS = 0.2
 RETRY_SECONDS = 0.05
 """Waits of the chats that no setting changes, shortened."""
+
+LOOK_SECONDS = 0.05
+"""Between two looks at reminders and outgoing webhooks, likewise."""
 
 
 def main() -> None:
@@ -60,6 +65,7 @@ def main() -> None:
     async def life() -> None:
         await run(settings, environment, open_services=open_watched)
 
+    reminders.LOOK_SECONDS = webhook_sender.LOOK_SECONDS = LOOK_SECONDS
     trio.run(life, strict_exception_groups=True)
 
 

@@ -1,6 +1,7 @@
 """A system that takes outgoing webhooks: an HTTP server on loopback that verifies signatures."""
 
 import base64
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -59,6 +60,16 @@ class Receiver:
         """The settings of an endpoint for it."""
         wanted = {"name": "crm", "secret": (SecretStr(SECRET),), "private": True, **more}
         return WebhookSettings(url=f"{self.url}/hooks", **wanted)
+
+    def table(self) -> dict[str, object]:
+        """The same as a table of the configuration."""
+        return {"name": "crm", "url": f"{self.url}/hooks", "secret": SECRET, "private": True}
+
+    def requests(self) -> Iterator[tuple[str, str, str, str]]:
+        """Id, type, WhatsApp's id of the message (or nothing) and body of all that was taken."""
+        for taken in self.taken:
+            body = json.dumps(taken.body, sort_keys=True)
+            yield taken.id, taken.type, str(taken.data.get("message_id", "")), body
 
     def of(self, kind: str) -> list[Taken]:
         """What was taken of one type of event."""
