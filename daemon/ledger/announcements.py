@@ -82,11 +82,14 @@ def message_stored(connection: Connection, message: Message, *, agent: bool, now
 
 
 def message_sent(connection: Connection, row_id: int, *, now: float) -> None:
-    """A row of the outbox was sent; its WhatsApp id is stored."""
-    channel, chat, message_id, kind, body, author, turn = connection.execute(
+    """A row of the outbox was sent; its WhatsApp id is stored.
+
+    Echo, status and answer may all say so, and with different ids: an attempt is announced once.
+    """
+    channel, chat, message_id, kind, body, author, turn, *attempt = connection.execute(
         "SELECT o.channel, o.chat, o.message_id, o.kind, o.body, o.author,"
-        " COALESCE(t.request_id, '') FROM outbox o LEFT JOIN turns t ON t.id = o.turn_id"
-        " WHERE o.id = ?",
+        " COALESCE(t.request_id, ''), o.created_at, o.attempts FROM outbox o"
+        " LEFT JOIN turns t ON t.id = o.turn_id WHERE o.id = ?",
         (row_id,),
     ).fetchone()
     if is_wanted(connection, MessageSent, channel):
@@ -99,7 +102,8 @@ def message_sent(connection: Connection, row_id: int, *, now: float) -> None:
             agent=author,
             turn=turn,
         )
-        announce(connection, ChatKey(channel, chat), announcement, message_id, now=now)
+        key = ChatKey(channel, chat)
+        announce(connection, key, announcement, "send", row_id, *attempt, now=now)
 
 
 def turn_ended(connection: Connection, turn_id: int, *, now: float) -> None:
