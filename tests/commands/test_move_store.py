@@ -14,7 +14,7 @@ import trio
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 from support.operator import recado_at
-from support.place import POSTGRES
+from support.place import POSTGRES, VARIABLE
 from support.postgres import PostgresServer
 from support.rows import change
 from support.scenes import model_input, open_scene
@@ -213,7 +213,7 @@ def test_text_that_postgresql_cannot_store_is_marked_and_reported(stopped: Path,
 
 
 async def test_a_tool_for_backups_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RECADO_TEST_STORE", "postgres")
+    monkeypatch.setenv(VARIABLE, "postgres")
     done = await trio.to_thread.run_sync(recado_at, tmp_path, "backup", str(tmp_path / "copy"))
     assert done.exit_code == 2
     assert "pg_dump" in done.stderr

@@ -76,10 +76,14 @@ def kept_files(data_dir: Path, folder: str) -> list[Path]:
     """The files of a daemon that are kept in a folder, under their paths on this machine."""
     if not is_chosen():
         return sorted((data_dir / folder).glob("*"))
+    return [data_dir / key for key in listed(data_dir, folder)]
+
+
+def listed(data_dir: Path, folder: str) -> list[str]:
+    """The files of a folder that are in the object store, as ``media/…``."""
     prefix = f"{prefix_of(data_dir)}/"
     found = client().list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}{folder}/")
-    keys = [entry["Key"].removeprefix(prefix) for entry in found.get("Contents", ())]
-    return sorted(data_dir / key for key in keys)
+    return sorted(entry["Key"].removeprefix(prefix) for entry in found.get("Contents", ()))
 
 
 def plant(path: Path, data: bytes) -> None:
