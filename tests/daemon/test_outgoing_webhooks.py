@@ -336,7 +336,7 @@ async def test_a_person_who_is_forgotten_is_gone_from_what_waits_for_other_syste
         await stage.start()
 
 
-async def test_disappearing_messages_are_not_announced(tmp_path: Path) -> None:
+async def test_disappearing_messages_are_announced_without_text(tmp_path: Path) -> None:
     only = ({"events": ("message.received",)},)
     async with open_receiver() as receiver, telling(tmp_path, receiver, endpoints=only) as stage:
         body = {"type": "text", "text": {"body": "secreto"}, "context": {"ephemeral": 86400}}
