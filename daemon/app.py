@@ -7,6 +7,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
+from dataclasses import replace
 from functools import partial
 
 import trio
@@ -23,6 +24,7 @@ from daemon.conversation.services import ChatServices
 from daemon.errors import StoreUnavailable
 from daemon.http.http_task import HttpTask
 from daemon.ledger.ledger import Store
+from daemon.ledger.nodes import WaitingCalls
 from daemon.observability.counts import core_task, counted_faults
 from daemon.observability.events import STARTED, STOPPED, STOPPING
 from daemon.observability.logs import Log
@@ -34,6 +36,7 @@ from daemon.ops.maintenance.tasks import start_housekeeping, supervise
 from daemon.ops.notifier import open_notifier
 from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
+from daemon.ops.standby import Standby
 from daemon.ops.status import ProcessRecord, keep_status, signs_of_life
 from daemon.ops.webhook_sender import open_webhook_sender
 from daemon.settings import Settings, model_names
@@ -73,6 +76,7 @@ async def run(
         log=environment.log,
         now=environment.now,
     )
+    environment = replace(environment, stands_by=partial(_stand_by, settings, environment, http))
     deadline = Deadline(settings.shutdown.deadline_seconds, abandoned=http.abandoned)
     start_and_stop = partial(
         _start_and_stop,
@@ -137,6 +141,8 @@ async def _start_and_stop(
         start_housekeeping(side, settings, process, numbers, figures, forgetter)
         side("recovery", recover.recover, recovery.delay_seconds, recovery.timeout_seconds)
         side("sweep", recover.keep_sweeping, recovery.delay_seconds, every.sweep_seconds)
+        if numbers.waiting is not None:
+            side("waiting calls", numbers.waiting.run)
         await recover.resume_windows()
         await numbers.learn_own_ids()
         http.open(operations, phone_url=environment.phone_url)
@@ -210,6 +216,21 @@ def _operations(
         live_log=LiveLog(process.store.dashboard_log, keep=keep, log=log),
         forgetter=forgetter,
     )
+
+
+def _stand_by(
+    settings: Settings, environment: Environment, http: HttpTask, calls: WaitingCalls
+) -> None:
+    """Take webhook calls from now on, whichever node has the ledger."""
+    standby = Standby(
+        settings,
+        calls,
+        metrics=environment.metrics,
+        now=environment.now,
+        random=environment.random,
+    )
+    http.stand_by(standby)
+    environment.notify("READY=1\nSTATUS=taking webhooks, another node may have the ledger")
 
 
 def _start_side_task(
@@ -287,7 +308,11 @@ async def _open_numbers(
         for name, number in numbers_of(settings).items():
             services = await opened.enter_async_context(open_services(number, process, name))
             runtimes[name] = NumberRuntime(number, services)
-        yield Numbers(runtimes)
+        yield Numbers(
+            runtimes,
+            waiting_calls=process.store.waiting_calls if settings.store.url else None,
+            log=process.telemetry.log,
+        )
 
 
 def _models(settings: Settings, process: Process) -> list[tuple[Engine, list[str]]]:

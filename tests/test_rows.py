@@ -16,8 +16,11 @@ TESTS = Path(__file__).parent
 
 SPEAKS_SQL = {
     "postgres/test_driver.py": "what only PostgreSQL does",
+    "postgres/test_nodes.py": "the rows by which nodes tell who has the ledger",
+    "support/nodes.py": "the same, and cut connections",
     "store/test_common_sql.py": "examples of what it finds in the ledger",
     "support/ledgers.py": "statements that tests of a driver hand to it",
+    "support/postgres_proxy.py": "what passes by it",
     "support/place.py": "how a database is opened",
     "support/rows.py": "the reader",
 }

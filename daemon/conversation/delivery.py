@@ -251,8 +251,8 @@ class Delivery:
     async def _look_again(self) -> None:
         """Look once more, right before the first byte, whether the send is still wanted.
 
-        If this process or the machine stood still since the chat was read, it is read again.
-        Raises TakenOver or Stopping.
+        If this process or the machine stood still since the chat was read, it is read again; and if
+        it stood still too long, another node may say this. Raises TakenOver or Stopping.
         """
         for _ in range(MAX_READINGS):
             before = self._telemetry.boot_clock()
@@ -261,6 +261,8 @@ class Delivery:
             self._signals.pause_known(await self._outbox.paused_until(self._key))
             self._read_at = before
         self._signals.check()
+        if self._services.store.database.lease_left() <= 0:
+            raise Stopping  # another node may have the number; if not, the sweep goes on
 
     async def _sent(self, row: OutboxRow, message_id: str) -> OutboxRow:
         """The send happened; pending again if WhatsApp has already failed to deliver it."""
@@ -359,7 +361,8 @@ class Delivery:
         outbox, rules = self._outbox, self._services.config.rules
         patience = max(rules.echo_seconds, self._gateway.capabilities.status_seconds)
         settling = Settling(outbox, self._gateway, self._telemetry.now)
-        row = await settling.await_echo(row, self._signals, patience)
+        foreign = self._services.store.database.settles_at - self._telemetry.boot_clock()
+        row = await settling.await_echo(row, self._signals, patience, at_least=foreign)
         if row.state != "unknown":
             return row
         if row.kind in REPEATABLE:

@@ -3,7 +3,7 @@
 Nothing of a number is reached except through its runtime; `daemon.conversation.numbers` has them.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -26,7 +26,6 @@ from daemon.conversation.telemetry import Telemetry
 from daemon.errors import MediaRefused, SettingsError
 from daemon.files.port import FileStore
 from daemon.gateway.kinds import gateway_of
-from daemon.gateway.port import Headers
 from daemon.ledger.ledger import Store
 from daemon.media.download import FetchRules, open_downloader, origin_of
 from daemon.media.files import FOLDER
@@ -49,10 +48,6 @@ class NumberRuntime:
         self._settings = settings
         self.gateway_id = self.kind.id_of(settings)
         """The gateway's id of the number; empty if it is not configured."""
-        self.secrets = tuple(
-            secret.get_secret_value().encode() for secret in settings.web.webhook_secret
-        )
-        """The secrets of its webhooks, each of which will do; none: they are open."""
         self.services = services
         self.chats = ChatRegistry(services)
         self.intake = Intake(services, self.chats)
@@ -69,16 +64,6 @@ class NumberRuntime:
             services.config,
             services.telemetry,
         )
-
-    def is_genuine(self, headers: Headers, body: bytes) -> bool:
-        """Whether the gateway has signed a webhook call; True if it does not sign calls."""
-        check = self.kind.is_genuine
-        return check is None or check(self._settings, headers, body)
-
-    def challenge(self, query: Mapping[str, str]) -> str | None:
-        """The answer to the gateway's challenge; None if the secret is wrong."""
-        answer = self.kind.challenge
-        return answer(self._settings, query) if answer else None
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Start the owners of the tasks of files and chats, which run until they are cancelled."""

@@ -9,12 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import trio
 
 from daemon.conversation.live_config import ChatConfig
+from daemon.conversation.number_ids import NumberIds
 from daemon.conversation.number_runtime import NumberRuntime
 from daemon.conversation.registry import ChatState, Statistics
+from daemon.conversation.waiting_calls import WaitingIntake
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import Arrival
-from daemon.errors import WebhookError
-from daemon.media.files import LARGE_BODY_BYTES
+from daemon.ledger.nodes import WaitingCalls
+from daemon.observability.logs import Log
 
 
 class Numbers:
@@ -23,13 +25,19 @@ class Numbers:
     The methods that are about a chat are those of `daemon.conversation.registry.ChatRegistry`.
     """
 
-    def __init__(self, runtimes: Mapping[str, NumberRuntime]) -> None:
+    def __init__(
+        self,
+        runtimes: Mapping[str, NumberRuntime],
+        *,
+        waiting_calls: WaitingCalls | None = None,
+        log: Log | None = None,
+    ) -> None:
+        """``waiting_calls``: where other nodes store what they receive; None: there are none."""
         self._runtimes = dict(runtimes)
-        self._names_by_id = {
-            (one.kind.name, one.gateway_id): name
-            for name, one in self._runtimes.items()
-            if one.gateway_id
-        }
+        self.waiting: WaitingIntake | None = None
+        if waiting_calls is not None and log is not None:
+            self.waiting = WaitingIntake(waiting_calls, self.names, self._take_in, log)
+        self._ids = NumberIds((one.name, one.kind, one.gateway_id) for one in self)
 
     def __iter__(self) -> Iterator[NumberRuntime]:
         """The runtimes, in the order of the configuration."""
@@ -64,26 +72,16 @@ class Numbers:
         not. Raises WebhookError if the body cannot be read, StoreUnavailable if it is not stored.
         Calls in flight are stored even during the stop: the store closes after HTTP.
         """
+        if self.waiting is not None:
+            await self.waiting.take_all()
+        await self._take_in(body, path_event, number)
+
+    async def _take_in(self, body: bytes, path_event: str, number: str) -> None:
         await self[number].intake.accept(body, path_event)
 
     async def named_in(self, body: bytes) -> tuple[str, ...]:
-        """Our numbers that the body of a webhook call is about; some gateways gather several.
-
-        Raises WebhookError if the body cannot be read, or names no number of ours.
-        """
-        if len(body) < LARGE_BODY_BYTES:
-            return self._named_in(body)
-        return await trio.to_thread.run_sync(self._named_in, body)
-
-    def _named_in(self, body: bytes) -> tuple[str, ...]:
-        ids: tuple[str, ...] = ()
-        for kind in {one.kind.name: one.kind for one in self}.values():
-            ids = kind.numbers_in(body)
-            known = [(kind.name, one) for one in ids if (kind.name, one) in self._names_by_id]
-            if known:
-                return tuple(self._names_by_id[one] for one in dict.fromkeys(known))
-        what = f"names the unknown number {', '.join(ids)}" if ids else "names no number"
-        raise WebhookError(f"the body {what}; only /n/<number>/hook takes such calls")
+        """See `daemon.conversation.number_ids.NumberIds.named_in`."""
+        return await self._ids.named_in(body)
 
     # -- starting and stopping ---------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """A process's environment, and what it opens once for all its numbers."""
 
 import importlib
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import trio
 from pydantic import SecretStr
 
+from daemon import __version__
 from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import open_responses_engine
 from daemon.assistant.sound import Speech, open_speech
@@ -20,11 +22,13 @@ from daemon.conversation.model_access import ModelAccess, ModelState, RunSlots, 
 from daemon.conversation.telemetry import StoreMeter, Telemetry, open_turn_traces
 from daemon.domain.limits import LONGEST_WAIT_SECONDS, Breaker
 from daemon.domain.messages import ChatKey
+from daemon.domain.transitions.leases import NodeTerms
 from daemon.errors import SettingsError, StoreError
 from daemon.files.opening import open_files
+from daemon.gateway.kinds import gateway_of
 from daemon.ledger.former_channels import name_channels
 from daemon.ledger.ledger import Store, open_store
-from daemon.ledger.people import contact_key
+from daemon.ledger.nodes import Node, WaitingCalls
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 from daemon.observability.tracing import open_trace_export
@@ -33,7 +37,7 @@ from daemon.settings.assistant import AssistantSettings
 from daemon.settings.numbers import names_by_id, numbers_of
 from daemon.system.process import boot_seconds
 from daemon.system.process_signals import Bell
-from daemon.system.systemd import Notify, keep_extending
+from daemon.system.systemd import Notify, keep_extending, keep_feeding
 
 BREAKER_FAILURES = 5
 BREAKER_BASE_SECONDS = 2.0
@@ -77,6 +81,8 @@ class Environment:
     SettingsError."""
     watchdog_seconds: float | None = None
     """How long systemd waits for a sign of life; None: it waits for none."""
+    stands_by: Callable[[WaitingCalls], None] = lambda _calls: None
+    """Called once webhook calls can be stored while another node has the ledger."""
     phone_url: str = ""
     """Origin of the simulated phone beside the dashboard; empty outside the sandbox."""
 
@@ -132,7 +138,7 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
         AsyncExitStack() as opened,
     ):
         await _name_channels(store, settings, log)
-        contact_hash = contact_hasher(contact_key(settings.data_dir))
+        contact_hash = contact_hasher(store.contact_key)
         log.hash_chats(contact_hash)
         run_slots = RunSlots(settings.assistant.max_concurrent_runs, numbers=len(chat_configs))
         models = _Models(opened, environment, run_slots, contact_hash)
@@ -245,11 +251,16 @@ async def _open_store_patiently(
         clock=environment.clock,
         meter=StoreMeter(environment.metrics),
         files=files,
+        node=_node(settings, environment),
     )
     async with AsyncExitStack() as opened:
         store: Store | StoreError | None = None
         async with trio.open_nursery() as beside:
             beside.start_soon(keep_extending, environment.notify, name="long start")
+            feeding = partial(
+                keep_feeding, environment.watchdog_seconds, (), environment.notify, environment.log
+            )
+            beside.start_soon(feeding, name="watchdog")
             beside.start_soon(_cancel_at, environment.stop, beside.cancel_scope, name="early stop")
             try:
                 store = await opened.enter_async_context(opening)
@@ -261,6 +272,24 @@ async def _open_store_patiently(
         if store is None:
             raise StoppedEarly
         yield store
+
+
+def _node(settings: Settings, environment: Environment) -> Node:
+    """This node, where several share a ledger; warns of what would not do there."""
+    log, numbers = environment.log, numbers_of(settings).values()
+    terms = NodeTerms(
+        name=settings.node.name or socket.gethostname(),
+        version=__version__,
+        lease_seconds=settings.node.lease_seconds,
+        call_seconds=max(gateway_of(one).call_seconds(one) for one in numbers),
+        boot_clock=environment.boot_clock,
+    )
+    if settings.store.url:
+        if not settings.files.url:
+            log.warning("files.url is not set: another node does not have the files of messages")
+        if (environment.watchdog_seconds or 0) >= terms.lease_seconds + terms.call_seconds:
+            log.warning("the watchdog is slower than the lease and a call of the gateway together")
+    return Node(terms=terms, stands_by=environment.stands_by, waits=log.warning)
 
 
 async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:

@@ -32,16 +32,22 @@ class Settling:
         self._now = now
 
     async def await_echo(
-        self, row: OutboxRow, signals: ChatSignals, patience_seconds: float
+        self,
+        row: OutboxRow,
+        signals: ChatSignals,
+        patience_seconds: float,
+        *,
+        at_least: float = 0.0,
     ) -> OutboxRow:
         """Wait for the echo of a send; it settles the row in the store and wakes us.
 
         The time counts from the send, also over a restart: a process that was killed and started
         again at once would else look for a message that the gateway is still passing on, and say
-        it twice.
+        it twice. Another node may have made the send: then ``at_least`` says until when it may
+        still be under way, in seconds from now.
         """
         due = row.attempted_at + patience_seconds - self._now()
-        deadline = trio.current_time() + min(due, patience_seconds)
+        deadline = trio.current_time() + max(min(due, patience_seconds), at_least)
         while row.state == "unknown" and (left := deadline - trio.current_time()) > 0:
             signals.check()
             await signals.woken(left)

@@ -214,6 +214,8 @@ class GatewayKind:
     """For ``recado check --online``."""
     check_seconds: Callable[[Settings], float]
     """Between two looks at whether a number is well."""
+    call_seconds: Callable[[Settings], float]
+    """The time limit of one call."""
     is_genuine: IsGenuine | None = None
     """Set where the gateway signs its calls. None: they carry the number's secret as a bearer."""
     challenge: Challenge | None = None

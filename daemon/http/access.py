@@ -17,8 +17,8 @@ from daemon.domain.audit_chain import Action, Actor
 from daemon.errors import StoreUnavailable
 from daemon.http.asgi import EdgeLog
 from daemon.http.clients import client_network, client_of
+from daemon.http.request_context import Reception
 from daemon.observability.events import SECRET_REFUSED, SIGNED_IN
-from daemon.ops.operations import Operations
 
 FREE_ATTEMPTS = 5
 """Wrong secrets without a delay."""
@@ -122,7 +122,7 @@ class FailedAttempts:
 class Access:
     """Checks secrets. One for all routes, used in the tasks of requests."""
 
-    def __init__(self, operations: Operations, log: EdgeLog) -> None:
+    def __init__(self, operations: Reception, log: EdgeLog) -> None:
         self._operations = operations
         self._log = log
         self._attempts = FailedAttempts()

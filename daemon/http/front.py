@@ -65,7 +65,7 @@ class Front:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path == "/health":
-            await answer_json(send, 200, self._health())
+            await answer_json(send, 200, self.health("starting", "the store is being opened"))
         elif path == "/":
             await answer_json(send, 200, self._about())
         elif path == "/ready":
@@ -78,9 +78,10 @@ class Front:
             else:
                 await answer_json(send, 503, {"error": "the daemon is starting"}, LATER)
 
-    def _health(self) -> dict[str, object]:
+    def health(self, status: str, reason: str) -> dict[str, object]:
+        """What ``/health`` says of a daemon that is not open."""
         return {
-            "status": "starting",
+            "status": status,
             "timestamp": iso_utc(self._now()),
             "environment": self._environment,
             "port": self.port,
@@ -89,7 +90,7 @@ class Front:
             "activeProcessing": 0,
             "threadStats": {"totalThreads": 0, "activeThreads": 0},
             "waitingForPerson": {"chats": 0, "oldestSeconds": 0},
-            "reasons": ["the store is being opened"],
+            "reasons": [reason],
         }
 
     def _about(self) -> dict[str, object]:

@@ -21,11 +21,11 @@ from daemon.errors import StoreUnavailable, WebhookError, WebhookTooLarge
 from daemon.http.access import Access, has_bearer
 from daemon.http.asgi import EdgeLog, Headers, Receive, Scope, Send, answer_json
 from daemon.http.clients import client_of
-from daemon.http.request_context import Challenge, EdgeSettings
+from daemon.http.request_context import EdgeSettings, Reception
 from daemon.http.whole_request import WHOLE
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.lines import iso_utc
-from daemon.ops.operations import Operations
+from daemon.ops.entrances import Challenge
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 CLOSE: Headers = [(b"connection", b"close")]
@@ -56,7 +56,7 @@ class Hook:
     """The ASGI app of ``/hook``; one for all calls, since they share a memory budget."""
 
     def __init__(
-        self, operations: Operations, settings: EdgeSettings, log: EdgeLog, access: Access
+        self, operations: Reception, settings: EdgeSettings, log: EdgeLog, access: Access
     ) -> None:
         self._operations = operations
         self._settings = settings

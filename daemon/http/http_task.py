@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import trio
 from pydantic import SecretStr
@@ -11,14 +12,16 @@ from daemon.errors import SettingsError
 from daemon.http.access import Access
 from daemon.http.clients import read_networks
 from daemon.http.dashboard.dashboard import register_dashboard
-from daemon.http.edge import create_edge, is_hot_path
+from daemon.http.edge import create_edge, create_standby, is_hot_path
 from daemon.http.front import Front
 from daemon.http.pages import create_pages
-from daemon.http.request_context import EdgeSettings, Entrance
+from daemon.http.request_context import EdgeSettings
 from daemon.http.server import serve
 from daemon.observability.counts import core_task
 from daemon.observability.logs import Log
+from daemon.ops.entrances import entrances_of
 from daemon.ops.operations import Operations
+from daemon.ops.standby import Standby
 from daemon.settings import Settings
 
 LAST_ANSWERS_SECONDS = 1.0
@@ -83,19 +86,26 @@ class HttpTask:
                 raise
             self.cut()
 
+    def stand_by(self, standby: Standby) -> None:
+        """Take webhook calls for the node at work, until this one is `open`ed."""
+        self._front.open(create_standby(standby, self._edge(), self._log, self._front))
+
     def open(self, operations: Operations, *, phone_url: str) -> None:
         """Answer for a daemon that is ready, and pass on to it what has waited for that."""
-        settings, log = self._settings, self._log
-        edge = EdgeSettings(
+        log = self._log
+        edge = replace(self._edge(), phone_url=phone_url)
+        access = Access(operations, log)
+        pages = create_pages(operations, edge, log, access)
+        register_dashboard(pages, operations, edge, log, access)
+        operations.state.opened(self.urls)
+        self._operations = operations
+        self._front.open(create_edge(operations, edge, pages, log, access))
+
+    def _edge(self) -> EdgeSettings:
+        settings = self._settings
+        return EdgeSettings(
             environment=settings.environment,
-            numbers={
-                number.name: Entrance(
-                    secrets=() if number.kind.is_genuine else number.secrets,
-                    is_genuine=number.is_genuine if number.kind.is_genuine else None,
-                    challenge=number.challenge if number.kind.challenge else None,
-                )
-                for number in operations.numbers
-            },
+            numbers=entrances_of(settings),
             admin_token=_text(settings.web.admin_token),
             model_webhook_secret=_text(settings.assistant.webhook_secret),
             max_body_bytes=int(settings.web.max_body_mb * 1024 * 1024),
@@ -103,14 +113,7 @@ class HttpTask:
             language=settings.language,
             timezone=settings.timezone,
             session_seconds=settings.dashboard.session_hours * 3600,
-            phone_url=phone_url,
         )
-        access = Access(operations, log)
-        pages = create_pages(operations, edge, log, access)
-        register_dashboard(pages, operations, edge, log, access)
-        operations.state.opened(self.urls)
-        self._operations = operations
-        self._front.open(create_edge(operations, edge, pages, log, access))
 
     def cut(self) -> None:
         """End at once, with all requests in flight."""

@@ -2,14 +2,16 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 from quart import request
 
-from daemon.domain.audit_chain import Actor
+from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.messages import JsonObject
+from daemon.ops.entrances import Entrance
 from daemon.settings.numbers import ONLY
 
 COOKIE = "__Host-recado"
@@ -22,22 +24,6 @@ MAX_MINUTES = 60 * 24 * 365
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """The exceptions of msgspec for bytes that it cannot decode."""
-
-
-Challenge = Callable[[Mapping[str, str]], str | None]
-"""Given the query of the question, gives the answer; None if the question is not the gateway's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entrance:
-    """The secret or signature of a number's webhooks."""
-
-    secrets: tuple[bytes, ...] = ()
-    """One of which they carry as a bearer; none: they need not."""
-    is_genuine: Callable[[Iterable[tuple[bytes, bytes]], bytes], bool] | None = None
-    """Checks their signature, once their body is read; None: they have none."""
-    challenge: Challenge | None = None
-    """Answers a gateway that asks by GET whether its calls are wanted; None: it does not ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +69,47 @@ class EdgeSettings:
     def production(self) -> bool:
         """True where customers are served."""
         return self.environment == "production"
+
+
+class CallTaker(Protocol):
+    """Takes webhook calls: `daemon.conversation.numbers.Numbers`, or a node that stands by."""
+
+    async def accept(self, body: bytes, path_event: str, number: str, /) -> None:
+        """Store a call durably. Raises WebhookError or StoreUnavailable."""
+
+    async def named_in(self, body: bytes, /) -> tuple[str, ...]:
+        """Our numbers that a body names. Raises WebhookError."""
+
+
+class CallCounts(Protocol):
+    """Counts webhook calls."""
+
+    def hook_answered(self, status: int, seconds: float) -> None:
+        """Count an answered call."""
+
+    def secret_refused(self, what: str) -> None:
+        """Count a request with a wrong secret."""
+
+
+class Reception(Protocol):
+    """What takes webhook calls: `daemon.ops.operations.Operations`, or a node that stands by."""
+
+    @property
+    def numbers(self) -> CallTaker:
+        """Where the calls go."""
+
+    @property
+    def state(self) -> CallCounts:
+        """Where they are counted."""
+
+    @property
+    def now(self) -> Callable[[], float]:
+        """Wall clock, Unix seconds."""
+
+    async def audit(
+        self, by: Actor, action: Action, subject: str = "", *, before: str = "", after: str = ""
+    ) -> None:
+        """Write down who did what. Raises StoreUnavailable."""
 
 
 def session_name(cookie: str, admin_token: str) -> str:

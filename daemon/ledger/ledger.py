@@ -21,10 +21,17 @@ from daemon.ledger.intake import Calls, Inbox
 from daemon.ledger.knowledge import Passages, Questions
 from daemon.ledger.mcp import McpLists
 from daemon.ledger.media import MediaItems
+from daemon.ledger.nodes import Node, SharedKeys, WaitingCalls
 from daemon.ledger.notifications import Notifications
 from daemon.ledger.operator_actions import OperatorActions
 from daemon.ledger.outbox import Escalations, InterimMessages, Outbox
-from daemon.ledger.people import Facts, Identities, contact_key
+from daemon.ledger.people import (
+    KEY_FILE,
+    Facts,
+    Identities,
+    contact_key,
+    keep_contact_key,
+)
 from daemon.ledger.process_records import (
     Backlog,
     DashboardLog,
@@ -61,6 +68,7 @@ OF_NO_NUMBER = frozenset(
         "sessions",
         "stages",
         "process_life",
+        "waiting_calls",
     }
 )
 """Roles that write for no single number."""
@@ -72,6 +80,8 @@ class Store:
 
     data_dir: Path
     """Where the files beside the database are."""
+    contact_key: bytes
+    """The key of the hashes of contacts."""
     database: Database
     inbox: Inbox
     references: References
@@ -101,6 +111,7 @@ class Store:
     snapshots: ChatSnapshots
     process_life: ProcessLife
     backlog: Backlog
+    waiting_calls: WaitingCalls
     operator_actions: OperatorActions
     templates: Templates
     audit: Audit
@@ -131,20 +142,24 @@ async def open_store(
     clock: Callable[[], float],
     meter: Meter | None = None,
     files: FileStore | None = None,
+    node: Node | None = None,
 ) -> AsyncIterator[Store]:
     """Open the store, repaired after a crash.
 
     Without ``url`` it is SQLite's file in ``data_dir``, for this process alone; else PostgreSQL's
-    tables, for ``numbers`` of ours. ``clock`` measures durations, in seconds. ``files``: where the
-    files of messages are; None: in ``data_dir``. Raises StoreInUse or StoreDamaged.
+    tables, for ``numbers`` of ours, open when this ``node`` has the ledger. ``clock`` measures
+    durations, in seconds. ``files``: where the files of messages are; None: in ``data_dir``. Raises
+    StoreInUse or StoreDamaged.
     """
     files = files or LocalFiles(data_dir)
-    async with _open(data_dir, url, numbers, clock=clock, meter=meter) as database:
+    async with _open(data_dir, url, numbers, clock=clock, meter=meter, node=node) as opened:
+        database, key = opened
         process = database.of()
         store = Store(
             data_dir=data_dir,
+            contact_key=key,
             database=database,
-            inbox=Inbox(database, None if url else data_dir / EVENTS_FOLDER, contact_key(data_dir)),
+            inbox=Inbox(database, None if url else data_dir / EVENTS_FOLDER, key),
             references=References(database),
             calls=Calls(database),
             turns=Turns(database),
@@ -182,27 +197,40 @@ async def open_store(
             snapshots=ChatSnapshots(database),
             process_life=ProcessLife(process),
             backlog=Backlog(database),
+            waiting_calls=WaitingCalls(process),
         )
         await trio.to_thread.run_sync(_keep_private, data_dir)
         await store.outbox.repair()
         yield store
 
 
-def _open(
+@contextlib.asynccontextmanager
+async def _open(
     data_dir: Path,
     url: str,
     numbers: Collection[str],
     *,
     clock: Callable[[], float],
     meter: Meter | None,
-) -> contextlib.AbstractAsyncContextManager[Database]:
+    node: Node | None,
+) -> AsyncIterator[tuple[Database, bytes]]:
+    """Open the database; also gives the key of contacts."""
     if not url:
-        return open_database(data_dir / "recado.db", clock=clock, meter=meter)
+        async with open_database(data_dir / "recado.db", clock=clock, meter=meter) as database:
+            yield database, contact_key(data_dir)
+        return
     make_folder(data_dir)
-    opened: contextlib.AbstractAsyncContextManager[Database] = postgres_driver().open_postgres(
-        url, numbers, clock=clock, meter=meter
+    node, driver = node or Node(), postgres_driver()
+    opening: contextlib.AbstractAsyncContextManager[Any] = driver.open_postgres(
+        url, clock=clock, meter=meter, terms=node.terms, waits=node.waits
     )
-    return opened
+    async with opening as opened:
+        database = opened
+        node.stands_by(WaitingCalls(database.of()))
+        await driver.claim_when_free(opened, numbers, waits=node.waits)
+        key = await SharedKeys(database.of()).agree(KEY_FILE, contact_key(data_dir))
+        await trio.to_thread.run_sync(keep_contact_key, data_dir, key)
+        yield database, key
 
 
 def _keep_private(data_dir: Path) -> None:

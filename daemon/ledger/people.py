@@ -192,6 +192,17 @@ def contact_key(data_dir: Path, wanted: bytes = b"") -> bytes:
         return key
 
 
+def keep_contact_key(data_dir: Path, key: bytes) -> None:
+    """Make this the key of all hashes of contacts here. Blocks; raises OSError."""
+    path = data_dir / KEY_FILE
+    if contact_key(data_dir) == key:
+        return
+    draft = path.with_suffix(f".{secrets.token_hex(4)}")
+    with new_file(draft) as file:
+        file.write(key)
+    draft.replace(path)
+
+
 def tombstone_name(contact: bytes, key: ChatKey) -> str:
     """The name of a chat in `tombstones`; ``contact`` is the key of the hash."""
     text = f"tombstone\0{key.number}\0{key.chat}".encode()

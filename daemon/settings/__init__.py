@@ -39,6 +39,7 @@ from daemon.settings.operation import (
     FileSettings,
     HousekeepingSettings,
     LogSettings,
+    NodeSettings,
     NotifySettings,
     RecoverySettings,
     RetentionSettings,
@@ -87,6 +88,7 @@ class Settings(SettingsTable):
     )
     log: LogSettings = LogSettings()
     store: StoreSettings = StoreSettings()
+    node: NodeSettings = NodeSettings()
     web: WebSettings = WebSettings()
     dashboard: DashboardSettings = DashboardSettings()
     files: FileSettings = FileSettings()

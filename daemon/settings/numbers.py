@@ -22,6 +22,8 @@ OF_THE_PROCESS = frozenset(
         "environment",
         "data_dir",
         "log",
+        "store",
+        "node",
         "web",
         "dashboard",
         "files",

@@ -13,6 +13,7 @@ from daemon.settings.rules import (
     Networks,
     OptionalSecret,
     OptionalUrl,
+    OwnName,
     Parameters,
     Port,
     Rule,
@@ -203,6 +204,18 @@ class StoreSettings(SettingsTable):
     url: DatabaseUrl = Field(
         default=None,
         description="the PostgreSQL database of a cluster; empty: a file in data_dir",
+    )
+
+
+class NodeSettings(SettingsTable):
+    """``[node]``: this process beside others on one PostgreSQL."""
+
+    name: OwnName = Field(default="", description="of this process; empty: the name of the host")
+    lease_seconds: Annotated[
+        float, Field(ge=1, le=3600), Rule("a number of seconds from 1 to 3600", float)
+    ] = Field(
+        default=15,
+        description="for so long a node has the ledger unless it renews that; the same on all",
     )
 
 

@@ -19,7 +19,7 @@ from support.place import POSTGRES
 from support.postgres_proxy import Proxy, proxy_before
 from support.rows import select
 
-from daemon.errors import CommitUnknown, StoreError, StoreInUse, StoreUnavailable
+from daemon.errors import CommitUnknown, StoreError, StoreUnavailable
 from daemon.ledger.drivers.port import Connection, Transactions
 from daemon.ledger.drivers.postgres import writer
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect
@@ -95,22 +95,6 @@ def test_both_databases_have_the_same_tables(server: "psycopg.Connection[Any]") 
     assert server.execute("SELECT version FROM ledger_version").fetchone() == (version,)
 
 
-async def test_a_ledger_has_one_owner_which_a_killed_process_is_no_more(
-    tmp_path: Path, url: str, server: "psycopg.Connection[Any]"
-) -> None:
-    async with opened(tmp_path, url) as store:
-        with pytest.raises(StoreInUse):
-            async with opened(tmp_path, url):
-                pytest.fail("two processes own the ledger")
-        cut(server)  # what the server sees of a kill
-        async with opened(tmp_path, url) as other:
-            for _ in range(2):
-                with pytest.raises(StoreUnavailable, match="another process"):
-                    await store.database.write(lambda c: c.execute(INSERT, ["lost"]).rowcount)
-            assert store.database.failed.is_set()
-            assert await own_ids(other) == []
-
-
 @pytest.fixture
 def proxy(url: str) -> Iterator[Proxy]:
     """A proxy before the server of this test's database."""
@@ -152,9 +136,6 @@ async def test_nothing_is_stored_while_the_server_is_away(
         await store.database.probe()
         assert not store.database.last_write_error
         assert [row[0] for row in select(store, "messages", "id")] == ["m-1"]
-        with pytest.raises(StoreInUse):  # the lock is taken again
-            async with opened(tmp_path, url):
-                pytest.fail("two processes own the ledger")
 
 
 @pytest.mark.parametrize("arrives", [True, False], ids=["carried-out", "lost"])

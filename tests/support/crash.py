@@ -10,7 +10,7 @@ import json
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from io import StringIO
@@ -95,7 +95,7 @@ class Harness:
         """Note where the simulators are, and send webhooks to the socket of the daemon."""
         instructions = self.folder / "instructions.md"
         instructions.write_text("You answer for a small hotel.")
-        self.daemon.configure(
+        self.configure(
             {
                 "RECADO_DATA_DIR": str(self.data_dir),
                 **variables_of_store(self.data_dir),
@@ -108,6 +108,14 @@ class Harness:
             }
         )
         self.gateway.set_webhook(f"{self.daemon.url}/hook")
+
+    def configure(self, environment: Mapping[str, str]) -> None:
+        """Set the environment of the daemon."""
+        self.daemon.configure(environment)
+
+    def close(self) -> None:
+        """See that no process is left."""
+        self.daemon.close()
 
     # -- the customers -------------------------------------------------------------------------
 
@@ -236,6 +244,7 @@ async def open_harness(
     tokens_per_second: float = 0,
     spoil: Callable[[Step], Step] = lambda step: step,
     kind: GatewayKind = "whapi",
+    made: Callable[..., Harness] = Harness,
 ) -> AsyncIterator[Harness]:
     """The simulators, in this process; the daemon is not started yet.
 
@@ -257,7 +266,7 @@ async def open_harness(
         spoil=spoil,
     )
     receiver = Receiver()
-    harness = Harness(folder, gateway, model, receiver)
+    harness = made(folder, gateway, model, receiver)
     start = partial(serve, binds=["127.0.0.1:0"], stop=trio.Event(), grace_seconds=0.1, log=log)
     try:
         async with trio.open_nursery() as nursery:
@@ -270,7 +279,7 @@ async def open_harness(
             yield harness
             nursery.cancel_scope.cancel()
     finally:
-        harness.daemon.close()
+        harness.close()
 
 
 def _gateway_settings(gateway: ScriptedGateway | CloudGateway, url: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 The daemon does not know them: the victim (`support.crash_victim`) wraps the chats' dependencies.
 """
 
+import signal
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -53,6 +54,8 @@ class KillPlan(msgspec.Struct, frozen=True, kw_only=True):
     """At which visit of the point, counted from the moment the points are armed."""
     armed: bool = False
     """True: armed from the start; else by SIGUSR1."""
+    signal: int = signal.SIGKILL
+    """What is sent to the process there."""
     trace: str = ""
     """A file that gets the name of each point reached while armed; empty: none."""
 
@@ -249,8 +252,12 @@ class _WatchedGateway:
     async def send(
         self, chat: str, message: Outgoing, *, before: Callable[[], Awaitable[None]]
     ) -> str:
+        async def look() -> None:
+            await before()
+            self._points.reach("after the last look")
+
         self._points.reach("before send")
-        message_id = await self._gateway.send(chat, message, before=before)
+        message_id = await self._gateway.send(chat, message, before=look)
         self._points.reach("after send")
         return message_id
 

@@ -113,6 +113,23 @@ class Lives:
         assert status == -signal.SIGKILL, f"exit {status}; see {self._folder}/victim.log"
         await self._close_pipe(process)
 
+    def signal(self, number: int) -> None:
+        """Send the current process a signal."""
+        self._living().send_signal(number)
+
+    @property
+    def pid(self) -> int:
+        """The id of the current process; 0: there is none."""
+        process = self._process
+        return 0 if process is None or process.poll() is not None else process.pid
+
+    async def ended(self) -> int:
+        """Wait until the current process has ended, however; gives its status."""
+        process = self._living()
+        status = await process.wait()
+        await self._close_pipe(process)
+        return status
+
     async def stop(self) -> None:
         """Stop the last process as systemd does; its exit is clean."""
         process = self._living()

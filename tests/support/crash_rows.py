@@ -13,8 +13,10 @@ Line = tuple[float, list[Any]]
 
 
 def stored_ids(data_dir: Path) -> set[str]:
-    """The ids of all messages."""
-    return {message_id for (message_id,) in _select(data_dir, "messages", "id")}
+    """The ids of all messages, also of those in webhooks that a node at work has to take in."""
+    waiting = [json.loads(bytes(body)) for (body,) in _select(data_dir, "waiting_calls", "body")]
+    stored = {message_id for (message_id,) in _select(data_dir, "messages", "id")}
+    return stored | {one["id"] for call in waiting for one in call.get("messages", ())}
 
 
 def sends_in_flight(data_dir: Path) -> list[tuple[str, str]]:
@@ -24,8 +26,8 @@ def sends_in_flight(data_dir: Path) -> list[tuple[str, str]]:
 
 
 def work_left(data_dir: Path) -> bool:
-    """True while a message, a turn or a send has no outcome."""
-    return any(
+    """True while a message, a turn or a send has no outcome, or a webhook is not taken in."""
+    return bool(_select(data_dir, "waiting_calls", "id", limit=1)) or any(
         _select(data_dir, table, "id", where=where, limit=1)
         for table, where in (
             ("messages", {"state": ("received", "in_turn")}),

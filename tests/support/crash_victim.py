@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -41,7 +42,9 @@ def main() -> None:
     """Run until killed, or until SIGTERM."""
     plan = msgspec.json.decode(os.environ[PLAN_VARIABLE], type=KillPlan)
     os.set_inheritable(plan.listener, False)
-    points = KillPoints(plan, kill=_kill_self, note=_note_in(plan.trace))
+    points = KillPoints(
+        plan, kill=partial(os.kill, os.getpid(), plan.signal), note=_note_in(plan.trace)
+    )
     signal.signal(signal.SIGUSR1, lambda _number, _frame: points.arm())
     environ = {k: v for k, v in os.environ.items() if k != PLAN_VARIABLE}
     settings = load_settings(config=None, environ=environ, cwd=Path.cwd()).settings
@@ -67,10 +70,6 @@ def main() -> None:
 
     reminders.LOOK_SECONDS = webhook_sender.LOOK_SECONDS = LOOK_SECONDS
     trio.run(life, strict_exception_groups=True)
-
-
-def _kill_self() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _note_in(path: str) -> Callable[[str], None]:

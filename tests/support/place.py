@@ -115,10 +115,14 @@ def database() -> Sqlite | Postgres:
     return DATABASES[os.environ.get(VARIABLE, "sqlite")]
 
 
+SHORT_LEASE = {"RECADO_NODE__LEASE_SECONDS": "1", "RECADO_WHAPI__TIMEOUT_SECONDS": "4"}
+"""After a kill the next process waits for the end of a lease, and for that of a call."""
+
+
 def variables_of_store(data_dir: Path) -> dict[str, str]:
     """Environment variables by which a process with this data directory finds its ledger."""
     url = database().url(data_dir)
-    return {"RECADO_STORE__URL": url} if url else {}
+    return {"RECADO_STORE__URL": url, **SHORT_LEASE} if url else {}
 
 
 def store_in(

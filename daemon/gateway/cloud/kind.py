@@ -158,6 +158,7 @@ CLOUD = GatewayKind(
     file_server=_file_server,
     check=_check,
     check_seconds=lambda settings: settings.cloud.check_seconds,
+    call_seconds=lambda settings: settings.cloud.timeout_seconds,
     is_genuine=_is_genuine,
     challenge=_challenge,
 )

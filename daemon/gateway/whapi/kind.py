@@ -103,6 +103,7 @@ WHAPI = GatewayKind(
     file_server=_file_server,
     check=_check,
     check_seconds=lambda settings: settings.whapi.check_seconds,
+    call_seconds=lambda settings: settings.whapi.timeout_seconds,
 )
 
 

@@ -89,6 +89,13 @@ class Database(Transactions, Protocol):
         """
 
     @property
+    def settles_at(self) -> float:
+        """From when on no send of an earlier owner is under way, on the boot clock; 0: now."""
+
+    def lease_left(self) -> float:
+        """For how many seconds no other process can have the ledger; 0 or less: one may."""
+
+    @property
     def fatal_error(self) -> str:
         """Why the database cannot be used any more; empty while it can."""
 

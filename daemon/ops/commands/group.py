@@ -18,6 +18,7 @@ MODULES = {
     "knowledge": "knowledge",
     "mcp": "mcp",
     "move-store": "move",
+    "nodes": "nodes",
     "numbers": "numbers",
     "replay": "messages",
     "send": "messages",

@@ -25,7 +25,7 @@ STATEMENT_SECONDS = 30
 LOCK_SECONDS = 10
 """How long a statement waits for another node's row lock."""
 
-IDLE_SECONDS = 60
+IDLE_SECONDS = 10
 """The server ends a transaction that its node has abandoned, so that its locks are free again."""
 
 _TOKEN = re.compile(

@@ -8,7 +8,7 @@ A connection that breaks is made again at the next write.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar, cast
 from zlib import crc32
 
@@ -102,6 +102,33 @@ class PostgresDatabase:
         self._ownership = ownership
         self._readers = Readers([_PostgresReading(url) for _ in range(READERS)])
         self._writers: dict[int, Writer] = {}
+        ownership.lost = self._lost_soon
+
+    @property
+    def settles_at(self) -> float:
+        """From when on no send of an earlier owner is under way, on the boot clock; 0: now."""
+        return self._ownership.settles_at
+
+    @property
+    def epoch(self) -> int:
+        """How often the ledger has changed hands."""
+        return self._ownership.epoch
+
+    def lease_left(self) -> float:
+        """For how many seconds no other node can have the ledger; 0 or less: it may."""
+        return self._ownership.seconds_left()
+
+    async def claim(self, numbers: Collection[str]) -> bool:
+        """Become the owner of the ledger; False: another node has it. Raises StoreUnavailable."""
+
+        def claim() -> bool:
+            with contextlib.closing(connect(self.url)) as connection:
+                return self._ownership.claim(connection, numbers)
+
+        try:
+            return await trio.to_thread.run_sync(claim)
+        except psycopg.Error as error:
+            raise StoreUnavailable(f"cannot write to the database: {reason(error)}") from error
 
     def of(self, *numbers: str) -> _OfNumbers:
         """The database for callers who write for these numbers only, or for none."""
@@ -206,13 +233,21 @@ class PostgresDatabase:
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._finish, batch, seconds, failure)
 
+    def _lost_soon(self) -> None:
+        """Another node has the ledger. Runs in the thread that renews the lease."""
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._give_up)
+
+    def _give_up(self) -> None:
+        self.fatal_error = "another node has the ledger now"
+        self.failed.set()
+
     def _finish(self, batch: Batch, seconds: float, failure: str) -> None:
         self.last_write_error = failure
         self.commits += 1
         error = batch[0].error
         if error is not None and isinstance(error.__cause__, Lost):
-            self.fatal_error = failure
-            self.failed.set()
+            self._give_up()
         for write in batch:
             write.done.set()
         if self._meter is not None:

@@ -10,7 +10,6 @@ from psycopg import sql
 from daemon.errors import StoreDamaged, StoreInUse
 from daemon.ledger.drivers.postgres.connection import connect, reason, storable_value
 from daemon.ledger.drivers.postgres.opening import check_server, check_version, migrate
-from daemon.ledger.drivers.postgres.ownership import LEDGER
 
 Row = tuple[Any, ...]
 Psycopg = psycopg.Connection[Any]
@@ -183,9 +182,6 @@ def postgres_target(url: str) -> Iterator[PostgresSide]:
 def _opened(url: str) -> Iterator[Psycopg]:
     try:
         with closing(connect(url)) as connection:
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", [LEDGER]).fetchone()
-            if not (row and row[0]):
-                raise StoreInUse("the database", "on its server")
             yield connection
     except psycopg.Error as error:
         raise StoreDamaged(f"the database cannot be used: {reason(error)}") from error
@@ -195,12 +191,6 @@ def _begin(connection: Psycopg) -> None:
     """Begin the transaction's work: no limits, and no node that owns a number or comes to."""
     for limit in ("statement_timeout", "idle_in_transaction_session_timeout"):
         connection.execute(sql.SQL("SET LOCAL {} = 0").format(sql.Identifier(limit)))
-    leases = connection.execute(
-        "SELECT 1 FROM information_schema.columns WHERE table_schema = current_schema()"
-        " AND table_name = 'numbers' AND column_name = 'until'"
-    ).fetchone()
-    if leases is None:
-        return
     connection.execute("LOCK TABLE numbers IN EXCLUSIVE MODE")
     owner = connection.execute(
         "SELECT owner FROM numbers WHERE owner != ''"

@@ -14,7 +14,8 @@ import psycopg
 import trio
 from psycopg.errors import UndefinedTable
 
-from daemon.errors import StoreDamaged, StoreError, StoreInUse, StoreUnavailable
+from daemon.domain.transitions.leases import NodeTerms
+from daemon.errors import StoreDamaged, StoreError, StoreUnavailable
 from daemon.ledger.drivers.port import Meter
 from daemon.ledger.drivers.postgres.connection import (
     PostgresConnection,
@@ -29,8 +30,14 @@ from daemon.ledger.drivers.postgres.ownership import Ownership
 OLDEST_SERVER = 150_000
 """PostgreSQL 15, as psycopg numbers versions."""
 
-LOCK_SECONDS, LOCK_EVERY_SECONDS = 5.0, 0.05
-"""How long the start tries to get the ledger, and how often."""
+CLAIM_EVERY_SECONDS = 0.5
+"""Between two tries of a node that stands by to get the ledger."""
+
+CONNECT_EVERY_SECONDS = 1.0
+"""Between two tries to reach a server that is away."""
+
+_REFUSED = re.compile("authentication failed|does not exist|no pg_hba.conf entry|invalid")
+"""In what a server says that does not pass by itself: a person has to act."""
 
 STEPS = "daemon.ledger.migrations"
 _OWN_STEPS = resources.files(STEPS) / "postgres"
@@ -47,23 +54,34 @@ _TYPES = (
 
 @contextlib.asynccontextmanager
 async def open_postgres(
-    url: str, numbers: Collection[str], *, clock: Callable[[], float], meter: Meter | None = None
+    url: str,
+    *,
+    clock: Callable[[], float],
+    meter: Meter | None = None,
+    terms: NodeTerms,
+    waits: Callable[[str], None] = lambda _why: None,
 ) -> AsyncIterator[PostgresDatabase]:
-    """Open the ledger at ``url`` for this process alone, which has these numbers.
+    """Open the tables at ``url``, without owning the ledger: see `PostgresDatabase.claim`.
 
-    ``clock`` measures durations, in seconds. Raises StoreInUse if another process has it,
-    StoreDamaged if the server cannot be used, is too old, or has tables of a later version.
+    ``clock`` measures durations, in seconds. ``waits`` is told why the server cannot be reached,
+    which is tried again. Raises StoreDamaged if the server cannot be used, is too old, or has
+    tables of a later version.
     """
-    ownership = Ownership(url, f"{socket.gethostname()} {os.getpid()} {uuid4().hex[:8]}")
-    try:
-        await _take_soon(ownership)
-        await trio.to_thread.run_sync(_prepare, url, ownership, numbers)
-    except psycopg.Error as error:
-        ownership.close()
-        raise StoreDamaged(f"cannot open the database: {reason(error)}") from error
-    except BaseException:
-        ownership.close()
-        raise
+    told = ""
+    while True:
+        try:
+            await trio.to_thread.run_sync(_prepare, url, abandon_on_cancel=True)
+            break
+        except psycopg.Error as error:
+            why = f"cannot open the database: {reason(error)}"
+            if not isinstance(error, psycopg.OperationalError) or _REFUSED.search(why):
+                raise StoreDamaged(why) from error
+        if why != told:
+            waits(why)
+            told = why
+        await trio.sleep(CONNECT_EVERY_SECONDS)
+    process = f"{socket.gethostname()} {os.getpid()} {uuid4().hex[:8]}"
+    ownership = Ownership(url, process, terms)
     database = PostgresDatabase(url, ownership, clock=clock, meter=meter)
     try:
         yield database
@@ -71,24 +89,29 @@ async def open_postgres(
         await database.close()
 
 
-async def _take_soon(ownership: Ownership) -> None:
-    """Take the ledger; the server notices the end of a killed process a moment later."""
-    deadline = trio.current_time() + LOCK_SECONDS
+async def claim_when_free(
+    database: PostgresDatabase, numbers: Collection[str], *, waits: Callable[[str], None]
+) -> None:
+    """Wait until this node has the ledger; ``waits`` is told why it has not, when that changes."""
+    told = ""
     while True:
+        why = "another node has the ledger: standing by"
         try:
-            return await trio.to_thread.run_sync(ownership.take, abandon_on_cancel=True)
-        except StoreInUse:
-            if trio.current_time() > deadline:
-                raise
-        await trio.sleep(LOCK_EVERY_SECONDS)
+            if await database.claim(numbers):
+                return
+        except StoreUnavailable as error:
+            why = str(error)
+        if why != told:
+            waits(why)
+            told = why
+        await trio.sleep(CLAIM_EVERY_SECONDS)
 
 
-def _prepare(url: str, ownership: Ownership, numbers: Collection[str]) -> None:
-    """Check the server, bring the tables up to date, and become the writer of the numbers."""
+def _prepare(url: str) -> None:
+    """Check the server, and bring the tables up to date."""
     with contextlib.closing(connect(url)) as connection:
         check_server(connection)
         migrate(connection)
-        ownership.claim(connection, numbers)
 
 
 def check_server(connection: Psycopg) -> None:

@@ -175,8 +175,6 @@ class Writer:
             connection.execute("ROLLBACK", prepare=False)
 
     def _connected(self) -> Psycopg:
-        if self._connection is None or self._connection.closed or self._ownership.is_loose:
-            self._ownership.keep()
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._url)
             (self._timeline,) = self._connection.execute(_TIMELINE).fetchone() or ("",)

@@ -6,6 +6,7 @@ acknowledgement cheap: on a disk with 50 fsyncs a second, thousands of writes a 
 """
 
 import contextlib
+import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -108,6 +109,12 @@ class SqliteDatabase:
     def of(self, *_numbers: str) -> "SqliteDatabase":
         """Return the same database: a file has one writer, whomever a write is for."""
         return self
+
+    settles_at = 0.0
+
+    def lease_left(self) -> float:
+        """Without an end: the file is locked while this process lives."""
+        return math.inf
 
     async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``operation`` inside the next transaction and return its result once it is durable.
