@@ -10,7 +10,6 @@ import pytest
 from support.nodes import NodeFault, cut, hand_over, kill_owner, stall_at, suffer
 
 
-@pytest.mark.timeout(600)  # real processes, which a busy machine starts slowly
 @pytest.mark.parametrize(
     "faults", [(kill_owner, hand_over, cut), (stall_at("before send"),)], ids=["ends", "stall"]
 )
