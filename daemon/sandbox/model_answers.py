@@ -17,7 +17,7 @@ Item = Mapping[str, Any]
 
 ENGLISH = re.compile(
     r"\b(the|is|are|you|do|have|hello|hi|hey|good|morning|thanks|thank|what|when|where|how|much|for"
-    r"|need|want|would|like|please|my|your|any|room|information|about|talk|did|we|and)\b"
+    r"|need|want|would|like|please|my|your|any|room|remind|to|information|about|talk|did|we|and)\b"
 )
 SPANISH = re.compile(
     r"\b(el|la|los|las|es|son|tiene|tienen|hola|buen[oa]s|d[ií]as|gracias|qu[eé]|cu[aá]ndo"
@@ -80,8 +80,13 @@ INTENTS: Sequence[tuple[str, re.Pattern[str]]] = (
         "escalate_to_human",
         re.compile(r"asesor|persona real|un humano|real person|a human\b", re.IGNORECASE),
     ),
+    ("remind", re.compile(r"recu[eé]rd[ea](me|nos)|\bremind\b", re.IGNORECASE)),
 )
 """Tools that the simulated model knows, and the words that make it call them, if offered."""
+
+DUE = re.compile(r"\b(\d\d?):(\d\d)\b")
+REMINDED = re.compile(r"\b(?:to|about|que|de) (.+)", re.IGNORECASE | re.DOTALL)
+"""The time of a reminder in the customer's words, and what it is to say."""
 
 START = re.compile(r"date|start|arriv|check.?in|desde|entrada|llegada", re.IGNORECASE)
 """Names of parameters that ask for the first day of a stay."""
@@ -101,15 +106,32 @@ def answer(items: Sequence[Item], tools: Sequence[Item]) -> tuple[Output, ...]:
             return (Say(phrases["handed"]),)
         return (Say(phrases["found"].format(output="\n\n".join(outputs))),)
     offered = {str(tool.get("name")): tool for tool in tools if tool.get("type") == "function"}
-    for name, words in INTENTS:
-        if name in offered and words.search(everything):
-            schema = offered[name].get("parameters") or {}
-            return (CallTool(name, json.dumps(arguments_for(schema, items), ensure_ascii=False)),)
+    if name := _tool_for(everything, offered):
+        schema = offered[name].get("parameters") or {}
+        arguments = _reminder(items) if name == "remind" else arguments_for(schema, items)
+        return (CallTool(name, json.dumps(arguments, ensure_ascii=False)),)
     if re.search(r"\binfo\b|informaci[oó]n|\binformation\b", everything, re.IGNORECASE):
         return (Say(phrases["info"]),)
     if re.fullmatch(r"\W*(muchas )?(gracias|thanks|thank you)\W*", everything, re.IGNORECASE):
         return (Say(phrases["thanks"]),)
     return (Say(_understood(perceived(_burst_parts(items), language), phrases)),)
+
+
+def _tool_for(text: str, offered: Mapping[str, Item]) -> str:
+    """Return the tool to call for a customer's words, empty if none.
+
+    A tool of an MCP server, ``server__free_tables``, is called if all words of its name occur;
+    the documents are searched for any other question.
+    """
+    known = [name for name, words in INTENTS if name in offered and words.search(text)]
+    words = set(re.findall(r"\w+", text.lower()))
+    for name in offered:
+        _, prefixed, own = name.partition("__")
+        if prefixed and words.issuperset(own.lower().split("_")):
+            known.append(name)
+    if "search_knowledge" in offered and "?" in text:
+        known.append("search_knowledge")
+    return known[0] if known else ""
 
 
 def customer_burst(items: Sequence[Item]) -> tuple[list[str], bool]:
@@ -154,8 +176,19 @@ def trailing_outputs(items: Sequence[Item]) -> list[str]:
             break
         output = item.get("output")
         text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
-        outputs.insert(0, text[:OUTPUT_CHARACTERS])
+        outputs.insert(0, _worth_telling(text)[:OUTPUT_CHARACTERS])
     return outputs
+
+
+def _worth_telling(output: str) -> str:
+    """Return the best passage of a search, or what a remote tool said; else the output itself."""
+    try:
+        match json.loads(output):
+            case {"passages": [{"text": str(text)}, *_]} | {"output": str(text)}:
+                return text
+    except ValueError:
+        pass
+    return output
 
 
 def _last_call(items: Sequence[Item]) -> str:
@@ -185,6 +218,18 @@ def arguments_for(schema: Item, items: Sequence[Item]) -> dict[str, Any]:
         else:
             arguments[name] = _value(kind, texts)
     return arguments
+
+
+def _reminder(items: Sequence[Item]) -> dict[str, str]:
+    """Return the arguments of `remind`: on the day and at the time named, else at nine."""
+    texts = " ".join(customer_burst(items)[0])
+    hour, minute = found.groups() if (found := DUE.search(texts)) else ("9", "00")
+    what = REMINDED.search(texts)
+    return {
+        "when": f"{_stay(items)[0].isoformat()}T{hour:0>2}:{minute}",
+        "text": what[1].strip() if what else texts,
+        "cancel_on": "nothing",
+    }
 
 
 def _value(schema: Item, text: str) -> Any:

@@ -118,7 +118,7 @@ def list_command(documents: Documents, *, as_json: bool) -> None:
     for one in known:
         fault = f"  not read: {one.error}" if one.error else ""
         click.echo(f"{one.passages:6}  {one.path}  ({one.title}){fault}")
-    click.echo(f"{sum(one.passages for one in known)} passages of {len(known)} documents")
+    click.echo(f"documents: {len(known)}, passages: {sum(one.passages for one in known)}")
 
 
 @knowledge_command.command(name="sync")

@@ -68,6 +68,7 @@ def test_a_burst_is_answered_as_one() -> None:
         ("Hola, ¿tienen una habitación?", "es"),
         ("ok", "es"),
         ("Thanks!", "en"),
+        ("Remind me at 8:05 to bring it", "en"),
     ],
 )
 def test_the_customers_language(text: str, language: str) -> None:
@@ -104,6 +105,30 @@ def test_the_past_is_asked_of_the_tool() -> None:
     assert (name, arguments) == ("get_conversation_context", {"context_level": "recent_50"})
 
 
+def named(name: str) -> dict[str, Any]:
+    return {"type": "function", "name": name, "parameters": {}}
+
+
+def test_a_reminder_has_the_customers_day_time_and_words() -> None:
+    asked = user("Remind me on 24/12/2026 at 8:05 to bring the passports")
+    assert calls(asked, tools=(named("remind"), named("search_knowledge"))) == (
+        "remind",
+        {"when": "2026-12-24T08:05", "text": "bring the passports", "cancel_on": "nothing"},
+    )
+    today = {"role": "developer", "content": "Fecha: 23/11/2026"}
+    _, arguments = calls(today, user("Recuérdame mañana"), tools=(named("remind"),))
+    assert (arguments["when"], arguments["text"]) == ("2026-11-23T09:00", "Recuérdame mañana")
+
+
+def test_a_remote_tool_is_called_by_the_words_of_its_name_and_documents_answer_the_rest() -> None:
+    documents, tables = named("search_knowledge"), named("dinner__free_tables")
+    tools = (documents, tables)
+    assert calls(user("Any free tables on 24/12/2026?"), tools=tools)[0] == "dinner__free_tables"
+    assert calls(user("Are the tables round?"), tools=tools)[0] == "search_knowledge"
+    assert says(user("free today"), tools=tools)
+    assert says(user("Are the tables round?"), tools=(tables,))
+
+
 def test_tool_output_is_used() -> None:
     """All outputs at the end, in order, and no second call."""
     text = says(
@@ -114,6 +139,21 @@ def test_tool_output_is_used() -> None:
         tools=(AVAILABILITY,),
     )
     assert text.index("1722-A") < text.index("1820-A")
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ('{"passages":[{"source":"a","text":"Dogs"},{"source":"b","text":"Cats"}]}', "Dogs"),
+        ('{"output":"19:00","note":"data"}', "19:00"),
+        ('{"rooms":["7"]}', '{"rooms":["7"]}'),
+    ],
+)
+def test_of_an_output_in_json_the_model_tells_what_a_customer_may_read(
+    output: str, told: str
+) -> None:
+    item = {"type": "function_call_output", "call_id": "1", "output": output}
+    assert f"\n\n{told}\n\n" in says(user("¿y?"), item)
 
 
 def test_the_instruction_of_a_hand_over_is_followed_and_not_recited() -> None:
