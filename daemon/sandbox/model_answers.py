@@ -32,6 +32,7 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
         "many": "¡Hola! Recibí tus {count} mensajes: {all}.",
         "ask": "¿En qué más te puedo ayudar?",
         "found": "Esto fue lo que encontré:\n\n{output}\n\n¿Quieres que sigamos con eso?",
+        "unknown": "Eso no lo sé. ¿Quieres que te escriba una persona del equipo?",
         "thanks": "¡Con mucho gusto! Aquí estoy si necesitas algo más. ¿Algo más por hoy?",
         "nothing": "tu mensaje",
         "and": " y ",
@@ -50,6 +51,7 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
         "many": "Hello! I got your {count} messages: {all}.",
         "ask": "What else can I do for you?",
         "found": "This is what I found:\n\n{output}\n\nShall we go on with that?",
+        "unknown": "I do not know that. Shall somebody of our team write to you?",
         "thanks": "You are welcome! I am here if you need anything else. Anything more today?",
         "nothing": "your message",
         "and": " and ",
@@ -104,7 +106,8 @@ def answer(items: Sequence[Item], tools: Sequence[Item]) -> tuple[Output, ...]:
     if outputs := trailing_outputs(items):
         if _last_call(items) == "escalate_to_human":
             return (Say(phrases["handed"]),)
-        return (Say(phrases["found"].format(output="\n\n".join(outputs))),)
+        told = "\n\n".join(filter(None, outputs))
+        return (Say(phrases["found"].format(output=told) if told else phrases["unknown"]),)
     offered = {str(tool.get("name")): tool for tool in tools if tool.get("type") == "function"}
     if name := _tool_for(everything, offered):
         schema = offered[name].get("parameters") or {}
@@ -181,11 +184,16 @@ def trailing_outputs(items: Sequence[Item]) -> list[str]:
 
 
 def _worth_telling(output: str) -> str:
-    """Return the best passage of a search, or what a remote tool said; else the output itself."""
+    """Return the best passage of a search, or what a remote tool said; else the output itself.
+
+    Empty if a search has found nothing.
+    """
     try:
         match json.loads(output):
             case {"passages": [{"text": str(text)}, *_]} | {"output": str(text)}:
                 return text
+            case {"passages": []}:
+                return ""
     except ValueError:
         pass
     return output

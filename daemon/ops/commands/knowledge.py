@@ -244,7 +244,7 @@ def questions_command(documents: Documents, *, since: str, as_csv: bool, as_json
     else:
         for group in groups:
             click.echo(f"{group.count:5}  {group.text}")
-        click.echo(f"{len(asked)} questions without an answer")
+        click.echo(f"questions without an answer: {len(asked)}")
 
 
 def _moment(at: float) -> str:

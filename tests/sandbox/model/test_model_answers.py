@@ -156,6 +156,12 @@ def test_of_an_output_in_json_the_model_tells_what_a_customer_may_read(
     assert f"\n\n{told}\n\n" in says(user("¿y?"), item)
 
 
+def test_a_search_without_passages_is_answered_with_not_knowing() -> None:
+    output = '{"passages": [], "note": "The documents do not answer this. Do not guess."}'
+    item = {"type": "function_call_output", "call_id": "1", "output": output}
+    assert says(user("¿Hay helipuerto?"), item).startswith("Eso no lo sé.")
+
+
 def test_the_instruction_of_a_hand_over_is_followed_and_not_recited() -> None:
     call = {"type": "function_call", "call_id": "c", "name": "escalate_to_human", "arguments": "{}"}
     output = {"type": "function_call_output", "call_id": "c", "output": "Tell the customer …"}
