@@ -29,7 +29,9 @@ def test_all_series_exist_at_zero_from_the_start() -> None:
 
 def test_names_keep_to_the_conventions() -> None:
     """What promtool check metrics looks at: help, _total on counters, base units."""
-    body, _ = Metrics(version="1").render("")
+    metrics = Metrics(version="1")
+    metrics.expect_endpoints(["crm"])
+    body, _ = metrics.render("")
     for family in text_string_to_metric_families(body.decode()):
         if not family.name.startswith("recado_"):
             continue
@@ -126,6 +128,7 @@ def test_openmetrics_if_asked_for() -> None:
 
 LABELS = {
     *(
+        "endpoint",
         "kind",
         "how",
         "limit",
@@ -143,7 +146,9 @@ LABELS = {
 
 
 def test_no_label_names_a_person_and_no_series_is_missing_at_the_start() -> None:
-    body, _ = Metrics(version="1").render("")
+    metrics = Metrics(version="1")
+    metrics.expect_endpoints(["crm"])
+    body, _ = metrics.render("")
     families = [f for f in text_string_to_metric_families(body.decode()) if "recado" in f.name]
     labels = {name for family in families for sample in family.samples for name in sample.labels}
     assert labels - {"le"} == LABELS
