@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.model_script import Step, say
+from support.rows import select
 from support.scenes import QUICK_RULES, open_scene
 from support.stage import LAURA
 
@@ -37,3 +38,4 @@ async def test_the_third_failure_is_apologised_for(
         await stage.quiet()
         assert len(stage.received()) == 1 + apologies
         assert stage.received()[-1] == "Hola."
+        assert select(stage.settings.data_dir, "turns", "attempts") == [(failures + 1,)]
