@@ -139,7 +139,7 @@ async def test_the_alert_quotes_no_customer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failures", "why"), [(5, "chats that wait for the model server: 1"), (1, "does not answer")]
+    ("failures", "why"), [(5, "server: 1 (the model server answered 429"), (1, "does not answer")]
 )
 async def test_a_day_that_the_model_server_asks_for_is_not_waited_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, why: str

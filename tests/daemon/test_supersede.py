@@ -52,6 +52,7 @@ async def test_a_message_during_the_run_joins_it(tmp_path: Path) -> None:
         assert stage.model.calls[1].customer_texts == ["Quiero una habitación\npara dos personas"]
         assert stage.gateway.sent(LAURA)[0].quoted == ""
         assert outcomes(stage) == ["answered"]
+        assert count(stage.settings.data_dir, "runs", where={"ended_at >": 0}) == 2
 
 
 async def test_a_run_is_thrown_away_twice_at_most(tmp_path: Path) -> None:
