@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 from support.model_script import Step, say
+from support.rows import select
 from support.scenes import forgive, found, logged, open_scene, outcomes
 from support.stage import LAURA, Stage
 
@@ -163,3 +164,18 @@ async def test_half_an_answer_is_never_sent(tmp_path: Path, broken: Sequence[Ste
         await found(lambda: outcomes(stage) == ["answered"])
         whole = (HALF.split("\n\n"), ["La buena"], [texts("es").unclear])
         assert stage.received() in whole
+
+
+async def test_an_indicator_that_cannot_be_shown_costs_no_answer(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, delivery=TYPING) as stage:
+        stage.gateway.faults.add(operation="presence", kind="status", status=500, times=-1)
+        answer = trio.Event()
+        stage.model.script(say(HALF, gate=answer))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.wait_for(lambda: bool(stage.gateway.calls("presence")))
+        answer.set()
+        await found(lambda: outcomes(stage) == ["answered"])
+        assert stage.received() == ["Primera parte.", "Segunda parte."]
+        assert not stage.gateway.presences(LAURA)
+        (turn,) = select(stage.settings.data_dir, "turns", "attempts")
+        assert turn == (1,)
