@@ -298,7 +298,7 @@ async def test_the_model_cancels_a_reminder_of_its_own_chat_alone(tmp_path: Path
         await reminded(stage)
         cancel = call("cancel_reminder", '{"reminder_id": 1}')
         stage.model.script(cancel, say("No es suyo."))
-        await stage.gateway.customer_says(PEDRO, "Cancele el recordatorio 1")
+        await stage.gateway.customer_says(PEDRO, "Quite el recordatorio 1")
         await stage.gateway.wait_sent(PEDRO, 1)
         assert states(stage) == [("waiting", "")]
         stage.model.script(cancel, say("Cancelado."))

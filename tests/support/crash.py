@@ -46,7 +46,7 @@ from support.crash_rows import (
 from support.crash_tool import BOOKINGS_VARIABLE
 from support.gateway import ScriptedGateway
 from support.model_script import Step
-from support.place import variables_of_store
+from support.place import variables_of_daemon
 from support.receiver import Receiver
 from support.stage import new_world
 
@@ -98,7 +98,7 @@ class Harness:
         self.configure(
             {
                 "RECADO_DATA_DIR": str(self.data_dir),
-                **variables_of_store(self.data_dir),
+                **variables_of_daemon(self.data_dir),
                 "RECADO_ASSISTANT__INSTRUCTIONS_FILE": str(instructions),
                 **_gateway_settings(self.gateway, gateway_url),
                 "OPENAI_API_KEY": TOKEN,

@@ -120,9 +120,15 @@ SHORT_LEASE = {"RECADO_NODE__LEASE_SECONDS": "1", "RECADO_WHAPI__TIMEOUT_SECONDS
 
 
 def variables_of_store(data_dir: Path) -> dict[str, str]:
-    """Environment variables by which a process with this data directory finds its ledger."""
+    """Environment variables by which a command with this data directory finds its ledger."""
     url = database().url(data_dir)
-    return {"RECADO_STORE__URL": url, **SHORT_LEASE} if url else {}
+    return {"RECADO_STORE__URL": url} if url else {}
+
+
+def variables_of_daemon(data_dir: Path) -> dict[str, str]:
+    """Those of a daemon, which is to be followed soon after its end."""
+    store = variables_of_store(data_dir)
+    return store | SHORT_LEASE if store else {}
 
 
 def store_in(

@@ -19,7 +19,7 @@ import trio
 from daemon.sandbox.start import TOKEN
 from support.gateway import ScriptedGateway
 from support.model import ScriptedModel
-from support.place import variables_of_store
+from support.place import variables_of_daemon
 from support.plain import NO_TLS
 from support.simulators import Simulators, simulators
 from support.stage import new_world
@@ -157,7 +157,7 @@ def _environ(folder: Path, outside: Simulators) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
         "RECADO_DATA_DIR": str(folder / "data"),
-        **variables_of_store(folder / "data"),
+        **variables_of_daemon(folder / "data"),
         "WHAPI_TOKEN": TOKEN,
         "WHAPI_API_URL": outside.gateway_url,
         "OPENAI_API_KEY": TOKEN,

@@ -22,7 +22,7 @@ def test_an_address_is_taken_apart() -> None:
         "s3://my-bucket/a#b",
         "s3://my-bucket/a?endpoint=ftp://x",
         "s3://my-bucket/a?endpoint=http://key:secret@x",
-        "s3://my-bucket/a?regoin=eu",
+        "s3://my-bucket/a?zone=eu",
         "s3://my-bucket/a?endpoint",
     ],
 )
