@@ -260,7 +260,8 @@ async def _open_store_patiently(
             feeding = partial(
                 keep_feeding, environment.watchdog_seconds, (), environment.notify, environment.log
             )
-            beside.start_soon(feeding, name="watchdog")
+            if settings.store.url:  # a node that stands by does that for hours
+                beside.start_soon(feeding, name="watchdog")
             beside.start_soon(_cancel_at, environment.stop, beside.cancel_scope, name="early stop")
             try:
                 store = await opened.enter_async_context(opening)

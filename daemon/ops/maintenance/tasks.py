@@ -223,6 +223,8 @@ async def supervise(
         began = trio.current_time()
         try:
             await run()
+        except StoreUnavailable as error:  # which the store itself reports
+            log.warning("the store is away, the task begins again", task=name, error=str(error))
         except Exception:  # noqa: BLE001 - the boundary of the task
             log.event(
                 UNEXPECTED_ERROR,
