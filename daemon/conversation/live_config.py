@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowUpRule:
-    """What is said so long after a question of ours."""
+    """The text that is sent so long after a question of ours."""
 
     after_seconds: float
     text: str

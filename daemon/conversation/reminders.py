@@ -1,4 +1,4 @@
-"""Reminders and follow-ups: what is due is put into the outbox, once, when it may be said.
+"""Reminders and follow-ups: what is due is put into the outbox, once, when it may be sent.
 
 The task looks at the wall clock every second instead of sleeping until a time, so a change of the
 clock is seen at once, and a row that waits is found by whichever process comes next.
@@ -53,7 +53,7 @@ class ReminderTask:
             await trio.sleep(LOOK_SECONDS)
 
     async def _fire(self, reminder: Reminder, number: NumberRuntime) -> None:
-        """Say a reminder, put it off, or end it."""
+        """Send a reminder, put it off, or end it."""
         reminders, now = number.services.store.reminders, self._now()
         rules, zone = number.services.config.rules.reminders, number.services.config.rules.zone
         if now - reminder.due_at > rules.late_seconds:
@@ -61,8 +61,8 @@ class ReminderTask:
             return
         until = allowed_at(reminder, now, rules, zone)
         if until <= now and rules.most_per_day:
-            said = await reminders.sent_since(reminder.key, day_start(now, zone))
-            until = next_day(now, zone) if said >= rules.most_per_day else until
+            sent = await reminders.sent_since(reminder.key, day_start(now, zone))
+            until = next_day(now, zone) if sent >= rules.most_per_day else until
         if until > now:
             await reminders.put_off(reminder, until)
             return
@@ -73,7 +73,7 @@ class ReminderTask:
         else:
             reason = await reminders.fire(reminder, part, now=now)
         if reason:
-            self._log.info("reminder not said", chat=reminder.key, why=reason)
+            self._log.info("reminder not sent", chat=reminder.key, why=reason)
             return
         self._log.info("reminder due", symbol="⏰", chat=reminder.key, what=reminder.kind)
         self._numbers.wake(reminder.key)
@@ -106,7 +106,7 @@ class ReminderTask:
 
 
 def allowed_at(reminder: Reminder, at: float, rules: ReminderRules, zone: ZoneInfo) -> float:
-    """When a reminder may be said: after quiet hours, and if need be in opening hours."""
+    """When a reminder may be sent: after quiet hours, and if need be in opening hours."""
     zones = zones_of(reminder.key.chat, zone) if rules.quiet else (zone,)
     for _ in range(7):  # an opening may lie in quiet hours, and their end outside of opening hours
         later = after_quiet(at, rules.quiet, zones)

@@ -113,7 +113,7 @@ class ChatGivenBack(Announcement, frozen=True, kw_only=True):
 
 
 class ReminderChanged(Announcement, frozen=True, kw_only=True):
-    """A reminder or follow-up was made, was said, or will not be said."""
+    """A reminder or follow-up was made, was sent, or will not be sent."""
 
     event = "reminder.changed"
     chat: Chat

@@ -7,7 +7,7 @@ address with a guesser. Wrong ones are logged, counted, and delayed more each ti
 import hmac
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -17,7 +17,7 @@ from daemon.domain.audit_chain import Action, Actor
 from daemon.errors import StoreUnavailable
 from daemon.http.asgi import EdgeLog
 from daemon.http.clients import client_network, client_of
-from daemon.http.request_context import Reception
+from daemon.http.request_context import RequestCounts
 from daemon.observability.events import SECRET_REFUSED, SIGNED_IN
 
 FREE_ATTEMPTS = 5
@@ -122,8 +122,16 @@ class FailedAttempts:
 class Access:
     """Checks secrets. One for all routes, used in the tasks of requests."""
 
-    def __init__(self, operations: Reception, log: EdgeLog) -> None:
-        self._operations = operations
+    def __init__(
+        self,
+        counts: RequestCounts,
+        log: EdgeLog,
+        *,
+        audit: Callable[[Actor, Action], Awaitable[None]] | None = None,
+    ) -> None:
+        """``audit`` writes a row about a wrong token; None: nothing that is served wants one."""
+        self._counts = counts
+        self._write_audit = audit
         self._log = log
         self._attempts = FailedAttempts()
         self._audited: list[tuple[float, str]] = []
@@ -162,7 +170,7 @@ class Access:
             attempts.succeeded(address, trio.current_time())
             return True
         attempts.failed(address, trio.current_time())
-        self._operations.state.secret_refused(what)
+        self._counts.secret_refused(what)
         self._log.event(SECRET_REFUSED, what=what, address=address)
         if what in AUDITED and self._may_audit(address):
             await self._audit(AUDITED[what], address)
@@ -187,7 +195,9 @@ class Access:
         return True
 
     async def _audit(self, action: Action, address: str) -> None:
+        if self._write_audit is None:
+            return
         try:
-            await self._operations.audit(Actor(name="anybody", address=address), action)
+            await self._write_audit(Actor(name="anybody", address=address), action)
         except StoreUnavailable as error:
             self._log.warning("a wrong token was not audited", reason=str(error))

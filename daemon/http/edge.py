@@ -68,7 +68,7 @@ def create_edge(
     `pages` gets every route that is not ``/hook``, ``/health`` or ``/ready``, the WebSockets, and
     the server's start and stop (lifespan).
     """
-    hook = Hook(operations, settings, log, access)
+    hook = Hook(operations.numbers, operations.state, settings, log, access, now=operations.now)
     probes = _create_probes(operations, settings, log)
 
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +92,7 @@ def create_edge(
 
 def create_standby(standby: Standby, settings: EdgeSettings, log: EdgeLog, front: Front) -> ASGIApp:
     """Return the app of a node that stands by: webhook calls, probes, and where to turn else."""
-    hook = Hook(standby, settings, log, Access(standby, log))
+    hook = Hook(standby, standby, settings, log, Access(standby, log), now=standby.now)
 
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"] if scope["type"] != "lifespan" else ""

@@ -10,7 +10,7 @@ The gateway repeats a call that was not answered with a 2xx, with growing pauses
 that may pass by itself is a 503 with ``Retry-After``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from io import BytesIO
 from urllib.parse import parse_qsl
@@ -21,11 +21,11 @@ from daemon.errors import StoreUnavailable, WebhookError, WebhookTooLarge
 from daemon.http.access import Access, has_bearer
 from daemon.http.asgi import EdgeLog, Headers, Receive, Scope, Send, answer_json
 from daemon.http.clients import client_of
-from daemon.http.request_context import EdgeSettings, Reception
+from daemon.http.request_context import EdgeSettings, RequestCounts, WebhookIntake
 from daemon.http.whole_request import WHOLE
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.lines import iso_utc
-from daemon.ops.entrances import Challenge
+from daemon.ops.webhook_auth import Challenge
 
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 CLOSE: Headers = [(b"connection", b"close")]
@@ -56,21 +56,28 @@ class Hook:
     """The ASGI app of ``/hook``; one for all calls, since they share a memory budget."""
 
     def __init__(
-        self, operations: Reception, settings: EdgeSettings, log: EdgeLog, access: Access
+        self,
+        intake: WebhookIntake,
+        counts: RequestCounts,
+        settings: EdgeSettings,
+        log: EdgeLog,
+        access: Access,
+        *,
+        now: Callable[[], float],
     ) -> None:
-        self._operations = operations
+        """``now``: wall clock, Unix seconds."""
+        self._intake = intake
+        self._counts = counts
+        self._now = now
         self._settings = settings
         self._access = access
         self._log = log
-        self._entrances = settings.entrances
-        self._only = next(iter(self._entrances)) if len(self._entrances) == 1 else ""
-        self._known = tuple(
-            {secret for entrance in self._entrances.values() for secret in entrance.secrets}
-        )
+        self._auth_of = settings.auth_of
+        self._only = next(iter(self._auth_of)) if len(self._auth_of) == 1 else ""
+        self._known = tuple({secret for auth in self._auth_of.values() for secret in auth.secrets})
         """The secrets of all numbers."""
         self._all_want_one = all(
-            entrance.secrets and entrance.is_genuine is None
-            for entrance in self._entrances.values()
+            auth.secrets and auth.is_genuine is None for auth in self._auth_of.values()
         )
         """True if no number takes calls without a secret."""
         self._bytes_left = settings.body_budget
@@ -88,7 +95,7 @@ class Hook:
         finally:
             self._bytes_left += body.reserved
         await answer_json(send, status, content, headers)
-        self._operations.state.hook_answered(status, trio.current_time() - body.arrived_at)
+        self._counts.hook_answered(status, trio.current_time() - body.arrived_at)
 
     async def _take(
         self, scope: Scope, receive: Receive, body: "_Body"
@@ -121,7 +128,7 @@ class Hook:
             return 500, {"error": "internal error"}, []
         received = {
             "received": True,
-            "timestamp": iso_utc(self._operations.now()),
+            "timestamp": iso_utc(self._now()),
             "environment": self._settings.environment,
         }
         return 200, received, []
@@ -139,7 +146,7 @@ class Hook:
             if not number:
                 await self._admit(scope, name)
             await self._check_signature(scope, name, content)
-            await self._operations.numbers.accept(content, event, name)
+            await self._intake.accept(content, event, name)
 
     def _called(self, scope: Scope) -> tuple[str, str]:
         """The event that URL and method name, and the number, empty if the body has to name it.
@@ -163,7 +170,7 @@ class Hook:
         if not path.startswith("/n/"):
             return self._only, path
         number, _, rest = path.removeprefix("/n/").partition("/")
-        if number not in self._entrances:
+        if number not in self._auth_of:
             raise _Refusal(404, "not found: there is no such number", CLOSE)
         if rest.partition("/")[0] != "hook":
             raise _Refusal(404, "not found", CLOSE)
@@ -172,7 +179,7 @@ class Hook:
     async def _named_in(self, body: bytes) -> tuple[str, ...]:
         """The numbers that a body names. Raises _Refusal if it names none of ours."""
         try:
-            return await self._operations.numbers.named_in(body)
+            return await self._intake.named_in(body)
         except WebhookError as error:
             raise _Refusal(400, str(error), []) from error
 
@@ -182,9 +189,9 @@ class Hook:
         Most calls take the fast path: the client has sent its secret on this connection before,
         and does so now.
         """
-        if self._entrances[number].is_genuine is not None:
+        if self._auth_of[number].is_genuine is not None:
             return  # `_check_signature` follows when the body is there
-        secrets, client = self._entrances[number].secrets, client_of(scope)
+        secrets, client = self._auth_of[number].secrets, client_of(scope)
         if (
             client.authenticated
             and not client.through_proxy
@@ -213,7 +220,7 @@ class Hook:
 
     async def _check_signature(self, scope: Scope, number: str, body: bytes) -> None:
         """Check the signature of a call, where the gateway signs it. Raises _Refusal."""
-        is_genuine = self._entrances[number].is_genuine
+        is_genuine = self._auth_of[number].is_genuine
         if is_genuine is None:
             return
         check = partial(is_genuine, scope["headers"], body)
@@ -231,8 +238,8 @@ class Hook:
             number = self._named_by_path(scope["path"])[0]
         except _Refusal:
             return []
-        entrances = [self._entrances[number]] if number else self._entrances.values()
-        return [entrance.challenge for entrance in entrances if entrance.challenge is not None]
+        wanted = [self._auth_of[number]] if number else self._auth_of.values()
+        return [auth.challenge for auth in wanted if auth.challenge is not None]
 
     async def _answer_challenge(
         self, scope: Scope, send: Send, challenges: Sequence[Challenge]

@@ -19,9 +19,9 @@ from daemon.http.request_context import EdgeSettings
 from daemon.http.server import serve
 from daemon.observability.counts import core_task
 from daemon.observability.logs import Log
-from daemon.ops.entrances import entrances_of
 from daemon.ops.operations import Operations
 from daemon.ops.standby import Standby
+from daemon.ops.webhook_auth import webhook_auth_of
 from daemon.settings import Settings
 
 LAST_ANSWERS_SECONDS = 1.0
@@ -94,7 +94,7 @@ class HttpTask:
         """Answer for a daemon that is ready, and pass on to it what has waited for that."""
         log = self._log
         edge = replace(self._edge(), phone_url=phone_url)
-        access = Access(operations, log)
+        access = Access(operations.state, log, audit=operations.audit)
         pages = create_pages(operations, edge, log, access)
         register_dashboard(pages, operations, edge, log, access)
         operations.state.opened(self.urls)
@@ -105,7 +105,7 @@ class HttpTask:
         settings = self._settings
         return EdgeSettings(
             environment=settings.environment,
-            numbers=entrances_of(settings),
+            numbers=webhook_auth_of(settings),
             admin_token=_text(settings.web.admin_token),
             model_webhook_secret=_text(settings.assistant.webhook_secret),
             max_body_bytes=int(settings.web.max_body_mb * 1024 * 1024),

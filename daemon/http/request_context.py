@@ -2,16 +2,16 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 from quart import request
 
-from daemon.domain.audit_chain import Action, Actor
+from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import JsonObject
-from daemon.ops.entrances import Entrance
+from daemon.ops.webhook_auth import WebhookAuth
 from daemon.settings.numbers import ONLY
 
 COOKIE = "__Host-recado"
@@ -33,7 +33,7 @@ class EdgeSettings:
     environment: str
     webhook_secrets: tuple[str, ...] = ()
     """Of the only number; see `numbers`."""
-    numbers: Mapping[str, "Entrance"] = field(default_factory=dict)
+    numbers: Mapping[str, "WebhookAuth"] = field(default_factory=dict)
     """How each number's webhooks are recognised; empty: there is only one, which wants
     `webhook_secrets`."""
     admin_token: str = ""
@@ -60,10 +60,10 @@ class EdgeSettings:
         return self.total_body_bytes
 
     @property
-    def entrances(self) -> Mapping[str, Entrance]:
+    def auth_of(self) -> Mapping[str, WebhookAuth]:
         """The secrets for the webhooks of each number."""
         secrets = tuple(secret.encode() for secret in self.webhook_secrets)
-        return self.numbers or {ONLY: Entrance(secrets=secrets)}
+        return self.numbers or {ONLY: WebhookAuth(secrets=secrets)}
 
     @property
     def production(self) -> bool:
@@ -71,8 +71,8 @@ class EdgeSettings:
         return self.environment == "production"
 
 
-class CallTaker(Protocol):
-    """Takes webhook calls: `daemon.conversation.numbers.Numbers`, or a node that stands by."""
+class WebhookIntake(Protocol):
+    """Stores webhook calls: `daemon.conversation.numbers.Numbers`, or a node that stands by."""
 
     async def accept(self, body: bytes, path_event: str, number: str, /) -> None:
         """Store a call durably. Raises WebhookError or StoreUnavailable."""
@@ -81,35 +81,14 @@ class CallTaker(Protocol):
         """Our numbers that a body names. Raises WebhookError."""
 
 
-class CallCounts(Protocol):
-    """Counts webhook calls."""
+class RequestCounts(Protocol):
+    """Counts requests: the daemon's state, or a node that stands by."""
 
     def hook_answered(self, status: int, seconds: float) -> None:
         """Count an answered call."""
 
     def secret_refused(self, what: str) -> None:
         """Count a request with a wrong secret."""
-
-
-class Reception(Protocol):
-    """What takes webhook calls: `daemon.ops.operations.Operations`, or a node that stands by."""
-
-    @property
-    def numbers(self) -> CallTaker:
-        """Where the calls go."""
-
-    @property
-    def state(self) -> CallCounts:
-        """Where they are counted."""
-
-    @property
-    def now(self) -> Callable[[], float]:
-        """Wall clock, Unix seconds."""
-
-    async def audit(
-        self, by: Actor, action: Action, subject: str = "", *, before: str = "", after: str = ""
-    ) -> None:
-        """Write down who did what. Raises StoreUnavailable."""
 
 
 def session_name(cookie: str, admin_token: str) -> str:

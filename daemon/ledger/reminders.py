@@ -38,7 +38,7 @@ DROPPED_AT_ONCE = 500
 OPTED_OUT = "the contact wants no unrequested messages"
 REPLIED = "the customer wrote"
 HANDED_OVER = "a person has or had the chat"
-TOO_LATE = "it could not be said in time"
+TOO_LATE = "it could not be sent in time"
 WINDOW_SHUT = "only templates can be sent, and none is configured"
 REPLACED = "there is a newer answer"
 BY_OPERATOR = "cancelled by an operator"
@@ -58,13 +58,13 @@ class Reminder:
     due_at: float
     cancel_on: frozenset[str]
     open_hours: bool
-    """True if it is said in opening hours only."""
+    """True if it is sent in opening hours only."""
     created_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewReminder:
-    """What is to be said, and when (Unix seconds)."""
+    """What is to be sent, and when (Unix seconds)."""
 
     text: str
     due_at: float
@@ -132,7 +132,7 @@ class Reminders(Role):
 
     @query
     def waiting(self, connection: Connection, key: ChatKey) -> tuple[Reminder, ...]:
-        """What is still to be said in a chat, in order."""
+        """What is still to be sent in a chat, in order."""
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM reminders WHERE {IS_WAITING} AND channel = ? AND chat = ?"
             " ORDER BY due_at, id",
@@ -158,7 +158,7 @@ class Reminders(Role):
 
     @query
     def sent_since(self, connection: Connection, key: ChatKey, since: float) -> int:
-        """How many were said to a contact since a time."""
+        """How many were sent to a contact since a time."""
         (count,) = connection.execute(
             "SELECT COUNT(*) FROM reminders WHERE channel = ? AND chat = ? AND state = ?"
             " AND ended_at >= ?",
@@ -168,7 +168,7 @@ class Reminders(Role):
 
     @transaction
     def put_off(self, connection: Connection, reminder: Reminder, until: float) -> None:
-        """It may not be said yet."""
+        """It may not be sent yet."""
         connection.execute(
             f"UPDATE reminders SET due_at = ? WHERE id = ? AND {IS_WAITING}", (until, reminder.id)
         )
@@ -183,7 +183,7 @@ class Reminders(Role):
         *,
         now: float,
     ) -> None:
-        """It is not to be said any more."""
+        """It is not to be sent any more."""
         if _is_waiting(connection, reminder):
             _end(connection, reminder, state, reason, now=now)
 
@@ -268,7 +268,7 @@ def _is_waiting(connection: Connection, reminder: Reminder) -> bool:
 
 
 def _obstacle(connection: Connection, reminder: Reminder) -> str:
-    """Why a reminder is not to be said any more; empty if it is."""
+    """Why a reminder is not to be sent any more; empty if it is."""
     if has_opted_out(connection, reminder.key):
         return OPTED_OUT
     is_followup = reminder.kind == "followup"

@@ -319,7 +319,7 @@ class Operations:
     async def remind(
         self, key: ChatKey, when: str, text: str, *, action: str, by: Actor
     ) -> tuple[int, str]:
-        """Have a text said in a chat at a time (ISO 8601); return its number, or what is wrong.
+        """Have a text sent in a chat at a time (ISO 8601); return its number, or what is wrong.
 
         ``action``: see `send`.
         """

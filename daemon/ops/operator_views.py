@@ -176,7 +176,7 @@ class OperatorViews:
         }
 
     async def reminders(self, key: ChatKey) -> list[JsonObject]:
-        """Return what is to be said in a chat at a time."""
+        """Return the reminders of a chat."""
         found = await self._reminders.waiting(key)
         return [
             {"id": one.id, "kind": one.kind, "at": one.due_at, "text": one.text} for one in found

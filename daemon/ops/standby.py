@@ -5,7 +5,6 @@ from random import Random
 
 from daemon.conversation.intake import read_webhook
 from daemon.conversation.number_ids import NumberIds
-from daemon.domain.audit_chain import Action, Actor
 from daemon.errors import StoreUnavailable
 from daemon.gateway.kinds import gateway_of
 from daemon.ledger.nodes import WaitingCalls
@@ -38,16 +37,6 @@ class Standby:
         self._metrics = metrics
         self._random = random
 
-    @property
-    def numbers(self) -> "Standby":
-        """Itself: the numbers' calls are taken here."""
-        return self
-
-    @property
-    def state(self) -> "Standby":
-        """Itself: it counts."""
-        return self
-
     async def accept(self, body: bytes, path_event: str, number: str) -> None:
         """Store a call durably for the node at work.
 
@@ -78,11 +67,6 @@ class Standby:
     def secret_refused(self, what: str) -> None:
         """Count a request with a wrong secret."""
         self._metrics.secrets_refused.labels(what).inc()
-
-    async def audit(
-        self, by: Actor, action: Action, subject: str = "", *, before: str = "", after: str = ""
-    ) -> None:
-        """Write nothing: only the node at work writes into the audit, and the log has it."""
 
     def _nonce(self) -> str:
         return f"{self._random.getrandbits(64):016x}"

@@ -84,7 +84,7 @@ class Settings(SettingsTable):
     )
     followups: FollowUps = Field(
         default=(),
-        description="what is said when a customer does not reply to a question of ours",
+        description="what is sent when a customer does not reply to a question of ours",
     )
     log: LogSettings = LogSettings()
     store: StoreSettings = StoreSettings()

@@ -40,7 +40,7 @@ class HoursSettings(SettingsTable):
 
 
 class ReminderSettings(SettingsTable):
-    """``[reminders]``: what is said at a time, because a customer or an operator wants it."""
+    """``[reminders]``: what is sent at a time, because a customer or an operator wants it."""
 
     most_waiting: Count = Field(default=20, description="reminders that may wait in one chat")
     most_per_day: Count = Field(
@@ -49,13 +49,13 @@ class ReminderSettings(SettingsTable):
         " next; 0: no limit",
     )
     late_hours: Annotated[float, Field(gt=0), Rule("a number of hours above 0", float)] = Field(
-        default=12, description="what could not be said for so long is not said any more"
+        default=12, description="what could not be sent for so long is not sent any more"
     )
     quiet: Annotated[
         str, AfterValidator(_require_quiet), Rule("a time such as 21:00-08:00, or empty")
     ] = Field(
         default="",
-        description="nothing is said then, in the contact's time zone (by the phone number); empty:"
+        description="nothing is sent then, in the contact's time zone (by the phone number); empty:"
         " at any time",
     )
     template: Annotated[
@@ -65,7 +65,7 @@ class ReminderSettings(SettingsTable):
     ] = Field(
         default="",
         description="approved template that carries the text where a gateway takes nothing else"
-        " (cloud, 24 hours after the customer's last message); empty: it is not said then",
+        " (cloud, 24 hours after the customer's last message); empty: it is not sent then",
     )
     template_parameter: Annotated[str, Field(min_length=1), Rule("the name of a parameter")] = (
         Field(default="1", description="its only parameter, which gets the text")

@@ -80,7 +80,7 @@ async def remind(
 
     `when` is a date and time in ISO 8601, such as 2026-12-01T09:00, in the business's time zone
     unless it says another. `text` is the whole message as the customer is to read it then, in their
-    language. `cancel_on`: with `reply` it is not said if they write before; else `nothing`.
+    language. `cancel_on`: with `reply` it is not sent if they write before; else `nothing`.
     """
     words = text.strip()
     if not 0 < len(words) <= MAX_REMINDER_CHARACTERS:

@@ -210,8 +210,8 @@ class McpServer:
 
     def _output(self, text: str, *, failed: bool) -> str:
         cut = text if len(text) <= OUTPUT_CHARACTERS else f"{text[:OUTPUT_CHARACTERS]}… [cut]"
-        said = {"error" if failed else "output": cut, "note": UNTRUSTED}
-        return msgspec.json.encode(said).decode()
+        result = {"error" if failed else "output": cut, "note": UNTRUSTED}
+        return msgspec.json.encode(result).decode()
 
 
 def digest_of(listed: Sequence[ListedTool]) -> str:

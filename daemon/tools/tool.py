@@ -77,7 +77,7 @@ class Conversation(Protocol):
         """Forget a fact by its number; False if there is none."""
 
     async def remind(self, when: str, text: str, cancel_on: Sequence[str]) -> str:
-        """Have a text said at a time (ISO 8601); returns what has come of it, in words.
+        """Have a text sent at a time (ISO 8601); returns the result, in words.
 
         ``cancel_on``: ``reply`` and ``agent`` end it before.
         """

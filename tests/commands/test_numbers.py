@@ -30,7 +30,7 @@ async def recado(stage: TwoNumbers, *arguments: str) -> Result:
         "OPENAI_BASE_URL": f"{stage.model_url}/v1",
         "WEBHOOK_URL": URL,
     }
-    for name, number in stage.with_numbers().numbers.items():
+    for name, number in stage.outside_settings().numbers.items():
         environ[f"RECADO_NUMBERS__{name.upper()}__TOKEN"] = TOKEN
         environ[f"RECADO_NUMBERS__{name.upper()}__API_URL"] = address(number)
         environ[f"RECADO_NUMBERS__{name.upper()}__WEBHOOK_SECRET"] = f"secret-of-{name}"

@@ -101,7 +101,7 @@ async def test_a_reminder_that_is_too_late_is_not_sent(tmp_path: Path) -> None:
         await stage.stop()
         stage.pass_time(20 * 3600)
         await stage.start()
-        await found(lambda: states(stage) == [("expired", "it could not be said in time")])
+        await found(lambda: states(stage) == [("expired", "it could not be sent in time")])
         assert len(stage.received()) == 1
 
 

@@ -17,7 +17,7 @@ from support.gateway import ScriptedGateway
 
 from daemon.domain.messages import NumberCondition, Webhook
 from daemon.gateway.cloud.kind import CLOUD
-from daemon.gateway.port import Gateway
+from daemon.gateway.port import FileServer, Gateway
 from daemon.gateway.whapi.client import open_whapi
 from daemon.http.server import serve
 from daemon.sandbox.asgi import follow_lifespan, read_request
@@ -46,6 +46,7 @@ class Rig:
     """Under which the gateway knows Laura too; empty if it looks none up."""
     states: dict[NumberCondition, str]
     """The states of the number that its simulator can be in, by what they come to."""
+    files: FileServer
     echoes: bool = True
     """Whether our own sends come back as webhooks."""
 
@@ -64,6 +65,10 @@ class Rig:
             "form": {"kind": "status", "status": 400, "message": f"no {LAURA} here"},
         }
         self.simulator.faults.add(operation=operation, times=-1, **whapis[failure])
+
+    async def customer_sends_picture(self, data: bytes) -> None:
+        """Let the customer send a JPEG."""
+        await self.simulator.contact(LAURA.partition("@")[0]).send_image(data, "image/jpeg")
 
     def received(self) -> list[str]:
         """What the customer got, in order."""
@@ -117,7 +122,8 @@ async def whapi_rig() -> AsyncIterator[Rig]:
         url = await _served(simulator, nursery)
         simulator.set_base_url(url)
         async with open_whapi(api_url=url, token=TOKEN, timeout_seconds=5, rng=rng) as gateway:
-            yield Rig(gateway, simulator, bodies, LAURAS_ALIAS, WHAPI_STATES)
+            files = FileServer(url, TOKEN, "whapi.api_url")
+            yield Rig(gateway, simulator, bodies, LAURAS_ALIAS, WHAPI_STATES, files)
         nursery.cancel_scope.cancel()
 
 
@@ -126,6 +132,9 @@ class CloudRig(Rig):
 
     def be(self, condition: NumberCondition) -> None:
         self.simulator.status = self.states[condition]
+
+    async def customer_sends_picture(self, data: bytes) -> None:
+        await self.simulator.customer_sends_file(LAURA, "image", data, "image/jpeg")
 
     def fail(self, operation: Literal["send", "list", "labels"], failure: Failure) -> None:
         metas: dict[Failure, dict[str, Any]] = {
@@ -161,7 +170,8 @@ async def cloud_rig() -> AsyncIterator[Rig]:
         )
         settings = Settings().model_copy(update={"gateway": "cloud", "cloud": cloud})
         async with CLOUD.open(settings, rng=rng, now=time.time, observe=None, tls=None) as gateway:
-            yield CloudRig(gateway, simulator, bodies, "", CLOUD_STATES, echoes=False)
+            files = CLOUD.file_server(settings)
+            yield CloudRig(gateway, simulator, bodies, "", CLOUD_STATES, files, echoes=False)
         nursery.cancel_scope.cancel()
 
 

@@ -1,11 +1,13 @@
 """What every gateway does: the calls of the port, its errors, and what it reads."""
 
 import base64
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.plain import NO_TLS
 
-from daemon.domain.messages import Deletion, Edit, Message, Reaction, StatusUpdate, Text
+from daemon.domain.messages import Deletion, Edit, Media, Message, Reaction, StatusUpdate, Text
 from daemon.domain.rendering.outgoing import Outgoing
 from daemon.errors import (
     GatewayError,
@@ -16,7 +18,10 @@ from daemon.errors import (
     RefusedRecipient,
     WebhookError,
 )
+from daemon.files.folder import LocalFiles
 from daemon.gateway.kinds import GATEWAYS
+from daemon.media.download import FetchRules, open_downloader
+from daemon.sandbox.samples import first_of
 
 from .conftest import LAURA, RIGS, TOKEN, Failure, Rig
 
@@ -176,6 +181,24 @@ async def test_other_calls_leave_no_outcome_open(
     assert_discreet(caught.value)
 
 
+async def test_a_send_of_unknown_outcome_is_found_in_the_list_or_by_its_tag(rig: Rig) -> None:
+    """One of the two ways in which the ledger settles it."""
+    await customer_says(rig)
+    rig.fail("send", "unknown")
+    with pytest.raises(OutcomeUnknown):
+        await rig.gateway.send(LAURA, Outgoing(body=WORDS, tag="r7-1"), before=nothing)
+    if rig.gateway.capabilities.lists_messages:
+        (found,) = await rig.gateway.list_messages(LAURA, from_me=True, since=0, count=10)
+        assert found.content == Text(body=WORDS)
+        return
+    assert rig.gateway.capabilities.status_seconds
+
+    def tags() -> set[str]:
+        return {status.tag for webhook in rig.webhooks() for status in webhook.statuses}
+
+    await rig.simulator.wait_for(lambda: "r7-1" in tags())
+
+
 async def test_messages_are_listed_from_the_newest_on(rig: Rig) -> None:
     if not rig.gateway.capabilities.lists_messages:
         pytest.skip("it lists no messages")
@@ -274,6 +297,32 @@ async def test_messages_have_id_content_and_author(rig: Rig) -> None:
     assert found[0].author == LAURA.partition("@")[0]
     assert found[0].sent_at > 0
     assert len({m.key.number for m in found}) == 1
+
+
+async def test_a_customers_file_is_fetched_with_its_type(rig: Rig, tmp_path: Path) -> None:
+    data = first_of("image").data
+    await rig.customer_sends_picture(data)
+    (message,) = await received_messages(rig, 1)
+    assert isinstance(message.content, Media)
+    server = rig.files
+    rules = FetchRules(
+        files=LocalFiles(tmp_path),
+        api_url=server.url,
+        token=server.token,
+        max_bytes=1_000_000,
+        timeout_seconds=10,
+        path=server.path,
+        file_hosts=server.hosts,
+    )
+    async with open_downloader(rules, tls=NO_TLS) as downloader:
+        stored = await downloader.fetch(
+            link="",
+            media_id=message.content.media_id,
+            inline="",
+            medium=message.content.medium,
+            declared=message.content.mime_type,
+        )
+    assert (stored.mime, stored.size) == ("image/jpeg", len(data))
 
 
 async def test_the_echo_of_our_send_is_recognised_by_its_id(rig: Rig) -> None:

@@ -5,18 +5,15 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from io import StringIO
 from typing import Any
 
 import trio
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from daemon.http.server import serve
 from daemon.sandbox.asgi import Receive, Scope, Send, json_answer, read_request, send_answer
 from daemon.settings.webhooks import WebhookSettings
-from support.stage import new_world
+from support.serving import serve_in
 
 KEY = base64.b64encode(b"k" * 32).decode()
 SECRET = f"whsec_{KEY}"
@@ -104,15 +101,7 @@ class Receiver:
 async def open_receiver() -> AsyncIterator[Receiver]:
     """Run a receiver for the length of the block."""
     receiver = Receiver()
-    start = partial(
-        serve,
-        receiver,
-        binds=["127.0.0.1:0"],
-        stop=trio.Event(),
-        grace_seconds=1,
-        log=new_world(StringIO()).log,
-    )
     async with trio.open_nursery() as nursery:
-        (receiver.url,) = await nursery.start(start, name="receiver of webhooks")
+        receiver.url = await serve_in(nursery, receiver, name="receiver of webhooks")
         yield receiver
         nursery.cancel_scope.cancel()

@@ -3,15 +3,12 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
-from io import StringIO
 from typing import Any
 
 import trio
 
-from daemon.http.server import serve
 from daemon.sandbox.asgi import Receive, Scope, Send, json_answer, read_request, send_answer
-from support.stage import new_world
+from support.serving import serve_in
 
 
 class NotificationTarget:
@@ -51,16 +48,8 @@ class NotificationTarget:
 async def open_target() -> AsyncIterator[NotificationTarget]:
     """Run a target for the length of the block."""
     target = NotificationTarget()
-    start = partial(
-        serve,
-        target,
-        binds=["127.0.0.1:0"],
-        stop=trio.Event(),
-        grace_seconds=1,
-        log=new_world(StringIO()).log,
-    )
     async with trio.open_nursery() as nursery:
-        (url,) = await nursery.start(start, name="notification target")
+        url = await serve_in(nursery, target, name="notification target")
         target.port = int(url.rpartition(":")[2])
         yield target
         nursery.cancel_scope.cancel()

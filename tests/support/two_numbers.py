@@ -4,7 +4,6 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ from typing import Any
 import trio
 from pydantic import SecretStr
 
-from daemon.app import run
-from daemon.http.server import serve
 from daemon.observability.metrics import Metrics
 from daemon.sandbox.phone import CONTACTS
 from daemon.sandbox.start import TOKEN, sandbox_settings
 from daemon.settings import Settings
 from support.gateway import ScriptedGateway
+from support.serving import serve_in
 from support.simulators import Simulators, simulators
 from support.stage import Stage, new_world, quick_settings
 
@@ -56,21 +54,11 @@ class TwoNumbers(Stage):
     async def _run(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
         metrics = Metrics(version="test", by_number=True)
         self.environment = replace(
-            self.environment, metrics=metrics, read_settings=self.with_numbers
+            self.environment, metrics=metrics, read_settings=self.outside_settings
         )
-        try:
-            with self._life:
-                await run(
-                    self.with_numbers(),
-                    self.environment,
-                    open_process=self._open_process,
-                    open_services=self._open_services,
-                    task_status=task_status,
-                )
-        finally:
-            self._ended.set()
+        await super()._run(task_status=task_status)
 
-    def with_numbers(self) -> Settings:
+    def outside_settings(self) -> Settings:
         """The settings of the daemon, with both numbers."""
         shared = sandbox_settings(self.settings, self._outside)
         places = {
@@ -120,20 +108,8 @@ async def open_two(
             simulators(environment, webhook_secret=SHOP_SECRET) as outside,
             trio.open_nursery() as nursery,
         ):
-            stop = trio.Event()
             await nursery.start(gateway.run, name="webhooks of the bar's gateway")
-            (url,) = await nursery.start(
-                partial(
-                    serve,
-                    gateway,
-                    binds=["127.0.0.1:0"],
-                    stop=stop,
-                    grace_seconds=0.5,
-                    log=environment.log,
-                    now=environment.now,
-                ),
-                name="the bar's gateway",
-            )
+            url = await serve_in(nursery, gateway, name="the bar's gateway")
             gateway.set_base_url(url)
             stage = TwoNumbers(
                 settings, outside, nursery, gateway, url, {"shop": shop or {}, "bar": bar or {}}

@@ -80,7 +80,7 @@ def start_edge(
         *, limits: Limits | None = None, proxies: Sequence[str] = (), **settings: Any
     ) -> Served:
         chosen = EdgeSettings(**{"environment": daemon.environment} | settings)
-        access = Access(daemon, log)
+        access = Access(daemon.state, log, audit=daemon.audit)
         pages = create_pages(daemon, chosen, log, access)
         register_dashboard(pages, daemon, chosen, log, access)
         edge = create_edge(daemon, chosen, pages, log, access)

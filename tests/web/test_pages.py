@@ -152,7 +152,10 @@ async def test_pages_take_no_large_bodies(
     start: Start, daemon: MemoryDaemon, log: MemoryLog, header: str
 ) -> None:
     """Even a page that would read it all, whether the body says its size or grows."""
-    settings, access = EdgeSettings(environment="test"), Access(daemon, log)
+    settings, access = (
+        EdgeSettings(environment="test"),
+        Access(daemon.state, log, audit=daemon.audit),
+    )
     pages = create_pages(daemon, settings, log, access)
     read = 0
 

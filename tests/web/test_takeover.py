@@ -12,7 +12,9 @@ TOKEN = "an-admin-token-of-some-length"
 
 async def post(daemon: MemoryDaemon, path: str, body: object, token: str = TOKEN) -> int:
     settings, log = EdgeSettings(environment="production", admin_token=TOKEN), MemoryLog()
-    client = create_pages(daemon, settings, log, Access(daemon, log)).test_client()
+    client = create_pages(
+        daemon, settings, log, Access(daemon.state, log, audit=daemon.audit)
+    ).test_client()
     response = await client.post(path, json=body, headers={"Authorization": f"Bearer {token}"})
     return response.status_code
 

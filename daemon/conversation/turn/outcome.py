@@ -362,7 +362,7 @@ async def _has_opted_out(turn: Turn, services: ChatServices) -> bool:
     return bool((await services.store.threads.chat(turn.key)).opted_out_at)
 
 
-# -- what is said if the customer does not reply ----------------------------------------------
+# -- follow-ups ------------------------------------------------------------------------------------
 
 
 def follow_ups(turn: Turn, answer: str, services: ChatServices) -> tuple[NewReminder, ...] | None:

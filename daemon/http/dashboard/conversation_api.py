@@ -182,7 +182,7 @@ def add_actions(chats: Blueprint, shell: Shell) -> None:
 
 
 def add_reminders(chats: Blueprint, shell: Shell) -> None:
-    """Add the routes of what is said at a time."""
+    """Add the routes of reminders."""
 
     @chats.post("/dashboard/api/chats/<ref>/remind")
     async def remind(ref: str) -> ResponseReturnValue:

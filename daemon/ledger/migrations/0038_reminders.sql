@@ -1,4 +1,4 @@
--- What is to be said to a contact at a time: a reminder that was asked for, or a follow-up by a rule.
+-- What is to be sent to a contact at a time: a reminder that was asked for, or a follow-up by a rule.
 CREATE TABLE reminders (
     id INTEGER PRIMARY KEY,
     channel TEXT NOT NULL,

@@ -1,7 +1,7 @@
 """A connection that writes: one thread, whose waiting writes share a transaction.
 
 If the connection breaks during COMMIT, the server is asked on a new one what became of the
-transaction. Only if that cannot be said either, callers get `CommitUnknown` and read the ledger
+transaction. Only if the server cannot tell either, callers get `CommitUnknown` and read the ledger
 again.
 """
 

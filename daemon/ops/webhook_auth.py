@@ -1,4 +1,4 @@
-"""The secrets and signatures by which the webhooks of each number are told from others'."""
+"""How the webhooks of each number are authenticated: by a secret or by a signature."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Challenge = Callable[[Mapping[str, str]], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entrance:
+class WebhookAuth:
     """The secret or signature of a number's webhooks."""
 
     secrets: tuple[bytes, ...] = ()
@@ -24,13 +24,13 @@ class Entrance:
     """Answers a gateway that asks by GET whether its calls are wanted; None: it does not ask."""
 
 
-def entrances_of(settings: Settings) -> dict[str, Entrance]:
-    """How the webhooks of each number are told from others', by its name."""
+def webhook_auth_of(settings: Settings) -> dict[str, WebhookAuth]:
+    """How the webhooks of each number are authenticated, by its name."""
     found = {}
     for name, number in numbers_of(settings).items():
         kind = gateway_of(number)
         secrets = (one.get_secret_value().encode() for one in number.web.webhook_secret)
-        found[name] = Entrance(
+        found[name] = WebhookAuth(
             secrets=() if kind.is_genuine else tuple(secrets),
             is_genuine=partial(kind.is_genuine, number) if kind.is_genuine else None,
             challenge=partial(kind.challenge, number) if kind.challenge else None,
