@@ -295,7 +295,7 @@ class Delivery:
                 return await self._wait_for_customer(row)
             case RefusedRecipient():
                 pace.undecided()
-                pace.doubt.set()  # only the number's health tells such a one
+                pace.doubt.set()  # only the number's health shows that kind of trouble
                 self._failed("send refused", row, error)
                 return await outbox.failed(row, why)
             case RefusedForm():

@@ -131,7 +131,7 @@ class ChatRules:
     """What the gateway charges for messages."""
     brakes: BrakeRules = DEFAULT_BRAKES
     validation_cooldown_seconds: float = 300.0
-    """The model is asked to answer anew at most once in this time a chat."""
+    """The model is asked to answer again at most once in this time a chat."""
     agent_seconds: float = 5.0
     """An agent's messages are gathered so long after the last (the replaced system's value)."""
     window_template: str = ""

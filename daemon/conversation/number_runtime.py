@@ -94,7 +94,7 @@ class NumberRuntime:
         return forgotten + self.chats.prune_presences(contact_seconds)
 
     def retry_now(self) -> int:
-        """Begin anew, at once, what the chats are at; the gateway is asked even in trouble."""
+        """Begin again, at once, what the chats are at; the gateway is asked even in trouble."""
         self.services.number.pace.try_now()
         return self.chats.release_all()
 

@@ -139,7 +139,7 @@ class Numbers:
             one.chats.give_back(key, at)
 
     def release(self, key: ChatKey) -> bool:
-        """Cut short what a chat is at, to begin it anew; False if there is nothing to cut."""
+        """Cut short what a chat is at, to begin it again; False if there is nothing to cut."""
         one = self.get(key.number)
         return one is not None and one.chats.release(key)
 
@@ -174,7 +174,7 @@ class Numbers:
         return [state for one in self for state in one.chats.states()]
 
     def retry_now(self) -> int:
-        """Begin anew, at once, what the chats are at; gateways are asked even in trouble."""
+        """Begin again, at once, what the chats are at; gateways are asked even in trouble."""
         return sum(one.retry_now() for one in self)
 
     def forget_idle(self, chat_info_seconds: float, contact_seconds: float) -> int:

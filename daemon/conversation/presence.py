@@ -112,7 +112,7 @@ MAX_CONTACTS = 10_000
 """The contacts remembered as subscribed; asking one of them again is harmless (409)."""
 
 REMEMBERED_SECONDS = 24 * 3600.0
-"""A contact who has not written for so long is forgotten, and asked for anew when they do."""
+"""A contact who has not written for so long is forgotten, and asked for again when they do."""
 
 AT_ONCE = 4
 """Contacts set up at the same time: many new ones must not delay sends (ten thousand at once kept

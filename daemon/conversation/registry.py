@@ -199,12 +199,12 @@ class ChatRegistry:
         self.wake(key)
 
     def release(self, key: ChatKey) -> bool:
-        """Cut short what a chat is at, to begin it anew; False if there is nothing to cut."""
+        """Cut short what a chat is at, to begin it again; False if there is nothing to cut."""
         chat = self._chats.get(key)
         return chat is not None and chat.signals.released()
 
     def release_all(self) -> int:
-        """Cut short runs, sends and waits for another try, to begin them anew. Gives how many."""
+        """Cut short runs, sends and waits for another try, to begin them again. Gives how many."""
         return sum(chat.signals.released() for chat in self._chats.values())
 
     def stop(self) -> None:

@@ -14,7 +14,7 @@ from daemon.errors import SettingsError, StoreUnavailable, ToolError, ValidatorE
 from daemon.settings import Settings, budget_faults, production_faults
 from daemon.settings.numbers import PREFIX, numbers_of, split_key
 from daemon.settings.reload_plan import Plan, plan, value_of
-from daemon.system.process import imported_anew
+from daemon.system.process import imported_again
 from daemon.system.process_signals import Bell
 from daemon.system.systemd import Notify, reloading_notice
 from daemon.tools.toolbox import FOLDER_PACKAGE
@@ -107,7 +107,7 @@ class Reloader:
         modules = {FOLDER_PACKAGE, VALIDATORS_PACKAGE}
         for number in numbers_of(settings).values():
             modules.update(number.tools.modules, number.validators.modules)
-        with imported_anew(modules):
+        with imported_again(modules):
             return _Prepared(prepared, load_chat_configs(settings, self._log, self._process.mcp))
 
     def _apply(self, prepared: _Prepared) -> None:

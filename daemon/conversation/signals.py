@@ -122,7 +122,7 @@ class ChatSignals:
         self.wake()
 
     def released(self) -> bool:
-        """An operator has the task begin anew: its run, its send, its wait before another try.
+        """An operator has the task begin again: its run, its send, its wait before another try.
 
         A send whose request is cut has an unknown outcome, and is looked for before it is made
         again. False if there is nothing to cut.

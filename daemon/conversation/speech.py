@@ -280,7 +280,7 @@ class VoiceNotes:
         return await self._outbox.set_voice_note(row, payload)
 
     async def _is_made(self, name: str) -> bool:
-        """Whether a voice note is there. If nobody can tell now, its delivery waits for it."""
+        """Whether a voice note is there. If that cannot be read now, its delivery waits."""
         try:
             return await self._files.has(name)
         except FilesUnavailable:

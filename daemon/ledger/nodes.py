@@ -37,7 +37,7 @@ class Node:
     stands_by: Callable[["WaitingCalls"], None] = lambda _calls: None
     """Called once webhook calls can be stored, whichever node has the ledger."""
     waits: Callable[[str], None] = lambda _why: None
-    """Told why the ledger is not open yet, when that changes."""
+    """Gets the reason why the ledger is not open yet, when it changes."""
 
 
 class WaitingCall(NamedTuple):

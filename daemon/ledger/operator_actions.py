@@ -159,7 +159,7 @@ class OperatorActions(Role):
 
         Never a row whose outcome is unknown, a message of the bot's in a paused chat (but for
         ``agents_chats``, which have no pause), or one whose question was replayed and is answered
-        anew. Its turn counts as answered again, so a replay does not send it twice. Gives the
+        again. Its turn counts as answered again, so a replay does not send it twice. Gives the
         obstacle, and the chat whose task has to look. ``now``: Unix seconds.
         """
         key, obstacle = _refused_row(connection, row_id)

@@ -124,7 +124,7 @@ def join(connection: Connection, alias: ChatKey, chat: str, *, now: float) -> bo
         (chat, *alias),
     )
     connection.execute("DELETE FROM usage_days WHERE channel = ? AND chat = ?", alias)
-    # The heads of both threads go: what they stand for interleaves, and is summed up anew.
+    # The heads of both threads go: what they stand for interleaves, and is summed up again.
     connection.execute(
         "DELETE FROM thread_heads WHERE channel = ? AND chat IN (?, ?)",
         (alias.number, alias.chat, chat),

@@ -230,7 +230,7 @@ class Metrics:
         self.takeovers: Counted = self._numbered_counter(
             "takeovers", "Messages of human agents that paused a chat"
         )
-        self.reloads = self._counter("reloads", "Readings of the configuration anew", "result")
+        self.reloads = self._counter("reloads", "Reloads of the configuration", "result")
         self.chat_crashes: Counted = self._numbered_counter(
             "chat_crashes", "Chat tasks that ended by a fault"
         )
@@ -252,7 +252,7 @@ class Metrics:
             "result",
         )
         self.webhook_deliveries = self._counter(
-            *("webhook_deliveries", "Tries at delivering outgoing webhooks, by what came of it"),
+            *("webhook_deliveries", "Tries at delivering outgoing webhooks, by result"),
             *("endpoint", "result"),
         )
         for counter, values in (

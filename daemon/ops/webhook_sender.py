@@ -222,7 +222,7 @@ class WebhookSender:
         return outcomes[0]
 
     async def _post(self, endpoint: Endpoint, delivery: WebhookDelivery) -> bool:
-        """Post one delivery and note what came of it; False if the endpoint failed."""
+        """Post one delivery and store the result; False if the endpoint failed."""
         store = self._of_number[delivery.key.number]
         attempt = await endpoint.post(delivery, now=self._now())
         if attempt.result == "delivered":

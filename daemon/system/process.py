@@ -88,7 +88,7 @@ class MemoryTrace:
 
 
 @contextmanager
-def imported_anew(names: Collection[str]) -> Iterator[None]:
+def imported_again(names: Collection[str]) -> Iterator[None]:
     """Let the block import these modules, and those inside them, as if for the first time.
 
     If it raises, the old modules are restored. Functions of the old modules keep their globals.

@@ -32,7 +32,7 @@ async def get_conversation_context(context: ToolContext, context_level: Level) -
 async def escalate_to_human(
     context: ToolContext, reason: str, summary: str, urgency: Urgency
 ) -> str:
-    """Hand this conversation to a person of the business, who is told why.
+    """Hand this conversation to a person of the business, who gets the reason.
 
     Use it when the customer asks for a person, is upset, or needs what you cannot do. `reason` is
     one line; `summary` is what the person must know to go on without asking the customer again.

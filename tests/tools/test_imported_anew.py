@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.system.process import imported_anew
+from daemon.system.process import imported_again
 
 PACKAGE = "recado_test_shop"
 
@@ -35,7 +35,7 @@ def test_the_current_file_is_imported_and_the_old_module_is_unchanged(shop: Path
     old = sys.modules[f"{PACKAGE}.prices"]
     (shop / "prices.py").write_text("PRICE = 2\n")
     assert price() == 1
-    with imported_anew({f"{PACKAGE}.prices"}):
+    with imported_again({f"{PACKAGE}.prices"}):
         assert price() == 2
     assert price() == 2
     assert vars(old)["PRICE"] == 1
@@ -47,7 +47,7 @@ def test_after_a_fault_the_old_modules_are_found_again(shop: Path, names: set[st
     old = sys.modules[f"{PACKAGE}.prices"]
     (shop / "prices.py").write_text("PRICE = 2\n")
     (shop / "broken.py").write_text(f"import {PACKAGE}.prices\n1 / 0\n")
-    with pytest.raises(ZeroDivisionError), imported_anew({*names, f"{PACKAGE}.broken"}):
+    with pytest.raises(ZeroDivisionError), imported_again({*names, f"{PACKAGE}.broken"}):
         importlib.import_module(f"{PACKAGE}.broken")
     assert sys.modules[f"{PACKAGE}.prices"] is old
     assert sys.modules[PACKAGE].__dict__["prices"] is old
@@ -56,5 +56,5 @@ def test_after_a_fault_the_old_modules_are_found_again(shop: Path, names: set[st
 def test_modules_that_are_not_named_are_left_unchanged(shop: Path) -> None:
     assert shop.is_dir()
     kept = sys.modules[f"{PACKAGE}.prices"]
-    with imported_anew({"recado_test"}):
+    with imported_again({"recado_test"}):
         assert sys.modules[f"{PACKAGE}.prices"] is kept

@@ -287,7 +287,7 @@ async def _stop_for_budget(
 ) -> None:
     """Hand a turn off that the day's budget does not pay for, with polite words once a day.
 
-    The chat's next turn asks anew, so that it is answered as soon as the budget allows.
+    The chat's next turn asks again, so that it is answered as soon as the budget allows.
     """
     telemetry, usage = services.telemetry, services.store.usage
     now = telemetry.now()

@@ -145,7 +145,7 @@ def _with(request: ModelRequest, produced: list[JsonObject], *, last: bool) -> M
 async def _respond(
     run: Run, number: int, request: ModelRequest, services: ChatServices
 ) -> ModelResponse:
-    """One round's response: from the ledger, else from the server, else anew."""
+    """One round's response: from the ledger, else from the server, else again."""
     recorded = next((r for r in run.rounds if r.round == number), None)
     if recorded is not None and recorded.response is not None:
         return recorded.response
@@ -195,7 +195,7 @@ async def _fetch_earlier(
 async def _ask(
     run: Run, number: int, request: ModelRequest, services: ChatServices
 ) -> ModelResponse:
-    """Ask the model anew. Raises BudgetSpent if the day does not allow it."""
+    """Ask the model again. Raises BudgetSpent if the day does not allow it."""
     runs, now = services.store.runs, services.telemetry.now
     if number > 0 or not run.is_asked:  # the write that started the run has reserved the first
         at = now()

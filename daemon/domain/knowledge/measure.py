@@ -24,7 +24,7 @@ class LabelledQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """What came of labelled questions."""
+    """The results of labelled questions."""
 
     found: int
     asked: int

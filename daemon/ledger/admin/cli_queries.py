@@ -104,7 +104,7 @@ def pardon(
     by: Actor,
     now: float,
 ) -> tuple[str, ...]:
-    """Let a person begin the day of each number anew, inside the caller's transaction.
+    """Let a person begin the day of each number again, inside the caller's transaction.
 
     Gives the days on which something was reset. ``names``: the person's chat ids. What was used up
     stays in the total of the day.

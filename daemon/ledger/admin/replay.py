@@ -127,7 +127,7 @@ def replay_event(
 ) -> list[Replayed]:
     """Put back the messages of one event, and store what could not be read then.
 
-    ``webhook`` is the event read anew, None where it cannot be. Inside the caller's transaction.
+    ``webhook`` is the event read again, None where it cannot be. Inside the caller's transaction.
     """
     verdict = _judge_of(connection, policies, now=now)
     rows = _rows(connection, "m.event_id = ?", (event.id,))

@@ -35,7 +35,7 @@ UNNAMED_SECONDS = 3600.0
 
 COPY_SECONDS = 3600.0
 """How long a machine has a copy of a file that is in a shared store, counted from its arrival; and
-how long other nodes are told of a file that was deleted there."""
+how long other nodes can see that a file was deleted there."""
 
 DAY_SECONDS = 24 * 3600.0
 

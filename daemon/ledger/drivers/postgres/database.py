@@ -141,7 +141,7 @@ class PostgresDatabase:
         it is given, and may be undone and run again. If the caller is cancelled while waiting, the
         write still happens.
 
-        Raises StoreUnavailable if it is not stored, CommitUnknown if nobody knows. What
+        Raises StoreUnavailable if it is not stored, CommitUnknown if that cannot be found out. What
         ``operation`` raises passes through, with its changes undone.
         """
         return await self.write_for(None, operation)

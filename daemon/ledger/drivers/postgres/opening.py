@@ -63,11 +63,11 @@ async def open_postgres(
 ) -> AsyncIterator[PostgresDatabase]:
     """Open the tables at ``url``, without owning the ledger: see `PostgresDatabase.claim`.
 
-    ``clock`` measures durations, in seconds. ``waits`` is told why the server cannot be reached,
-    which is tried again. Raises StoreDamaged if the server cannot be used, is too old, or has
-    tables of a later version.
+    ``clock`` measures durations, in seconds. ``waits`` gets the reason why the server cannot be
+    reached, which is tried again. Raises StoreDamaged if the server cannot be used, is too old, or
+    has tables of a later version.
     """
-    told = ""
+    reported = ""
     while True:
         try:
             await trio.to_thread.run_sync(_prepare, url, abandon_on_cancel=True)
@@ -76,9 +76,9 @@ async def open_postgres(
             why = f"cannot open the database: {reason(error)}"
             if not isinstance(error, psycopg.OperationalError) or _REFUSED.search(why):
                 raise StoreDamaged(why) from error
-        if why != told:
+        if why != reported:
             waits(why)
-            told = why
+            reported = why
         await trio.sleep(CONNECT_EVERY_SECONDS)
     process = f"{socket.gethostname()} {os.getpid()} {uuid4().hex[:8]}"
     ownership = Ownership(url, process, terms)
@@ -92,8 +92,8 @@ async def open_postgres(
 async def claim_when_free(
     database: PostgresDatabase, numbers: Collection[str], *, waits: Callable[[str], None]
 ) -> None:
-    """Wait until this node has the ledger; ``waits`` is told why it has not, when that changes."""
-    told = ""
+    """Wait until this node has the ledger; ``waits`` gets the reason, when it changes."""
+    reported = ""
     while True:
         why = "another node has the ledger: standing by"
         try:
@@ -101,9 +101,9 @@ async def claim_when_free(
                 return
         except StoreUnavailable as error:
             why = str(error)
-        if why != told:
+        if why != reported:
             waits(why)
-            told = why
+            reported = why
         await trio.sleep(CLAIM_EVERY_SECONDS)
 
 
