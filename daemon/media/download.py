@@ -349,6 +349,25 @@ async def address_of(origin: WebOrigin, resolve: Resolve, *, any_address: bool) 
     return addresses[0]
 
 
+class WholeBody(httpx.AsyncByteStream):
+    """A request body in one piece.
+
+    httpx's own is an async generator; a call that is cancelled while it is written leaves that to
+    the garbage collector, of which trio warns later.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._parts = iter((body,))
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for part in self._parts:
+            return part
+        raise StopAsyncIteration
+
+
 def request_at(
     http: httpx.AsyncClient,
     method: str,
@@ -366,13 +385,15 @@ def request_at(
         port=origin.port,
         raw_path=f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}".encode(),
     )
-    return http.build_request(
+    request = http.build_request(
         method,
         at,
         headers={"Host": _host_header(origin), **headers},
         content=content,
         extensions={"sni_hostname": origin.host},
     )
+    request.stream = WholeBody(content or b"")
+    return request
 
 
 def _host_header(origin: WebOrigin) -> str:

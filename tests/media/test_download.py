@@ -1,15 +1,18 @@
 """Fetching files from servers that are honest, slow, endless, or lead somewhere else."""
 
+import gc
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+import httpx
 import pytest
 import trio
+from support.plain import NO_TLS
 
 from daemon.errors import MediaDelayed, MediaError, MediaRefused
-from daemon.media.download import Downloader
+from daemon.media.download import Downloader, request_at
 from daemon.media.files import StoredFile
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(2000)
@@ -216,3 +219,28 @@ async def test_a_page_in_place_of_a_picture_is_refused(
     with pytest.raises(MediaRefused, match="no image but text/html"):
         await get(fetching, f"{server.url}/a")
     assert list((tmp_path / "media").iterdir()) == []
+
+
+@pytest.mark.filterwarnings("error")
+async def test_a_call_that_is_cancelled_while_it_is_written_leaves_nothing_to_collect() -> None:
+    """Trio warns of async generators that are collected, in whatever test that happens."""
+    begun = trio.Event()
+
+    async def take_little(stream: trio.SocketStream) -> None:
+        await stream.receive_some(1)
+        begun.set()
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery, httpx.AsyncClient(verify=NO_TLS) as http:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, take_little, [listener])
+        port = listener.socket.getsockname()[1]
+        request = request_at(
+            http, "POST", f"http://localhost:{port}/", "127.0.0.1", headers={}, content=bytes(2**25)
+        )
+        nursery.start_soon(http.send, request)
+        with trio.fail_after(30):
+            await begun.wait()
+        nursery.cancel_scope.cancel()
+    del request
+    gc.collect()
