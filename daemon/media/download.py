@@ -349,7 +349,7 @@ async def address_of(origin: WebOrigin, resolve: Resolve, *, any_address: bool) 
     return addresses[0]
 
 
-class WholeBody(httpx.AsyncByteStream):
+class RequestBody(httpx.AsyncByteStream):
     """A request body in one piece.
 
     httpx's own is an async generator; a call that is cancelled while it is written leaves that to
@@ -392,7 +392,7 @@ def request_at(
         content=content,
         extensions={"sni_hostname": origin.host},
     )
-    request.stream = WholeBody(content or b"")
+    request.stream = RequestBody(content or b"")
     return request
 
 

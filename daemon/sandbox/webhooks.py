@@ -8,7 +8,7 @@ its own chat alone, and tries never end.
 import itertools
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +16,6 @@ import httpx
 import trio
 
 from daemon.domain.messages import JsonObject
-from daemon.media.download import WholeBody
 
 Mode = Literal["body", "path", "method"]
 Until = Literal["queued", "attempted", "acknowledged"]
@@ -86,6 +85,25 @@ def plain_client(**options: Any) -> httpx.AsyncClient:
         verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         **options,
     )
+
+
+class WholeBody(httpx.AsyncByteStream):
+    """A request body in one piece.
+
+    httpx's own is an async generator; a call that is cancelled while it is written leaves that to
+    the garbage collector, of which trio warns later.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._parts = iter((body,))
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for part in self._parts:
+            return part
+        raise StopAsyncIteration
 
 
 class Postbox:

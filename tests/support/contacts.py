@@ -7,11 +7,10 @@ from typing import TypedDict, Unpack
 import trio
 
 from daemon.domain.messages import JsonObject
-from daemon.media.download import WholeBody
 from daemon.sandbox import outgoing, payloads, samples
 from daemon.sandbox.contacts import SimulatedContact, SimulatedPhones
 from daemon.sandbox.media import MediaFiles
-from daemon.sandbox.webhooks import Until, plain_client
+from daemon.sandbox.webhooks import Until, WholeBody, plain_client
 
 
 class ScriptedPhones(SimulatedPhones):
