@@ -45,6 +45,7 @@ from daemon.ledger.reminders import Reminders
 from daemon.ledger.runs import Orphans, Runs
 from daemon.ledger.templates import Templates
 from daemon.ledger.threads import Memories, Threads
+from daemon.ledger.tokens import ApiTokens, IdempotencyKeys
 from daemon.ledger.turn_outcome import Validations
 from daemon.ledger.turns import Turns
 from daemon.ledger.usage import UsageBook
@@ -69,6 +70,8 @@ OF_NO_NUMBER = frozenset(
         "stages",
         "process_life",
         "waiting_calls",
+        "api_tokens",
+        "idempotency_keys",
     }
 )
 """Roles that write for no single number."""
@@ -115,6 +118,8 @@ class Store:
     operator_actions: OperatorActions
     templates: Templates
     audit: Audit
+    api_tokens: ApiTokens
+    idempotency_keys: IdempotencyKeys
     handovers: Handovers
     passages: Passages
     mcp_lists: McpLists
@@ -183,6 +188,8 @@ async def open_store(
             operator_actions=OperatorActions(database),
             templates=Templates(database),
             audit=Audit(database),
+            api_tokens=ApiTokens(process),
+            idempotency_keys=IdempotencyKeys(process),
             handovers=Handovers(database),
             passages=Passages(database),
             mcp_lists=McpLists(database),

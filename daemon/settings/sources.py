@@ -59,7 +59,7 @@ TOOL_SECRETS = "tools.secrets"
 _SECRET_VARIABLE = environment_name(TOOL_SECRETS) + "__"
 """Begins the variables of single secrets of tools; their names follow in capitals."""
 
-_NOT_SETTINGS = frozenset({"RECADO_CONFIG", "RECADO_SUPERVISED"})
+_NOT_SETTINGS = frozenset({"RECADO_CONFIG", "RECADO_SUPERVISED", "RECADO_TOKEN"})
 """Names of the file and of the presence of a supervisor; they set no key."""
 
 

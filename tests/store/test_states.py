@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from daemon.domain import states
+from daemon.domain.roles import ACCESS_ROLES
 from daemon.ledger.drivers.sqlite.opening import open_database
 
 pytestmark = pytest.mark.sqlite
@@ -28,6 +29,7 @@ WORDS = {
     "notifications.state": states.NOTIFICATION_STATES,
     "knowledge_documents.state": states.DOCUMENT_STATES,
     "process_ends.how": states.PROCESS_ENDS,
+    "api_tokens.role": ACCESS_ROLES,
 }
 
 

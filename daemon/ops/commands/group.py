@@ -23,6 +23,7 @@ MODULES = {
     "replay": "messages",
     "send": "messages",
     "templates": "templates",
+    "token": "token",
     "tools": "tools",
     "unanswered": "messages",
     "webhook": "webhook",
