@@ -146,6 +146,13 @@ class ChatRules:
     retry_seconds: float = 1.0
     """The first wait before a model call or a send is tried again; it doubles with each try."""
 
+    @property
+    def has_prices(self) -> bool:
+        """Whether prices are configured: without them every cost is 0."""
+        budget = self.budget
+        priced = (budget.price, budget.hearing, budget.speech)
+        return priced != (Price(),) * 3 or bool(self.message_prices.countries)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatConfig:

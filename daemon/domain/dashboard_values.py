@@ -106,6 +106,8 @@ class Overview:
     cost_limit: float = 0
     currency: str = ""
     """Of the costs, for display."""
+    is_priced: bool = True
+    """Whether prices are configured; without them every cost is 0."""
     samples: tuple[Sample, ...] = ()
     """Oldest first, at most a day old."""
     acknowledgement_buckets: tuple[float, ...] = ()

@@ -101,16 +101,20 @@ class OperatorActions(Role):
         channel: str | None = None,
         by: Actor,
         now: float,
-    ) -> tuple[ChatKey, ...]:
+    ) -> tuple[tuple[ChatKey, ...], tuple[ChatKey, ...]]:
         """Keep the bot out of a chat until a time (Unix seconds).
 
-        On one channel, or on all that know the number. Gives the chats concerned.
+        On one channel, or on all that know the number. Gives the chats concerned, and those of them
+        that the bot had until now.
         """
         keys = chats_named(connection, chat, channel)
+        taken = []
         for key in keys:
             before = pause(connection, key, until, now=now).paused_until
+            if before <= now:
+                taken.append(key)
             _write_pause(connection, by, "pause", key, before=before, after=until, now=now)
-        return keys
+        return keys, tuple(taken)
 
     @transaction
     def give_back(

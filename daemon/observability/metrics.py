@@ -228,7 +228,7 @@ class Metrics:
             "recoveries", "Work of an earlier process taken up again, by how", "how"
         )
         self.takeovers: Counted = self._numbered_counter(
-            "takeovers", "Messages of human agents that paused a chat"
+            "takeovers", "Messages of agents that paused a chat, and takeovers by hand"
         )
         self.reloads = self._counter("reloads", "Reloads of the configuration", "result")
         self.chat_crashes: Counted = self._numbered_counter(

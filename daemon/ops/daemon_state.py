@@ -182,6 +182,7 @@ class DaemonState:
             tokens_limit=int(_sum_of_limits([one.budget.total_tokens for one in rules])),
             cost_limit=_sum_of_limits([one.budget.total_cost for one in rules]),
             currency=rules[0].budget.currency,
+            is_priced=any(one.has_prices for one in rules),
             samples=samples,
             acknowledgement_buckets=ends[0],
             turn_buckets=ends[1],

@@ -102,9 +102,11 @@ class Operations:
             configured = one.services.config.rules.pause_seconds
             until = now + (configured if minutes is None else minutes * 60)
             actions = self._store.operator_actions
-            keys = await actions.pause(name, until, channel=number, by=by, now=now)
+            keys, taken = await actions.pause(name, until, channel=number, by=by, now=now)
             for key in keys:
                 self._chats.pause(key, until)
+            for key in taken:
+                self._of(key).services.telemetry.metrics.takeovers.inc()
             count += len(keys)
         return count
 
@@ -168,6 +170,8 @@ class Operations:
             payload=payload,
         )
         if arrival is not None:
+            if pause:
+                self._of(key).services.telemetry.metrics.takeovers.inc()
             self._chats.poke(arrival)
             self._chats.wake(key)
 

@@ -274,6 +274,7 @@ class OperatorViews:
                     "ours": self._ours(number),
                     "day": days[number],
                     "currency": budget.currency,
+                    "priced": self._has_prices(number),
                     "limits": limits[number],
                     "tokens": totals[number]["tokens"],
                     "cost": totals[number]["micros"] / MICROS,
@@ -285,6 +286,7 @@ class OperatorViews:
             "chats": [
                 {
                     **self._person(people, entry["key"]),
+                    "priced": self._has_prices(entry["key"].number),
                     "limits": limits[entry["key"].number],
                     "tokens": entry["tokens"],
                     "cost": entry["micros"] / MICROS,
@@ -296,6 +298,10 @@ class OperatorViews:
                 for entry in spent["chats"]
             ],
         }
+
+    def _has_prices(self, number: str) -> bool:
+        one = self._numbers.get(number)
+        return one is not None and one.services.config.rules.has_prices
 
     # -- who a chat is with ----------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ def browser(stand: Stand) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def session(browser: Browser, stand: Stand) -> StorageState:
     """The cookies of somebody who has signed in."""
-    context = browser.new_context(base_url=stand.url)
+    context = browser.new_context(base_url=stand.url, locale="es-CO")
     page = context.new_page()
     page.goto("/dashboard/login")
     page.get_by_test_id("token").fill(ADMIN_TOKEN)
@@ -69,7 +69,11 @@ def session(browser: Browser, stand: Stand) -> StorageState:
 def context(browser: Browser, stand: Stand, session: StorageState) -> Iterator[BrowserContext]:
     """Somebody who is signed in, with a wide window. No page of theirs may have run a script."""
     context = browser.new_context(
-        base_url=stand.url, storage_state=session, viewport=WIDE, reduced_motion="reduce"
+        base_url=stand.url,
+        storage_state=session,
+        viewport=WIDE,
+        reduced_motion="reduce",
+        locale="es-CO",
     )
     context.add_init_script(WATCH)
     context.set_default_timeout(PATIENCE_MS)

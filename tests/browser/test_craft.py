@@ -167,7 +167,7 @@ def test_a_lost_connection_is_shown_accessibly(context: BrowserContext, page: Pa
 
 
 def test_the_login_has_none(browser: Browser, stand: Stand) -> None:
-    context = browser.new_context(base_url=stand.url)
+    context = browser.new_context(base_url=stand.url, locale="es-CO")
     page = context.new_page()
     page.goto("/dashboard/login")
     look(page, "login")

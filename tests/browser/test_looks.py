@@ -64,6 +64,20 @@ def refuse(stand: Stand, chat: str, name: str, answer: str) -> None:
     stand.ask(fault.reached.wait)
 
 
+def test_names_are_whole_in_a_window_of_1280_pixels(page: Page, stand: Stand, people: None) -> None:
+    assert people is None
+    assert stand.url
+    open_chat(page, LONG_NAME)
+    names = page.locator(".rows .who, [data-testid=chat-name]")
+    expect(names).to_have_count(2)
+    cut = names.evaluate_all("all => all.filter(e => e.scrollWidth > e.clientWidth).length")
+    assert cut == 0
+    assert names.evaluate_all("all => all.map(e => getComputedStyle(e).textOverflow)") == [
+        "clip",
+        "clip",
+    ]
+
+
 def test_arabic_is_read_from_the_right(page: Page, stand: Stand, people: None) -> None:
     assert people is None
     assert stand.url

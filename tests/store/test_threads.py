@@ -68,10 +68,9 @@ async def test_a_pause_can_be_set_and_ended(store: Store) -> None:
     await accept(store, message("m-1"))
     other = LAURA._replace(number="MANTIS-OTHER")
     await accept(store, message("m-1", key=other), message("p-1", key=PEDRO))
-    assert set(await store.operator_actions.pause(LAURA.chat, 1900, by=OPERATOR, now=1)) == {
-        LAURA,
-        other,
-    }
+    keys, taken = await store.operator_actions.pause(LAURA.chat, 1900, by=OPERATOR, now=1)
+    assert set(keys) == set(taken) == {LAURA, other}
+    assert (await store.operator_actions.pause(LAURA.chat, 1900, by=OPERATOR, now=2))[1] == ()
     for key, until in ((LAURA, 1900), (other, 1900), (PEDRO, 0)):
         assert (await store.threads.chat(key)).paused_until == until
     await store.operator_actions.pause(LAURA.chat, 0, by=OPERATOR, now=1)

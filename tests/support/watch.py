@@ -64,6 +64,7 @@ class MemoryWatch(LiveLog):
         self.followed = trio.Event()
         self.samples: tuple[Sample, ...] = ()
         self.parts: tuple[ComponentState, ...] = ()
+        self.is_priced = True
         self.numbers: dict[str, str] = {}
         self.revealed: list[tuple[Actor, str]] = []
         self.failure: Exception | None = None
@@ -86,6 +87,7 @@ class MemoryWatch(LiveLog):
                 "memoryBytes": 99_000_000,
             },
             tokens_today=12_345,
+            is_priced=self.is_priced,
             samples=self.samples,
             acknowledgement_buckets=(0.01, 0.1),
             turn_buckets=(1.0, 10.0),

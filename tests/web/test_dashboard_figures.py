@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import trio
-from support.dashboard import open_browser, words_of
+from support.dashboard import open_browser, ref_of, words_of
 from support.model_script import say
 from support.place import store_in
 from support.plain import NO_TLS
@@ -155,6 +155,24 @@ async def test_takeovers_and_the_longest_wait_are_on_the_page(tmp_path: Path) ->
         with trio.fail_after(30):
             while await waits() != NOTHING:  # noqa: ASYNC110 - over HTTP
                 await trio.sleep(0.02)
+
+
+async def test_takeovers_at_the_phone_and_in_the_dashboard_count(tmp_path: Path) -> None:
+    """A chat that is paused already is not taken over again by a click."""
+    async with (
+        open_scene(tmp_path, takeover={"pause_minutes": 60}) as stage,
+        open_browser(stage) as browser,
+    ):
+        await stage.gateway.agent_says(PEDRO, "Hola, soy Marta")
+        await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
+        await stage.gateway.wait_sent(LAURA)
+        path = f"/dashboard/api/chats/{await ref_of(browser, 'Laura')}"
+        for _ in range(2):
+            assert (await browser.post(f"{path}/pause", json={})).is_success
+        sent = {"text": "Soy Marta", "name": "Marta", "action": "click-0001"}
+        assert (await browser.post(f"{path}/send", json=sent)).is_success
+        metrics = (await browser.get("/metrics")).text
+        assert "recado_takeovers_total 3.0" in metrics
 
 
 async def test_the_memory_shown_is_that_of_the_process(tmp_path: Path) -> None:

@@ -236,6 +236,20 @@ async def test_language_and_theme_are_remembered_by_the_browser(start_edge: Star
     assert '<html lang="es" data-theme="auto"' in page.text
 
 
+async def test_the_language_is_the_browsers_until_somebody_chooses(start_edge: Start) -> None:
+    served = await start_edge(language="es")
+    for wanted, cookie, language in (
+        ("en-GB,en;q=0.9,es;q=0.5", "", "en"),
+        ("es-CO,es;q=0.9,en;q=0.5", "", "es"),
+        ("fr-FR,en;q=0.5", "", "en"),
+        ("fr-FR", "", "es"),
+        ("en-GB", "recado-language=es", "es"),
+    ):
+        headers = {"Accept-Language": wanted, "Cookie": cookie}
+        page = await ask(served, "GET", "/dashboard", headers=headers)
+        assert f'<html lang="{language}"' in page.text, wanted
+
+
 async def test_a_signed_in_operator_can_reveal_a_number(
     start_edge: Start, daemon: MemoryDaemon
 ) -> None:

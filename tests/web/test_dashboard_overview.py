@@ -57,6 +57,16 @@ async def test_the_page_shows_figures_and_reasons_as_text(
     assert "12,345" in page
 
 
+@pytest.mark.parametrize("is_priced", [True, False])
+async def test_costs_are_shown_only_where_prices_are_configured(
+    start_edge: Start, daemon: MemoryDaemon, *, is_priced: bool
+) -> None:
+    daemon.watch.is_priced = is_priced
+    served = await start_edge()
+    page = (await get(f"{served.url}/dashboard")).text
+    assert ('data-testid="chart-cost"' in page) == is_priced
+
+
 async def test_a_page_without_figures_is_whole(start_edge: Start) -> None:
     served = await start_edge()
     answer = await get(f"{served.url}/dashboard")

@@ -149,7 +149,7 @@ def cards(now: Overview, w: Wording) -> list[FigureCard]:
 
     answered, taken = _answered(now, last_hour, 0.95), _acknowledged(now, last_hour, 0.99)
     none = w.t("none in the last hour")
-    return [
+    figures = [
         card(
             "messages",
             w.t("Messages per hour"),
@@ -213,6 +213,7 @@ def cards(now: Overview, w: Wording) -> list[FigureCard]:
             kind="line",
         ),
     ]
+    return [card for card in figures if now.is_priced or card.id != "cost"]
 
 
 def _limit(w: Wording, limit: float, write: Callable[[float], str]) -> str:

@@ -146,9 +146,14 @@ class Shell:
         return key
 
     def wording(self) -> Wording:
-        """The wording of the current request: its browser's choice, else the settings' language."""
+        """The wording of the current request.
+
+        Its language was chosen on a page, else it is one of the browser's, else the settings'.
+        """
         chosen = request.cookies.get(LANGUAGE_COOKIE, "")
-        language = chosen if chosen in LANGUAGES else self.settings.language
+        if chosen not in LANGUAGES:
+            chosen = request.accept_languages.best_match(LANGUAGES) or ""
+        language = chosen or self.settings.language
         return Wording(language, self._zone, self.operations.now(), self._words[language])
 
     def page(
