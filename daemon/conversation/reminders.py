@@ -67,11 +67,11 @@ class ReminderTask:
             await reminders.put_off(reminder, until)
             return
         part = await self._part(reminder, number)
-        if part is None:
+        if part is None or (reminder.is_note and "template" in part.payload):
             await reminders.end(reminder, CANCELLED, WINDOW_SHUT, now=now)
             reason = WINDOW_SHUT
         else:
-            reason = await reminders.fire(reminder, part, now=now)
+            reason = await reminders.fire(reminder, None if reminder.is_note else part, now=now)
         if reason:
             self._log.info("reminder not sent", chat=reminder.key, why=reason)
             return

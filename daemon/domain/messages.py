@@ -183,6 +183,11 @@ class Quote(Value, frozen=True, kw_only=True, omit_defaults=True):
     body: str = ""
 
 
+NOTE_KIND = "reminder-note"
+"""The type of a message that no customer wrote: the note of a reminder that is due, for the model.
+No gateway has a type with this name."""
+
+
 class Message(Value, frozen=True, kw_only=True, omit_defaults=True):
     """One WhatsApp message as it arrived."""
 
@@ -218,6 +223,11 @@ class Message(Value, frozen=True, kw_only=True, omit_defaults=True):
     def disappears(self) -> bool:
         """True if its content must not be kept: ephemeral, or a view-once file."""
         return self.ephemeral or (isinstance(self.content, Media) and self.content.view_once)
+
+    @property
+    def is_note(self) -> bool:
+        """True for the note of a reminder; see `NOTE_KIND`."""
+        return self.kind == NOTE_KIND
 
     @property
     def is_group(self) -> bool:

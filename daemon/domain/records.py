@@ -159,6 +159,11 @@ class Turn:
     """True if an agent has answered its messages: nothing more of it is sent."""
 
     @property
+    def is_asked(self) -> bool:
+        """True if a customer wrote something in it, and not only a reminder is due."""
+        return not all(stored.message.is_note for stored in self.messages)
+
+    @property
     def contact_name(self) -> str:
         """The author's name in WhatsApp; empty if unknown."""
         return self.messages[-1].message.author_name if self.messages else ""

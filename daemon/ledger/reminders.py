@@ -10,7 +10,7 @@ from typing import Literal
 
 from daemon.domain.announcements import ReminderChanged, moment
 from daemon.domain.audit_chain import Actor
-from daemon.domain.messages import ChatKey, JsonObject
+from daemon.domain.messages import NOTE_KIND, ChatKey, JsonObject, Message, Other
 from daemon.domain.records import NewPart, Turn
 from daemon.domain.states import (
     CANCELLED,
@@ -22,7 +22,7 @@ from daemon.domain.states import (
 from daemon.ledger.announcements import announce
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection, Role, marks, query, transaction
-from daemon.ledger.messages import UNANSWERED
+from daemon.ledger.messages import UNANSWERED, message_json
 from daemon.ledger.outbox import queue_part
 from daemon.ledger.people import has_opted_out
 from daemon.ledger.threads import append
@@ -44,7 +44,10 @@ REPLACED = "there is a newer answer"
 BY_OPERATOR = "cancelled by an operator"
 BY_CUSTOMER = "the customer does not want it any more"
 
-_COLUMNS = "id, channel, chat, kind, text, due_at, cancel_on, open_hours, created_at"
+_COLUMNS = "id, channel, chat, kind, text, due_at, cancel_on, open_hours, created_at, is_note"
+
+NOTE_EVENT = "reminder.note"
+"""The name of the event that brings the note of a reminder into its chat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,8 @@ class Reminder:
     open_hours: bool
     """True if it is sent in opening hours only."""
     created_at: float
+    is_note: bool
+    """True if the text is a note for the model, which writes the message when it is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +75,8 @@ class NewReminder:
     due_at: float
     cancel_on: tuple[str, ...] = ()
     open_hours: bool = False
+    is_note: bool = False
+    """See `Reminder`."""
 
 
 class Reminders(Role):
@@ -188,14 +195,23 @@ class Reminders(Role):
             _end(connection, reminder, state, reason, now=now)
 
     @transaction
-    def fire(self, connection: Connection, reminder: Reminder, part: NewPart, *, now: float) -> str:
-        """Put its message into the outbox and the thread; gives why not, empty if it is there."""
+    def fire(
+        self, connection: Connection, reminder: Reminder, part: NewPart | None, *, now: float
+    ) -> str:
+        """Put its message into the outbox and the thread; gives why not, empty if it is there.
+
+        Without ``part`` its text is a note, which becomes a message that waits for a turn.
+        """
         if not _is_waiting(connection, reminder):
             return "it does not wait any more"
         reason = _obstacle(connection, reminder)
         if reason:
             _end(connection, reminder, CANCELLED, reason, now=now)
             return reason
+        if part is None:
+            _store_note(connection, reminder, now)
+            _end(connection, reminder, SENT, "", now=now)
+            return ""
         outbox_id = queue_part(connection, reminder.key, None, part, now=now)
         item = {"role": "assistant", "content": part.body}
         append(connection, reminder.key, None, [item], now=now)
@@ -238,7 +254,14 @@ def waiting_reminders(connection: Connection, *, limit: int) -> list[JsonObject]
     )
     found = [_reminder(row) for row in rows]
     return [
-        {"id": one.id, "key": one.key, "kind": one.kind, "text": one.text, "at": one.due_at}
+        {
+            "id": one.id,
+            "key": one.key,
+            "kind": one.kind,
+            "text": one.text,
+            "at": one.due_at,
+            "is_note": one.is_note,
+        }
         for one in found
         if not _obstacle(connection, one)
     ]
@@ -249,15 +272,41 @@ def _insert(
 ) -> int:
     (row_id,) = connection.execute(
         "INSERT INTO reminders (channel, chat, kind, key, text, due_at, cancel_on, open_hours,"
-        " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        " created_at, is_note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         (
             *(*key, kind, name, new.text, new.due_at),
-            *(" ".join(new.cancel_on), int(new.open_hours), now),
+            *(" ".join(new.cancel_on), int(new.open_hours), now, int(new.is_note)),
         ),
     ).fetchone()
     row = connection.execute(f"SELECT {_COLUMNS} FROM reminders WHERE id = ?", (row_id,)).fetchone()
     _announce(connection, _reminder(row), WAITING, "", now)
     return int(row_id)
+
+
+def _store_note(connection: Connection, reminder: Reminder, now: float) -> None:
+    """Store the note as a message of the chat: it is answered in a turn like any other, once."""
+    (name,) = connection.execute(
+        "SELECT contact_name FROM chats WHERE channel = ? AND chat = ?", reminder.key
+    ).fetchone() or ("",)
+    message = Message(
+        id=f"{NOTE_KIND}-{reminder.id}-{int(reminder.created_at * 1000)}",
+        key=reminder.key,
+        kind=NOTE_KIND,
+        content=Other(body=reminder.text),
+        author_name=name,
+    )
+    (event_id,) = connection.execute(
+        "INSERT INTO events (received_at, channel, event) VALUES (?, ?, ?) RETURNING id",
+        (now, reminder.key.number, NOTE_EVENT),
+    ).fetchone()
+    connection.execute(
+        "INSERT INTO messages (channel, id, chat, event_id, kind, from_me, message, sent_at,"
+        " received_at, state) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?)",
+        (
+            *(reminder.key.number, message.id, reminder.key.chat, event_id, message.kind),
+            *(message_json.encode(message).decode(), message.sent_at, now, RECEIVED),
+        ),
+    )
 
 
 def _is_waiting(connection: Connection, reminder: Reminder) -> bool:
@@ -282,7 +331,7 @@ def _obstacle(connection: Connection, reminder: Reminder) -> str:
 def _has_replied(connection: Connection, reminder: Reminder) -> bool:
     row = connection.execute(
         "SELECT 1 FROM messages WHERE channel || '/' || chat = ? AND from_me = 0"
-        f" AND (received_at > ? OR {UNANSWERED}) LIMIT 1",
+        f" AND kind != '{NOTE_KIND}' AND (received_at > ? OR {UNANSWERED}) LIMIT 1",
         ("/".join(reminder.key), reminder.created_at),
     ).fetchone()
     return row is not None
@@ -331,8 +380,8 @@ def _announce(
     announce(connection, reminder.key, changed, reminder.id, state, now=now)
 
 
-def _reminder(row: tuple[int, str, str, Kind, str, float, str, int, float]) -> Reminder:
-    row_id, channel, chat, kind, text, due_at, cancel_on, open_hours, made = row
+def _reminder(row: tuple[int, str, str, Kind, str, float, str, int, float, int]) -> Reminder:
+    row_id, channel, chat, kind, text, due_at, cancel_on, open_hours, made, is_note = row
     return Reminder(
         id=row_id,
         key=ChatKey(channel, chat),
@@ -342,4 +391,5 @@ def _reminder(row: tuple[int, str, str, Kind, str, float, str, int, float]) -> R
         cancel_on=frozenset(cancel_on.split()),
         open_hours=bool(open_hours),
         created_at=made,
+        is_note=bool(is_note),
     )

@@ -321,11 +321,20 @@ class Operations:
         return OBSTACLES.get(await actions.drop_send(number, by=by, now=self.now()))
 
     async def remind(
-        self, key: ChatKey, when: str, text: str, *, action: str, by: Actor
+        self,
+        key: ChatKey,
+        when: str,
+        text: str,
+        *,
+        cancel_on: Sequence[str] = (),
+        is_note: bool = False,
+        action: str,
+        by: Actor,
     ) -> tuple[int, str]:
         """Have a text sent in a chat at a time (ISO 8601); return its number, or what is wrong.
 
-        ``action``: see `send`.
+        ``cancel_on``: ``reply`` and ``agent`` end it before. ``is_note``: the text is for the
+        model, which writes the message at that time. ``action``: see `send`.
         """
         rules, now = self._of(key).services.config.rules, self.now()
         try:
@@ -334,7 +343,7 @@ class Operations:
             return 0, str(error)
         number, obstacle = await self._store.reminders.add(
             key,
-            NewReminder(text=text, due_at=due_at),
+            NewReminder(text=text, due_at=due_at, cancel_on=tuple(cancel_on), is_note=is_note),
             name=f"click {action}",
             most=rules.reminders.most_waiting,
             by=by,

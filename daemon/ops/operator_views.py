@@ -6,6 +6,7 @@ Words that were written stay as they are. Times are Unix seconds. All raise Stor
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
@@ -179,8 +180,20 @@ class OperatorViews:
         """Return the reminders of a chat."""
         found = await self._reminders.waiting(key)
         return [
-            {"id": one.id, "kind": one.kind, "at": one.due_at, "text": one.text} for one in found
+            {
+                "id": one.id,
+                "kind": one.kind,
+                "at": one.due_at,
+                "text": one.text,
+                "is_note": one.is_note,
+            }
+            for one in found
         ]
+
+    def zone(self, key: ChatKey) -> ZoneInfo:
+        """Return the time zone in which times of a chat's number are meant."""
+        number = self._numbers.get(key.number) or self._numbers.first
+        return number.services.config.rules.zone
 
     # -- work ------------------------------------------------------------------------------------
 

@@ -74,18 +74,25 @@ async def forget_fact(context: ToolContext, fact_id: FactNumber) -> str:
 
 @tool(effects=True, idempotent=True)
 async def remind(
-    context: ToolContext, when: str, text: str, cancel_on: Literal["nothing", "reply"]
+    context: ToolContext,
+    when: str,
+    text: str,
+    cancel_on: Literal["nothing", "reply"],
+    is_note: bool = False,  # noqa: FBT001, FBT002 - the model names its arguments
 ) -> str:
     """Write to this customer again at a later time, because they want it: a reminder.
 
     `when` is a date and time in ISO 8601, such as 2026-12-01T09:00, in the business's time zone
     unless it says another. `text` is the whole message as the customer is to read it then, in their
     language. `cancel_on`: with `reply` it is not sent if they write before; else `nothing`.
+    `is_note`: true if the message depends on what you have to look up at that time; `text` is then
+    a note for yourself, and you write the message when it is due.
     """
     words = text.strip()
     if not 0 < len(words) <= MAX_REMINDER_CHARACTERS:
         return f"Not done: the text has 1 to {MAX_REMINDER_CHARACTERS} characters."
-    return await context.conversation.remind(when, words, ["reply"] if cancel_on == "reply" else [])
+    ends = ["reply"] if cancel_on == "reply" else []
+    return await context.conversation.remind(when, words, ends, is_note=is_note)
 
 
 @tool

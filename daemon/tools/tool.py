@@ -76,10 +76,11 @@ class Conversation(Protocol):
     async def forget_fact(self, fact_id: int) -> bool:
         """Forget a fact by its number; False if there is none."""
 
-    async def remind(self, when: str, text: str, cancel_on: Sequence[str]) -> str:
+    async def remind(self, when: str, text: str, cancel_on: Sequence[str], *, is_note: bool) -> str:
         """Have a text sent at a time (ISO 8601); returns the result, in words.
 
-        ``cancel_on``: ``reply`` and ``agent`` end it before.
+        ``cancel_on``: ``reply`` and ``agent`` end it before. ``is_note``: the text is for the
+        model, which writes the message at that time.
         """
 
     async def cancel_reminder(self, reminder_id: int) -> bool:

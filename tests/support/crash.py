@@ -33,7 +33,7 @@ from support.crash_judges import (
     judge_webhooks,
     references,
 )
-from support.crash_model import BOOKING, REMINDER, NamingModel
+from support.crash_model import BOOKING, NOTED, REMINDER, NamingModel
 from support.crash_process import POLL_SECONDS, Lives
 from support.crash_rows import (
     duplicates,
@@ -133,14 +133,14 @@ class Harness:
         """The messages that each customer received, but for reminders, in order, by digits."""
         heard: defaultdict[str, list[str]] = defaultdict(list)
         for sent in self.gateway.ledger.sends:
-            if not sent.text.startswith(REMINDER):
+            if not sent.text.startswith((REMINDER, NOTED)):
                 heard[digits_of(sent.chat)].append(sent.text)
         return dict(heard)
 
-    def reminders_heard(self) -> list[str]:
-        """The reminders that customers received."""
+    def reminders_heard(self, beginning: str = REMINDER) -> list[str]:
+        """The reminders that customers received; their beginning tells texts and notes apart."""
         texts = [sent.text for sent in self.gateway.ledger.sends]
-        return [text for text in texts if text.startswith(REMINDER)]
+        return [text for text in texts if text.startswith(beginning)]
 
     def waiting(self) -> int:
         """How many messages have not been answered yet, roughly."""
@@ -203,6 +203,7 @@ class Harness:
             *judge_store(rows, self.acknowledged()),
             *judge_effects(lines, rows.calls, self.bookings_asked),
             *judge_reminders(self.bookings_asked, self.reminders_heard()),
+            *judge_reminders(self.bookings_asked, self.reminders_heard(NOTED)),
             *judge_webhooks(self.receiver.requests(), rows, self.receiver.unverified),
         ]
 

@@ -1,6 +1,7 @@
 """The simulated model of the crash harness: its answers name the messages of its input."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,12 @@ REMINDED_AFTER_SECONDS = 0.3
 
 REMINDER = "Recordatorio: "
 """Begins the text of every reminder."""
+
+NOTED = "Por nota: "
+"""Begins what the model writes when a note is due."""
+
+NOTE_REFERENCE = re.compile(r"n(\d+-m\d+)")
+"""A reference in a note: not one that a customer wrote."""
 
 BOOKING = "reserva"
 """A message with this word wants its reference booked."""
@@ -39,7 +46,8 @@ class NamingModel(ScriptedModel):
 def answer_to(items: list[dict[str, Any]], due_at: Callable[[str], str]) -> Step:
     """The model's reaction to an input: pending tool calls, else the answer.
 
-    What is booked is also to be reminded of, at the time that ``due_at`` gives.
+    What is booked is also to be reminded of, by a text and by a note, at the time that ``due_at``
+    gives.
     """
     newest = max(number for number, item in enumerate(items) if item.get("role") == "user")
     text = str(items[newest]["content"])
@@ -48,12 +56,19 @@ def answer_to(items: list[dict[str, Any]], due_at: Callable[[str], str]) -> Step
     if due and not called:
         booked = references("\n".join(due))
         calls = [CallTool("book", json.dumps({"reference": ref})) for ref in booked]
-        calls += [CallTool("remind", json.dumps(reminder_of(ref, due_at(ref)))) for ref in booked]
+        for ref in booked:
+            texts = {f"{REMINDER}{ref}": False, ref.replace("c", "n"): True}
+            calls += [
+                CallTool("remind", json.dumps(reminder_of(words, due_at(ref), is_note=is_note)))
+                for words, is_note in texts.items()
+            ]
         return Step(outputs=tuple(calls))
     named = " ".join(references(text))
-    return Step(outputs=(Say(f"{FIRST_PART}{named}\n\n{SECOND_PART}{named}"),))
+    said = [f"{FIRST_PART}{named}", f"{SECOND_PART}{named}"] if named else []
+    said += [f"{NOTED}c{place}" for place in NOTE_REFERENCE.findall(text)]
+    return Step(outputs=(Say("\n\n".join(said)),))
 
 
-def reminder_of(reference: str, when: str) -> dict[str, str]:
+def reminder_of(text: str, when: str, *, is_note: bool) -> dict[str, Any]:
     """The arguments of the tool that reminds of a booking."""
-    return {"when": when, "text": f"{REMINDER}{reference}", "cancel_on": "nothing"}
+    return {"when": when, "text": text, "cancel_on": "nothing", "is_note": is_note}

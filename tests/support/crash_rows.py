@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from daemon.domain.messages import NOTE_KIND
 from daemon.sandbox.payloads import digits_of
 from support.crash_judges import StoreRows
 from support.place import database
@@ -51,7 +52,13 @@ def read_store(data_dir: Path) -> StoreRows:
     bookings = "tool_calls c JOIN turns t ON t.id = c.turn_id"
     return StoreRows(
         messages=_by_digits(
-            _select(data_dir, "messages", "chat, id, state", where={"from_me": 0}, order="seq")
+            _select(
+                data_dir,
+                "messages",
+                "chat, id, state",
+                where={"from_me": 0, "kind !=": NOTE_KIND},
+                order="seq",
+            )
         ),
         open_outbox=_by_digits(_select(data_dir, "outbox", "chat, state", where=over)),
         living_turns=[

@@ -53,8 +53,8 @@ class RecordedConversation:
     async def forget_fact(self, fact_id: int) -> bool:
         return self.facts.pop(fact_id, None) is not None
 
-    async def remind(self, when: str, text: str, cancel_on: Sequence[str]) -> str:
-        self.reminders.append((when, text, *cancel_on))
+    async def remind(self, when: str, text: str, cancel_on: Sequence[str], *, is_note: bool) -> str:
+        self.reminders.append((when, text, *cancel_on, *(["note"] if is_note else [])))
         return f"Reminder {len(self.reminders)} is set."
 
     async def cancel_reminder(self, reminder_id: int) -> bool:

@@ -235,9 +235,10 @@ async def _cut(text: str, services: ChatServices) -> list[NewPart]:
 
 def _quoted(turn: Turn, *, in_group: bool) -> str:
     """The message that the answer is to quote: of a group's the last one, else a late one."""
-    if in_group and turn.messages and turn.messages[-1].message.is_group:
-        return turn.messages[-1].message.id
-    return turn.messages[0].message.id if turn.quotes else ""
+    written = [stored.message for stored in turn.messages if not stored.message.is_note]
+    if in_group and written and written[-1].is_group:
+        return written[-1].id
+    return written[0].id if turn.quotes and written else ""
 
 
 async def _mentioned(turn: Turn, services: ChatServices) -> str:

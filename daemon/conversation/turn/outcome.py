@@ -106,8 +106,9 @@ async def ended_without_answer(turn: Turn, services: ChatServices, signals: Chat
         await _leave_to_person(turn, services)
     elif await _is_too_old(turn, services, free_since=signals.paused_until):
         await give_up(turn, services)
-        notice = NewPart(services.config.texts.expired)
-        await services.store.turns.apologise(turn, notice, now=telemetry.now(), corrects=True)
+        if turn.is_asked:
+            notice = NewPart(services.config.texts.expired)
+            await services.store.turns.apologise(turn, notice, now=telemetry.now(), corrects=True)
         items = await unanswered_items(turn, services)
         await _close(turn, "expired", "too old to answer", services, items=items)
     else:
@@ -258,8 +259,13 @@ async def give_up_turn(
 async def apologise(
     turn: Turn, services: ChatServices, *, deliver: Callable[[], Awaitable[None]]
 ) -> bool:
-    """Notify the customer, once in an outage and at once, of the delay; False if that was done."""
+    """Notify the customer, once in an outage and at once, of the delay; False if that was done.
+
+    A customer who has asked nothing is not notified.
+    """
     telemetry, apology = services.telemetry, NewPart(services.config.texts.apology)
+    if not turn.is_asked:
+        return False
     notified = await services.store.turns.apologise(turn, apology, now=telemetry.now())
     if notified:
         telemetry.metrics.fallbacks.inc()
@@ -292,7 +298,8 @@ async def _stop_for_budget(
     telemetry, usage = services.telemetry, services.store.usage
     now = telemetry.now()
     day = day_of(now, services.config.rules.zone)
-    notified = await usage.stop(turn, NewPart(services.config.texts.budget), day=day, now=now)
+    notice = NewPart(services.config.texts.budget)
+    notified = turn.is_asked and await usage.stop(turn, notice, day=day, now=now)
     telemetry.metrics.brakes.labels("budget").inc()
     if notified:
         telemetry.metrics.fallbacks.inc()

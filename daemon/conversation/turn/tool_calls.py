@@ -201,8 +201,8 @@ class CallConversation:
 
     async def react(self, emoji: str) -> bool:
         """See the protocol."""
-        messages = self._turn.messages
-        return await self._speak(reaction_part(emoji, messages[-1].message.id if messages else ""))
+        messages = [stored.message for stored in self._turn.messages if not stored.message.is_note]
+        return await self._speak(reaction_part(emoji, messages[-1].id if messages else ""))
 
     async def _speak(self, part: NewPart) -> bool:
         ordinal = self._interim_count
@@ -261,7 +261,7 @@ class CallConversation:
         now = self._services.telemetry.now()
         return await self._services.store.facts.remember(self._turn, fact, now=now)
 
-    async def remind(self, when: str, text: str, cancel_on: Sequence[str]) -> str:
+    async def remind(self, when: str, text: str, cancel_on: Sequence[str], *, is_note: bool) -> str:
         """See the protocol. It is added once, however often the call is repeated."""
         rules, now = self._services.config.rules, self._services.telemetry.now()
         reminders = self._services.store.reminders
@@ -272,7 +272,7 @@ class CallConversation:
         self._progress.effects = True
         number, obstacle = await reminders.add(
             self._turn.key,
-            NewReminder(text=text, due_at=due_at, cancel_on=tuple(cancel_on)),
+            NewReminder(text=text, due_at=due_at, cancel_on=tuple(cancel_on), is_note=is_note),
             name=f"call {self._key}",
             most=rules.reminders.most_waiting,
             now=now,

@@ -187,7 +187,8 @@ class TurnWork:
 
     def _show_as_read(self) -> None:
         """Mark what is answered now as read; not again what an earlier attempt has marked."""
-        ids = [stored.message.id for stored in self._turn.messages]
+        messages = [stored.message for stored in self._turn.messages]
+        ids = [message.id for message in messages if not message.is_note]
         new = [message_id for message_id in ids if message_id not in self._read]
         if new and self._services.config.rules.read_receipts:
             self._read.update(new)

@@ -207,6 +207,11 @@ GONE = "[a message that was to disappear]"
 
 UNADDRESSED = "[Said in the group, not to you:]"
 
+NOTE_DUE = (
+    "A reminder of this customer is due now. The customer has not written this: your answer is sent"
+    " to them unasked. Your earlier note for it: "
+)
+
 QUOTED_CHARACTERS = 300
 NAME_CHARACTERS = 40
 EMOJI_CHARACTERS = 16
@@ -263,6 +268,8 @@ def as_lines(message: Message, file_line: str = "") -> str:
     ``file_line`` replaces the line of its file, if more is known than the message says.
     """
     content = message.content
+    if message.is_note:
+        return data_text("reminder", NOTE_DUE + as_line(content))
     line = line_of(message.kind, content) if isinstance(content, Other) else as_line(content)
     line = file_line or line
     if message.ad:

@@ -215,8 +215,15 @@ async def _remind(shell: Shell, ref: str) -> ResponseReturnValue:
         return {"error": f"a reminder has 1 to {MAX_REMINDER_CHARACTERS} characters"}, 400
     if not ACTION_ID.fullmatch(action):
         return {"error": "action must be an id of the click"}, 400
-    key, by = await shell.chat(ref), shell.actor()
-    number, fault = await shell.operations.remind(key, when, text, action=action, by=by)
+    number, fault = await shell.operations.remind(
+        await shell.chat(ref),
+        when,
+        text,
+        cancel_on=["reply"] if fields.get("cancel_on") == "reply" else [],
+        is_note=fields.get("is_note") is True,
+        action=action,
+        by=shell.actor(),
+    )
     return ({"error": fault}, 409) if fault else {"done": True, "reminder": number}
 
 

@@ -13,6 +13,7 @@ from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from daemon.domain.messages import ChatKey, JsonObject
+from daemon.domain.records import MAX_REMINDER_CHARACTERS
 from daemon.domain.states import WITH_AGENT
 from daemon.http.dashboard.conversation_api import (
     BUBBLES_SHOWN,
@@ -129,6 +130,8 @@ async def _chat_values(
         talk["bubbles"] = [_whole(bubble) for bubble in talk["bubbles"]]
         values |= {"talk": talk, "days": days_of(talk["bubbles"], w)}
         values["reminders"] = await views.reminders(key)
+        values["reminder_zone"] = views.zone(key).key
+        values["reminder_length"] = MAX_REMINDER_CHARACTERS
         values["templates"] = [] if address.part else await views.templates(key)
     if "turns" in wanted:
         turns = await views.turns(key, limit=TURNS_SHOWN)

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.domain.messages import ChatKey, JsonObject
+from daemon.domain.messages import NOTE_KIND, ChatKey, JsonObject
 from daemon.domain.states import RECEIVED, SENT
 from daemon.domain.transitions.sends import ECHO
 from daemon.ledger.drivers.port import Connection, named
@@ -122,7 +122,9 @@ def _inbound_bubble(row: dict[str, Any]) -> JsonObject:
 
 
 def _side(row: dict[str, Any]) -> str:
-    """The side that wrote it; ``other`` for automatic messages of our own number."""
+    """The side that wrote it; ``other`` for automatic messages of our own number, and notes."""
+    if row["kind"] == NOTE_KIND:
+        return "other"
     if not row["from_me"]:
         return "customer"
     operator_actions = row["reason"] == "agent" or row["state"] == RECEIVED

@@ -158,8 +158,9 @@ class ShownConversation:
         """Return an action that shows its arguments. Raises AttributeError if there is none."""
         kind = inspect.signature(getattr(Conversation, action)).return_annotation
 
-        async def show(*arguments: object) -> Any:
-            _show(f"{action}: {', '.join(map(str, arguments))}")
+        async def show(*arguments: object, **named: object) -> Any:
+            shown = [*map(str, arguments), *(f"{name}={value}" for name, value in named.items())]
+            _show(f"{action}: {', '.join(shown)}")
             return 1 if kind is int else kind is bool or kind()
 
         return show

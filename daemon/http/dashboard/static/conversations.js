@@ -309,4 +309,17 @@ for (const form of document.querySelectorAll("[data-template]")) {
     action = newAction();
   });
 }
+const reminder = document.querySelector("[data-remind]");
+if (reminder) {
+  let action = newAction();
+  reminder.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const { when, text, note, reply } = reminder.elements;
+    const body = { when: when.value, text: text.value.trim(), is_note: note.checked, action };
+    if (reply.checked) body.cancel_on = "reply";
+    if (!await act("remind", body, t("The reminder was added."))) return;
+    reminder.reset();
+    action = newAction();
+  });
+}
 want("list", ...(ref ? ["talk"] : []));
