@@ -1,14 +1,18 @@
 """The configuration of chats, which an operator may change while the daemon runs."""
 
+import contextlib
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Literal, TypeVar
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from daemon.assistant.payloads.responses import compacts
 from daemon.conversation.mcp_servers import McpServers
@@ -24,6 +28,7 @@ from daemon.domain.texts import Texts, texts
 from daemon.domain.validation import results
 from daemon.domain.validation.builtin_validators import in_order
 from daemon.domain.validation.results import Validator
+from daemon.domain.versions import Version, hash_of
 from daemon.domain.window import WindowRules
 from daemon.errors import SettingsError, ValidatorError
 from daemon.observability.logs import Log
@@ -163,6 +168,8 @@ class ChatConfig:
     toolbox: Toolbox
     validators: tuple[Validator, ...]
     """The validators of answers, in order."""
+    version: Version
+    """What all of this is, by its hashes; what changes while it is in force aside."""
 
 
 @dataclass(slots=True)
@@ -259,17 +266,57 @@ def load_chat_configs(
     validators: list[tuple[ValidatorSettings, tuple[Validator, ...]]] = []
     configs = {}
     for name, number in numbers_of(settings).items():
+        rules = chat_rules(number, read_instructions(number.assistant.instructions_file))
+        toolbox = _shared(
+            toolboxes,
+            (number.tools, number.knowledge.folder is not None),
+            partial(_toolbox, number, log, mcp),
+        )
+        checks = _shared(validators, number.validators, _validators)
         configs[name] = ChatConfig(
-            rules=chat_rules(number, read_instructions(number.assistant.instructions_file)),
+            rules=rules,
             texts=texts(number.language, number.texts.model_dump()),
-            toolbox=_shared(
-                toolboxes,
-                (number.tools, number.knowledge.folder is not None),
-                partial(_toolbox, number, log, mcp),
-            ),
-            validators=_shared(validators, number.validators, _validators),
+            toolbox=toolbox,
+            validators=checks,
+            version=_version(number, rules.instructions, toolbox, checks),
         )
     return configs
+
+
+def _version(
+    number: Settings, instructions: str, toolbox: Toolbox, validators: Sequence[Validator]
+) -> Version:
+    assistant = number.assistant
+    model = (assistant.engine, assistant.base_url, assistant.model, assistant.assistant_id)
+    offered = [tool for tool in toolbox.all_tools if toolbox.is_enabled(tool.name)]
+    return Version(
+        instructions=hash_of(instructions),
+        tools=hash_of(
+            *(msgspec.json.encode(tool.spec) for tool in offered),
+            *_sources(tool.function for tool in offered),
+        ),
+        validators=hash_of(
+            number.validators.amounts,
+            *(one.name for one in validators),
+            *_sources(one.judge for one in validators),
+        ),
+        model=hash_of(*model, repr(assistant.options), repr(assistant.hosted_tools)),
+        model_name=assistant.model,
+    )
+
+
+def _sources(functions: Iterable[Callable[..., object]]) -> list[bytes]:
+    """The files of an operator's modules that have these functions."""
+    paths = {
+        function.__code__.co_filename
+        for function in functions
+        if isinstance(function, FunctionType) and not function.__module__.startswith("daemon.")
+    }
+    found = []
+    for path in sorted(paths):
+        with contextlib.suppress(OSError):  # made by exec, or in an archive
+            found.append(Path(path).read_bytes())
+    return found
 
 
 def _shared(made: list[tuple[S, T]], settings: S, make: Callable[[S], T]) -> T:

@@ -1,6 +1,8 @@
 """Dependencies of chats' tasks in three groups: services, live configuration, telemetry."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from daemon.conversation.attachments import Attachments
 from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
@@ -11,6 +13,7 @@ from daemon.conversation.number_state import NumberState
 from daemon.conversation.send_pace import SendPace
 from daemon.conversation.speech import VoiceNotes
 from daemon.conversation.telemetry import Telemetry
+from daemon.domain.versions import Version, hash_of
 from daemon.gateway.port import Gateway
 from daemon.ledger.ledger import Store
 
@@ -42,3 +45,14 @@ class ChatServices:
     config: LiveConfig
     """Rules, texts, tools and validators, which a reload changes."""
     telemetry: Telemetry
+
+    @property
+    def version(self) -> Version:
+        """What an answer is made with at this moment."""
+        version, remote = self.config.current.version, self.config.toolbox.remote_specs
+        if remote:
+            tools = hash_of(version.tools, *map(msgspec.json.encode, remote))
+            version = replace(version, tools=tools)
+        if self.knowledge is not None:
+            version = replace(version, knowledge=self.knowledge.digest)
+        return version

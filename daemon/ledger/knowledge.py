@@ -18,8 +18,16 @@ from daemon.domain.knowledge.reply import Reason
 from daemon.domain.knowledge.words import asked_terms, language_of, terms_of
 from daemon.domain.records import Turn
 from daemon.domain.states import CURRENT, GROWING, OUTDATED
+from daemon.domain.versions import hash_of
 from daemon.ledger.drivers import passages as index
-from daemon.ledger.drivers.port import Connection, Role, marks, query, transaction
+from daemon.ledger.drivers.port import (
+    Connection,
+    Role,
+    Transactions,
+    marks,
+    query,
+    transaction,
+)
 
 IS_CURRENT = f"state = '{CURRENT}'"
 
@@ -254,6 +262,17 @@ _OF_FOLDER = (
 
 class Passages(Role):
     """The documents, kept in step by one task a folder; searched by the tasks of chats."""
+
+    def __init__(self, database: Transactions) -> None:
+        super().__init__(database)
+        self.digests: dict[str, str] = {}
+        """A hash of the documents of each folder, as last looked at by this process."""
+
+    async def look(self, folder: str) -> list[KnownDocument]:
+        """The current documents of a folder, whose hash is remembered. Raises StoreUnavailable."""
+        found = await self.documents(folder)
+        self.digests[folder] = hash_of(*(f"{one.path} {one.digest}" for one in found))
+        return found
 
     @query
     def documents(self, connection: Connection, folder: str) -> list[KnownDocument]:

@@ -16,8 +16,10 @@ from daemon.domain.limits import NO_LIMITS, Budget, Charge, Refusal
 from daemon.domain.messages import FunctionCall, ModelResponse
 from daemon.domain.records import RecordedCall, RecordedRound, Run, Turn
 from daemon.domain.states import COMPLETED, FAILED, FINISHED, RUNNING, STARTED
+from daemon.domain.versions import Version
 from daemon.ledger import usage
 from daemon.ledger.drivers.port import Connection, Role, query, transaction
+from daemon.ledger.versions import note_attempt
 
 MOST_AT_ONCE = 500
 """Orphans that one start cancels; the next start cancels more."""
@@ -95,6 +97,8 @@ class Runs(Role):
         turn: Turn,
         *,
         attempt: int,
+        version: Version | None = None,
+        instructions: str = "",
         wanted: Charge | None = None,
         budget: Budget = NO_LIMITS,
         now: float,
@@ -102,12 +106,10 @@ class Runs(Role):
         """Begin or go on with the run of a turn, for the ``attempt``-th time at least.
 
         If the model has not been asked yet, its first round is started as by `round_started`, in
-        the same write; also says whose budget does not allow that.
+        the same write; also says whose budget does not allow that. ``version``: what the answer is
+        made with, with these ``instructions``.
         """
-        connection.execute(
-            "UPDATE turns SET attempts = ? WHERE id = ? AND attempts < ?",
-            (attempt, turn.id, attempt),
-        )
+        note_attempt(connection, turn.id, attempt, version, instructions, now=now)
         run = _begin(connection, turn, now)
         if run.rounds:
             return run, ""

@@ -117,6 +117,11 @@ class Toolbox:
         """The enabled tools as the model sees them."""
         return tuple(tool.spec for tool in self._offered().values())
 
+    @property
+    def remote_specs(self) -> tuple[ToolSpec, ...]:
+        """The tools of servers among them."""
+        return tuple(tool.spec for name, tool in self._offered().items() if name not in self._tools)
+
     def has_effects(self, call: FunctionCall) -> bool:
         """True if the call must not be made twice."""
         tool = self._find(call.name)

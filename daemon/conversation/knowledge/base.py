@@ -56,6 +56,11 @@ class KnowledgeBase:
         self._rules = rules
         self._meanings = meanings
 
+    @property
+    def digest(self) -> str:
+        """A hash of the documents; empty if they have not been looked at."""
+        return self._passages.digests.get(self._rules.folder, "")
+
     async def search(self, question: str) -> list[FoundPassage]:
         """The passages that may answer a question, the best first. Raises StoreUnavailable."""
         rules = self._rules

@@ -140,7 +140,7 @@ class KnowledgeFolder:
         """
         folder = str(self.folder)
         files = await trio.to_thread.run_sync(files_of, self.folder, abandon_on_cancel=True)
-        known = {one.path: one for one in await self._passages.documents(folder)}
+        known = {one.path: one for one in await self._passages.look(folder)}
         read: list[str] = []
         faults: list[tuple[str, str]] = []
         for file in files:
@@ -154,6 +154,8 @@ class KnowledgeFolder:
         gone = sorted(set(known) - {file.path for file in files})
         for path in gone:
             await self._passages.drop(folder, path)
+        if read or gone:
+            await self._passages.look(folder)
         while await self._passages.sweep(now=self._now()):
             await trio.lowlevel.checkpoint()
         return Changes(tuple(read), tuple(gone), tuple(faults))

@@ -165,6 +165,8 @@ async def open_knowledge(
     Raises SettingsError if vectors cannot be used.
     """
     rules, embedder = search_rules(settings.knowledge), embedder_of(settings)
+    if rules is not None:
+        await passages.look(rules.folder)
     if rules is None:
         yield None
     elif embedder is None:

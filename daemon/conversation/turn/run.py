@@ -57,7 +57,13 @@ async def run_model(
     first = _with(request, [], last=limit == 0)
     wanted = _expected(first, now, services)
     run, refused = await services.store.runs.start(
-        turn, attempt=attempt, wanted=wanted, budget=rules.budget, now=now
+        turn,
+        attempt=attempt,
+        version=services.version,
+        instructions=rules.instructions,
+        wanted=wanted,
+        budget=rules.budget,
+        now=now,
     )
     progress.effects = turn.effects or any(call.effects for call in run.calls)
     if refused:

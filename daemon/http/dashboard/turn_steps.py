@@ -7,6 +7,7 @@ from typing import Any
 from daemon.domain.limits import MICROS
 from daemon.domain.messages import JsonObject
 from daemon.domain.states import WITH_AGENT
+from daemon.domain.versions import SHOWN_DIGITS
 from daemon.http.dashboard.shell import Wording
 
 SHOWN_CHARACTERS = 20_000
@@ -221,6 +222,9 @@ def _end(turn: JsonObject, w: Wording) -> Step:
     notes = [w.t("{count} attempts", count=turn["attempts"])] if turn["attempts"] > 1 else []
     if turn["superseded"]:
         notes.append(w.t("restarted {count} times for new messages", count=turn["superseded"]))
+    if turn["version"]:
+        name = turn["version"][:SHOWN_DIGITS]
+        notes.append(w.t("version {version}, {model}", version=name, model=turn["model"]))
     outcome = turn["outcome"] or turn["state"]
     return Step(
         id="end",

@@ -85,7 +85,13 @@ def life_of(connection: Connection, message_id: str) -> MessageTrace | None:
 
 def life_of_turn(connection: Connection, turn_id: int, *, message_id: str = "") -> MessageTrace:
     """Read the life of a turn that exists; ``message_id`` is the message that was asked for."""
-    (turn,) = _all(connection, "SELECT * FROM turns WHERE id = ?", (turn_id,))
+    (turn,) = _all(
+        connection,
+        "SELECT turns.*, digest AS version, model_name AS model FROM turns"
+        " LEFT JOIN versions ON versions.id = version_id WHERE turns.id = ?",
+        (turn_id,),
+    )
+    del turn["version_id"]
     rows = _all(connection, f"{_MESSAGE} WHERE turn_id = ? ORDER BY seq", (turn_id,))
     messages = [_message(row) for row in rows]
     outbox = _all(connection, f"{_OUTBOX} WHERE turn_id = ? ORDER BY id", (turn_id,))

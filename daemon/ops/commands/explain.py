@@ -13,6 +13,7 @@ from daemon.domain.messages import JsonObject
 from daemon.domain.redaction import Redactor
 from daemon.domain.states import WITH_AGENT
 from daemon.domain.transitions.handover import AGENT_WROTE
+from daemon.domain.versions import SHOWN_DIGITS
 from daemon.ledger.views.traces import MessageTrace, life_of
 from daemon.ops.commands.place import AS_JSON, CommandFailure, Place, note, print_json, takes_place
 
@@ -289,7 +290,12 @@ def _ending(trace: MessageTrace) -> str:
         turn = trace.turn
         superseded = f", superseded {turn['superseded']} times" if turn["superseded"] else ""
         attempts = f"{turn['attempts']} attempt{'' if turn['attempts'] == 1 else 's'}"
-        states.append(f"{turn['request_id']}: {_outcome(turn)}, {attempts}{superseded}")
+        made = (
+            f", version {turn['version'][:SHOWN_DIGITS]} ({turn['model']})"
+            if turn["version"]
+            else ""
+        )
+        states.append(f"{turn['request_id']}: {_outcome(turn)}, {attempts}{superseded}{made}")
     return "\n".join(states)
 
 

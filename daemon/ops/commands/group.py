@@ -26,6 +26,7 @@ MODULES = {
     "token": "token",
     "tools": "tools",
     "unanswered": "messages",
+    "versions": "versions",
     "webhook": "webhook",
 }
 """The module of each command, whose function is ``<name>_command``."""
