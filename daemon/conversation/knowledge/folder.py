@@ -19,6 +19,7 @@ from daemon.conversation.knowledge.base import folder_name
 from daemon.conversation.knowledge.vectors import embed_missing, embedder_of
 from daemon.domain.knowledge.passages import passages_of, title_of
 from daemon.domain.knowledge.words import language_of
+from daemon.domain.progress import Progress, unwatched
 from daemon.errors import MediaDelayed, MediaRefused, StoreUnavailable
 from daemon.ledger.knowledge import KnownDocument, Passages, ReadDocument
 from daemon.media import extraction
@@ -126,15 +127,16 @@ class KnowledgeFolder:
         for path, fault in changes.faults:
             log.warning("a document cannot be read", document=path, error=fault)
 
-    async def embed(self, log: Log) -> None:
+    async def embed(self, log: Log, progress: Progress = unwatched) -> None:
         """Get the vectors that passages lack, if there is a model for that."""
         if self._embedder is not None:
-            done = await embed_missing(self._passages, str(self.folder), self._embedder, log)
+            folder = str(self.folder)
+            done = await embed_missing(self._passages, folder, self._embedder, log, progress)
             if done:
                 log.info("passages have vectors", passages=done)
 
-    async def bring_in_step(self) -> Changes:
-        """Read what is new or changed, and drop what is gone.
+    async def bring_in_step(self, progress: Progress = unwatched) -> Changes:
+        """Read what is new or changed, and drop what is gone; ``progress`` gets documents.
 
         Raises OSError if the folder cannot be read, StoreUnavailable.
         """
@@ -143,7 +145,8 @@ class KnowledgeFolder:
         known = {one.path: one for one in await self._passages.look(folder)}
         read: list[str] = []
         faults: list[tuple[str, str]] = []
-        for file in files:
+        for done, file in enumerate(files):
+            progress(done, len(files), file.path)
             document = await self._read(file, known.get(file.path))
             if document is None:
                 continue
@@ -151,6 +154,7 @@ class KnowledgeFolder:
             read.append(file.path)
             if document.error:
                 faults.append((file.path, document.error))
+        progress(len(files), len(files), "")
         gone = sorted(set(known) - {file.path for file in files})
         for path in gone:
             await self._passages.drop(folder, path)

@@ -18,6 +18,7 @@ from daemon.conversation.knowledge.base import (
     folder_name,
     search_rules,
 )
+from daemon.domain.progress import Progress, unwatched
 from daemon.errors import AssistantError, SettingsError
 from daemon.ledger.knowledge import Passages, StoredVectors
 from daemon.observability.logs import Log
@@ -62,7 +63,13 @@ def embedder_of(settings: Settings) -> Embedder | None:
     return Embedder(connection, model=knowledge.embedding_model)
 
 
-async def embed_missing(passages: Passages, folder: str, embedder: Embedder, log: Log) -> int:
+async def embed_missing(
+    passages: Passages,
+    folder: str,
+    embedder: Embedder,
+    log: Log,
+    progress: Progress = unwatched,
+) -> int:
     """Store the vectors that a folder's passages lack; gives how many.
 
     An error of the server is logged: the next look goes on.
@@ -79,6 +86,7 @@ async def embed_missing(passages: Passages, folder: str, embedder: Embedder, log
         rows = [(number, row) for (number, _), row in zip(missing, stored, strict=True)]
         await passages.store_vectors(embedder.model, rows)
         done += len(missing)
+        progress(done, 0, "passages")
     return done
 
 

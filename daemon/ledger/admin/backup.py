@@ -9,11 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.domain.progress import Progress, unwatched
 from daemon.errors import StoreDamaged, StoreError
 from daemon.ledger.outbox import OPEN_ROWS
 
 _WITH_FILE = "json_extract(payload, '$.file') IS NOT NULL"
 _OPEN = f"{OPEN_ROWS}"
+
+PAGES, CHECK_STEPS = 2_000, 1_000_000
+"""Pages that are copied, and steps of SQLite's check, between two reports of the progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +43,19 @@ class Files:
     """Those that could not be copied because they are gone."""
 
 
-def back_up(connection: sqlite3.Connection, target: Path) -> Backup:
+def back_up(connection: sqlite3.Connection, target: Path, progress: Progress = unwatched) -> Backup:
     """Copy the whole store, as of one moment, into the file ``target``, which is replaced.
 
     The copy is written beside it under another name, checked, put on the disk, and only then
     renamed; it is one file, readable for its owner alone. The daemon's writes go on meanwhile.
+    ``progress`` gets pages.
     Raises StoreDamaged if the copy is not sound, StoreError if it cannot be written.
     """
     draft = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     try:
         with _cleared(draft):
             os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            files, media, sent = _copy(connection, draft)
+            files, media, sent = _copy(connection, draft, progress)
             _sync(draft)
             size = draft.stat().st_size
             draft.replace(target)
@@ -60,13 +65,20 @@ def back_up(connection: sqlite3.Connection, target: Path) -> Backup:
     return Backup(size=size, files=files, media=media, sent=sent)
 
 
-def _copy(connection: sqlite3.Connection, draft: Path) -> tuple[int, int, int]:
+def _copy(connection: sqlite3.Connection, draft: Path, progress: Progress) -> tuple[int, int, int]:
     """Fill the draft and check it; gives how many files it refers to.
 
     Large events, files that people have sent, and files that are still to be sent.
     """
     with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as copy:
-        connection.backup(copy)
+        with _one_moment(connection):
+            connection.backup(
+                copy,
+                pages=PAGES,
+                progress=lambda _status, left, total: progress(total - left, total, "copying"),
+            )
+        pages = int(copy.execute("PRAGMA page_count").fetchone()[0])
+        copy.set_progress_handler(lambda: progress(pages, pages, "checking"), CHECK_STEPS)
         # Without a log beside it the copy is complete in itself.
         copy.execute("PRAGMA journal_mode = DELETE")
         # The process that runs now has not crashed: a daemon on the copy has no predecessor.
@@ -77,6 +89,17 @@ def _copy(connection: sqlite3.Connection, draft: Path) -> tuple[int, int, int]:
         media = copy.execute("SELECT COUNT(DISTINCT file) FROM media WHERE file != ''").fetchone()
         waiting = sent_files(copy, where=f"{_WITH_FILE} AND {_OPEN}")
         return len(event_files(copy)), int(media[0]), len(waiting)
+
+
+@contextlib.contextmanager
+def _one_moment(connection: sqlite3.Connection) -> Iterator[None]:
+    """Keep what the connection sees: a copy in steps would begin again after each foreign write."""
+    connection.execute("BEGIN")
+    connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def event_files(connection: sqlite3.Connection) -> list[str]:
@@ -96,7 +119,7 @@ def sent_files(connection: sqlite3.Connection, *, where: str = _WITH_FILE) -> li
     return [str(row[0]) for row in rows]
 
 
-def back_up_events(target: Path, source: Path) -> Files:
+def back_up_events(target: Path, source: Path, progress: Progress = unwatched) -> Files:
     """Copy the large events that the copied store ``target`` refers to into ``target.events``.
 
     ``source`` is the folder they lie in. A folder of that name is replaced. Files that retention
@@ -104,10 +127,11 @@ def back_up_events(target: Path, source: Path) -> Files:
     """
     with contextlib.closing(sqlite3.connect(target)) as copy:
         names = event_files(copy)
-    return _copy_files(target.with_name(f"{target.name}.events"), source, names, needed=set(names))
+    folder = target.with_name(f"{target.name}.events")
+    return _copy_files(folder, source, names, needed=set(names), progress=progress)
 
 
-def back_up_sent(target: Path, source: Path) -> Files:
+def back_up_sent(target: Path, source: Path, progress: Progress = unwatched) -> Files:
     """Copy the voice notes and files of the outbox likewise, into ``target.audio``.
 
     Those of messages that were sent may be gone; only what is still to be sent can be missing.
@@ -115,22 +139,27 @@ def back_up_sent(target: Path, source: Path) -> Files:
     with contextlib.closing(sqlite3.connect(target)) as copy:
         names = sent_files(copy)
         needed = set(sent_files(copy, where=f"{_WITH_FILE} AND {_OPEN}"))
-    return _copy_files(target.with_name(f"{target.name}.audio"), source, names, needed=needed)
+    folder = target.with_name(f"{target.name}.audio")
+    return _copy_files(folder, source, names, needed=needed, progress=progress)
 
 
-def _copy_files(folder: Path, source: Path, names: Sequence[str], *, needed: set[str]) -> Files:
+def _copy_files(
+    folder: Path, source: Path, names: Sequence[str], *, needed: set[str], progress: Progress
+) -> Files:
     draft = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}")
     copied = missing = 0
     try:
         with _cleared(draft):
             draft.mkdir(mode=0o700)
-            for name in names:
+            for done, name in enumerate(names):
+                progress(done, len(names), name)
                 if not _copied(source / name, draft / name):
                     missing += name in needed
                     continue
                 (draft / name).chmod(0o600)
                 _sync(draft / name)
                 copied += 1
+            progress(len(names), len(names), "")
             _sync(draft)
             if folder.exists():
                 shutil.rmtree(folder)

@@ -6,7 +6,7 @@ lies in the target, before that transaction is committed.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from daemon.domain.progress import Progress
 from daemon.errors import StoreError, StoreUnavailable
 
 Row = tuple[Any, ...]
@@ -96,18 +97,14 @@ class _Sum:
         return f"{self._sum:064x}"
 
 
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a table, the rows that are done, and those that there are."""
-
-
 def move(
     source: StoreSide, target: StoreSide, *, events: Path, into_rows: bool, progress: Progress
 ) -> list[MovedTable]:
     """Copy all tables and compare them. Inside the transactions of the caller, who commits.
 
     ``events`` is the folder of large raw calls; ``into_rows``: their bytes go into the target,
-    where every node reads them. Raises StoreError if the two do not fit or the target is not empty,
-    StoreUnavailable if a table differs afterwards.
+    where every node reads them. ``progress`` gets rows, and the table. Raises StoreError if the two
+    do not fit or the target is not empty, StoreUnavailable if a table differs afterwards.
     """
     columns = _common(source, target)
     if WAITING in columns and source.count(WAITING):
@@ -115,10 +112,11 @@ def move(
     _require_empty(target, columns)
     moved = []
     parents = target.parents()
+    rows = _Rows({name: source.count(name) for name in columns}, progress)
     order = TopologicalSorter({name: parents.get(name, set()) & set(columns) for name in columns})
     for name in order.static_order():
         file = _FromFiles(events, columns[name]) if name == "events" and into_rows else None
-        moved.append(_moved(source, target, name, columns[name], file, progress))
+        moved.append(_moved(source, target, name, columns[name], file, rows))
     target.finish(source.last_ids())
     return moved
 
@@ -153,9 +151,9 @@ def _moved(
     name: str,
     columns: Sequence[str],
     from_files: "_FromFiles | None",
-    progress: Progress,
+    rows: "_Rows",
 ) -> MovedTable:
-    total, read, changed = source.count(name), _Sum(), 0
+    total, read, changed = rows.of[name], _Sum(), 0
 
     def taken() -> Iterator[Row]:
         nonlocal changed
@@ -165,7 +163,7 @@ def _moved(
             changed += storable != whole
             read.add(storable)
             if read.rows % PROGRESS_ROWS == 0:
-                progress(name, read.rows, total)
+                rows.add(PROGRESS_ROWS, name)
             yield storable
 
     target.fill(name, columns, taken())
@@ -177,8 +175,24 @@ def _moved(
             f"the table {name} differs: {total} rows, {read.rows} read, {stored.rows} stored;"
             " nothing was moved"
         )
-    progress(name, total, total)
+    rows.add(total % PROGRESS_ROWS, name)
     return MovedTable(name, read.rows, read.digest, changed)
+
+
+class _Rows:
+    """The rows of all tables, for whoever watches."""
+
+    def __init__(self, of: Mapping[str, int], progress: Progress) -> None:
+        self.of = of
+        """How many each table has."""
+        self._all = sum(of.values())
+        self._done = 0
+        self._progress = progress
+
+    def add(self, rows: int, table: str) -> None:
+        """So many more rows of a table are done."""
+        self._done += rows
+        self._progress(self._done, self._all, table)
 
 
 class _FromFiles:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from daemon.domain.ids import GROUPS_GLOB, local_part
 from daemon.domain.ids import person_of as person_of_chat
 from daemon.domain.messages import ChatKey, JsonObject
+from daemon.domain.progress import Progress, unwatched
 from daemon.ledger.audit import audit_of
 from daemon.ledger.drivers.port import Connection
 
@@ -210,21 +211,26 @@ _COMPUTED = ("author", "content_type", "words")
 _JSON_COLUMNS = frozenset({"message", "earlier", "item", "response", "arguments", "payload"})
 
 
-def held_of(connection: Connection, names: Sequence[str]) -> JsonObject:
+def held_of(
+    connection: Connection, names: Sequence[str], progress: Progress = unwatched
+) -> JsonObject:
     """Read all rows about the person with these chat ids, as one JSON object by table.
 
     What the person wrote in groups is among the messages. Raw events are not repeated here: they
     say the same, together with what others wrote; each message names its ``event_id``.
+    ``progress`` gets tables.
     """
     parameters = {"names": json.dumps(names), "authors": json.dumps(authors_of(names))}
     held: JsonObject = {"chat": names[0], "also_known_as": list(names[1:])}
-    for table, query in _QUERIES.items():
+    for done, (table, query) in enumerate(_QUERIES.items()):
+        progress(done, len(_QUERIES), table)
         rows = connection.execute(_PARAMETERS + query, parameters)
         held[table] = [_row(row) for row in rows]
     for message in held["messages"]:
         for column in _COMPUTED:
             del message[column]
     held["audit"] = [row.shown() for row in audit_of(connection, names)]
+    progress(len(_QUERIES), len(_QUERIES), "")
     return held
 
 

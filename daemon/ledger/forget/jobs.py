@@ -27,7 +27,7 @@ from daemon.ledger.admin.person import Person, keys_of, only, person_of
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.forget.other_texts import called, words_of
 from daemon.ledger.forget.own_rows import REASON
-from daemon.ledger.forget.stages import Kind, Work, knows_rows
+from daemon.ledger.forget.stages import CUT, OVER, STAGE, Kind, Work, knows_rows
 from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.outbox import OPEN_ROWS
 from daemon.ledger.people import FORGOTTEN, bury
@@ -171,6 +171,15 @@ def _as_kept(connection: Connection, person: Person, job: int, stored: JsonObjec
 def _called(name: str, names: Sequence[str]) -> dict[str, str]:
     """A name for each chat id of the person: one channel may have rows of several of them."""
     return {chat: f"{name}-{place}" if place else name for place, chat in enumerate(names)}
+
+
+def progress_of(connection: Connection, name: str) -> tuple[int, int, str]:
+    """How far the work under a name has come: stages that are over, all of them, the present."""
+    row = connection.execute(
+        "SELECT stage FROM forgettings WHERE name = ? AND done_at IS NULL", (name,)
+    ).fetchone()
+    stages = [CUT, *STAGE, OVER]
+    return (stages.index(row[0]), len(stages), row[0]) if row else (len(stages), len(stages), "")
 
 
 def done_as(connection: Connection, name: str) -> Forgotten | None:

@@ -27,7 +27,7 @@ from daemon.ledger.drivers.sqlite.opening import LOCK_FILE, owned
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection as open_sqlite
 from daemon.ledger.files import files_to_delete, forget_deleted
 from daemon.ledger.forget.forget import slices
-from daemon.ledger.forget.jobs import Forgotten, ask, done_as
+from daemon.ledger.forget.jobs import Forgotten, ask, done_as, progress_of
 from daemon.ledger.people import FORGOTTEN, KEY_FILE
 from daemon.ops.commands.place import (
     AS_JSON,
@@ -40,6 +40,7 @@ from daemon.ops.commands.place import (
     print_json,
     takes_place,
 )
+from daemon.ops.commands.progress import shown
 
 LOOK_SECONDS = 0.1
 REST_SECONDS = 0.002
@@ -85,7 +86,8 @@ def backup_command(
         if target.exists() and target.samefile(place.data_dir / "recado.db"):
             raise CommandFailure(f"{target} is the store itself")
         note(place, "backup", str(target))
-        backup = back_up(connection, target)
+        with shown("store") as progress:
+            backup = back_up(connection, target, progress)
     has_key = back_up_key(target, place.data_dir / KEY_FILE)
     files = _copy(target, place) if with_files else None
     if as_json:
@@ -111,7 +113,10 @@ class _Copied(NamedTuple):
 
 
 def _copy(target: Path, place: Place) -> _Copied:
-    return _Copied(back_up_events(target, place.events), back_up_sent(target, place.audio))
+    with shown("large events") as progress:
+        events = back_up_events(target, place.events, progress)
+    with shown("files") as progress:
+        return _Copied(events, back_up_sent(target, place.audio, progress))
 
 
 def _row(target: Path, backup: Backup, files: _Copied | None) -> dict[str, object]:
@@ -153,8 +158,8 @@ def export_command(place: Place, *, chat: str) -> None:
     shows the same person are included, on all channels. Nothing is masked: protect the output like
     the store. Times are Unix seconds (UTC).
     """
-    with place.reading() as connection:
-        held = held_of(connection, names_of(connection, known_chat(chat)))
+    with place.reading() as connection, shown("tables") as progress:
+        held = held_of(connection, names_of(connection, known_chat(chat)), progress)
     if not any(rows for table, rows in held.items() if table not in {"chat", "also_known_as"}):
         raise CommandFailure(f"nothing is held of {chat}")
     note(place, "export", held["chat"])
@@ -203,13 +208,19 @@ def forget_command(place: Place, *, chat: str, yes: bool, wait: float, as_json: 
     with place.opened() as connection:
         with transaction(connection):
             forgotten = ask(connection, names_of(connection, name), by=os_actor(), now=time.time())
-        done = trio.run(
-            _done,
-            lambda: done_as(connection, forgotten),
-            lambda: slices(connection, forgotten, place.data_dir, now=time.time()),
-            None if place.url else place.data_dir / LOCK_FILE,
-            wait,
-        )
+        with shown("stages") as progress:
+
+            def look() -> Forgotten | None:
+                progress(*progress_of(connection, forgotten))
+                return done_as(connection, forgotten)
+
+            done = trio.run(
+                _done,
+                look,
+                lambda: slices(connection, forgotten, place.data_dir, now=time.time()),
+                None if place.url else place.data_dir / LOCK_FILE,
+                wait,
+            )
         if done is None:
             raise NotDone(f"{name} is not forgotten yet; the daemon continues")
         if not place.url:

@@ -36,6 +36,7 @@ from daemon.ops.commands.place import (
     print_json,
     read_settings,
 )
+from daemon.ops.commands.progress import shown
 from daemon.ops.commands.reports import since_of
 from daemon.settings import Settings
 
@@ -144,8 +145,10 @@ def sync_command(documents: Documents) -> None:
 
 
 async def _in_step(folder: KnowledgeFolder) -> Changes:
-    changes = await folder.bring_in_step()
-    await folder.embed(_log(sys.stderr))
+    with shown("documents") as progress:
+        changes = await folder.bring_in_step(progress)
+    with shown("vectors") as progress:
+        await folder.embed(_log(sys.stderr), progress)
     return changes
 
 

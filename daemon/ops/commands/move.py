@@ -1,14 +1,14 @@
 """`recado move-store`: the ledger goes from SQLite to PostgreSQL, or back."""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
+from daemon.domain.progress import Progress
 from daemon.ledger.admin.connection import postgres_driver
-from daemon.ledger.admin.move import MovedTable, Progress, move
+from daemon.ledger.admin.move import MovedTable, move
 from daemon.ledger.drivers.sqlite.moving import sqlite_source, sqlite_target
 from daemon.ledger.people import KEY_FILE, contact_key
 from daemon.ops.commands.place import (
@@ -18,6 +18,7 @@ from daemon.ops.commands.place import (
     print_json,
     takes_place,
 )
+from daemon.ops.commands.progress import shown
 
 MOVE_EXAMPLE = """\b
 Example:
@@ -38,17 +39,15 @@ def move_store_command(place: Place, *, url: str, as_json: bool) -> None:
     Each table is counted and hashed on both sides. The target gets all or nothing, so the command
     can be repeated. The source stays as it is; files of messages are not touched.
     """
-    shown = sys.stderr.isatty()
-    progress = _show if shown else _say_nothing
     if urlsplit(url).scheme in {"postgres", "postgresql"}:
-        moved = _to_postgres(place, url, progress)
+        with shown("rows") as progress:
+            moved = _to_postgres(place, url, progress)
         after = f"set store.url, and keep {place.data_dir}: its files belong to the store"
     else:
         folder = _folder_of(url)
-        moved = _to_sqlite(place, folder, progress)
+        with shown("rows") as progress:
+            moved = _to_sqlite(place, folder, progress)
         after = f"unset store.url, and set data_dir to {folder}; what people sent stays where it is"
-    if shown:
-        click.echo("\r\x1b[K", nl=False, err=True)
     if as_json:
         print_json({"tables": [asdict(table) for table in moved]})
         return
@@ -89,13 +88,3 @@ def _folder_of(url: str) -> Path:
     if kind != "sqlite" or not folder:
         raise CommandFailure("give postgresql://… or sqlite:FOLDER")
     return Path(folder.removeprefix("//")).absolute()
-
-
-def _show(table: str, done: int, total: int) -> None:
-    """Show on a terminal how far a table is."""
-    share = f"{100 * done // total} %" if total else ""
-    click.echo(f"\r\x1b[K{table}  {done} of {total} rows  {share}", nl=False, err=True)
-
-
-def _say_nothing(_table: str, _done: int, _total: int) -> None:
-    """Show nothing: nobody looks."""
