@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+import trio
 from click.testing import CliRunner, Result
+from support.place import store_in, variables_of_store
 
 from daemon.__main__ import main
 
@@ -47,7 +49,9 @@ def config(tmp_path: Path) -> Path:
 
 def tools(config: Path, *arguments: str, answer: str = "") -> Result:
     """Run `recado tools`."""
-    return CliRunner().invoke(main, ["tools", "--config", str(config), *arguments], input=answer)
+    words = ["tools", "--config", str(config), *arguments]
+    environ = variables_of_store(config.parent / "data")
+    return CliRunner().invoke(main, words, input=answer, env=environ)
 
 
 def test_all_tools_are_listed_with_their_properties(config: Path) -> None:
@@ -59,6 +63,49 @@ def test_all_tools_are_listed_with_their_properties(config: Path) -> None:
     assert rows["unfinished"] == "recado_tools.shop no 30 s any no"
     assert rows["escalate_to_human"] == "built in idempotent 30 s any yes"
     assert rows["remember"] == "built in no 30 s any no"
+
+
+@pytest.fixture
+def with_servers(config: Path, tmp_path: Path) -> Path:
+    """The same with two MCP servers, and a data folder."""
+    servers = (
+        '\n[[tools.mcp]]\nname = "crm"\ncommand = ["crm"]\nread_only = ["find_guest"]\n'
+        '[[tools.mcp]]\nname = "shop"\ncommand = ["shop"]\ntimeout_seconds = 5\n'
+    )
+    config.write_text(f'data_dir = "{tmp_path / "data"}"\n{config.read_text()}{servers}')
+    return config
+
+
+async def test_tools_of_mcp_servers_are_listed_with_their_trust(
+    with_servers: Path, tmp_path: Path
+) -> None:
+    async def listed() -> dict[str, str]:
+        done = await trio.to_thread.run_sync(tools, with_servers)
+        assert done.exit_code == 0, done.output
+        lines = (line.split(maxsplit=1) for line in done.stdout.splitlines())
+        return {name: " ".join(rest.split()) for name, rest in lines}
+
+    assert (await listed())["crm__?"] == "MCP crm yes 30 s any not seen yet"
+    crm = json.dumps(
+        [
+            {"name": name, "description": "A tool.", "schema": {"type": "object"}}
+            for name in ("find_guest", "book")
+        ]
+    )
+    async with store_in(tmp_path / "data") as store:
+        await store.mcp_lists.seen("crm", "one", crm, trusts_first=True, now=1.0)
+        rows = await listed()
+        assert rows["crm__find_guest"] == "MCP crm no 30 s any yes"
+        assert rows["crm__book"] == "MCP crm yes 30 s any yes"
+        assert rows["shop__?"] == "MCP shop yes 5 s any not seen yet"
+        await store.mcp_lists.seen("crm", "two", crm, trusts_first=True, now=2.0)
+        await store.mcp_lists.seen("shop", "one", crm, trusts_first=False, now=2.0)
+        rows = await listed()
+        assert rows["crm__book"].endswith("changed")
+        assert rows["shop__book"].endswith("not trusted")
+        told = await trio.to_thread.run_sync(tools, with_servers, "--json")
+        trust = {one["name"]: one.get("trust") for one in map(json.loads, told.stdout.splitlines())}
+        assert (trust["crm__book"], trust["shop__book"]) == ("changed", "not trusted")
 
 
 def test_as_json_with_the_schema(config: Path) -> None:

@@ -129,15 +129,28 @@ def test_a_reminder_that_was_lost_repeated_or_invented_is_seen() -> None:
 
 
 def test_a_webhook_that_was_lost_or_has_two_ids_or_bodies_is_seen() -> None:
-    rows = StoreRows([("57", "a", "answered")], [], [], [], [], sent_ids=["b"])
-    received, sent = ("w1", "message.received", "a", "{}"), ("w2", "message.sent", "b", "{}")
-    assert judge_webhooks([received, sent, sent, ("w3", "turn.ended", "", "{}")], rows, []) == []
+    rows = StoreRows(
+        *([("57", "a", "answered")], [], [], [], []),
+        sent_ids=["b"],
+        ended_turns=["t"],
+        reminders=[("1", "sent")],
+    )
+    one, sent = ("w1", "message.received", "a", "{}"), ("w2", "message.sent", "b", "{}")
+    turn = ("w7", "turn.ended", "t", "{}")
+    reminder = [
+        (f"w-{word}", "reminder.changed", f"1 {word}", "{}") for word in ("waiting", "sent")
+    ]
+    received = (one, turn, *reminder)
+    assert judge_webhooks([*received, sent, sent], rows, []) == []
     for taken, unverified in (
-        ([received], []),
+        ([*received], []),
         ([sent], []),
-        ([received, sent, ("w4", "message.sent", "b", "{}")], []),
-        ([received, sent, ("w2", "message.sent", "b", "other")], []),
-        ([received, sent, ("w5", "message.sent", "c", "{}")], []),
-        ([received, sent], ["w6"]),
+        ([one, turn, *reminder[:1], sent], []),
+        ([one, *reminder, sent], []),
+        ([*received, ("w8", "turn.ended", "t", "{}"), sent], []),
+        ([*received, sent, ("w4", "message.sent", "b", "{}")], []),
+        ([*received, sent, ("w2", "message.sent", "b", "other")], []),
+        ([*received, sent, ("w5", "message.sent", "c", "{}")], []),
+        ([*received, sent], ["w6"]),
     ):
         assert judge_webhooks(taken, rows, unverified)

@@ -1,5 +1,6 @@
 """Other systems are told over real HTTP what happens: signed, in order, at least once."""
 
+import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -10,11 +11,12 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import trio
 from click.testing import CliRunner, Result
+from pydantic import SecretStr
 from support.dashboard import open_browser, ref_of, words_of
 from support.model_script import call, say
 from support.operator import files_with, recado
 from support.place import variables_of_store
-from support.receiver import Receiver, open_receiver
+from support.receiver import SECRET, Receiver, open_receiver
 from support.rows import count, rows, select
 from support.scenes import PEDRO, forgive, found, logged, open_scene
 from support.stage import LAURA, Stage
@@ -101,6 +103,36 @@ async def test_a_conversation_is_announced_signed_and_as_the_schema_says(tmp_pat
         }
         exported = (await stage.get("/metrics")).text
         assert 'recado_webhook_deliveries_total{endpoint="crm",result="delivered"} 4.0' in exported
+
+
+async def test_a_secret_is_replaced_without_a_request_that_the_receiver_cannot_verify(
+    tmp_path: Path,
+) -> None:
+    """Each body is signed with both secrets while the receiver knows one of them."""
+    new = f"whsec_{base64.b64encode(b'n' * 32).decode()}"
+    async with open_receiver() as receiver, telling(tmp_path, receiver) as stage:
+        for secrets, known in (
+            ((SECRET,), SECRET),
+            ((new, SECRET), SECRET),
+            ((new, SECRET), new),
+            ((new,), new),
+        ):
+            receiver.secret = known
+            endpoint = receiver.settings(secret=tuple(map(SecretStr, secrets)))
+            await stage.stop()
+            stage.settings = stage.settings.model_copy(update={"webhooks": (endpoint,)})
+            await stage.start()
+            before = len(receiver.of("message.received"))
+            stage.model.script(say("Sí."))
+            await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
+            await found(lambda: len(receiver.of("message.received")), lambda n: n > before)  # noqa: B023
+            await all_settled(stage)
+        assert receiver.unverified == []
+        receiver.secret = SECRET  # which the daemon does not know any more
+        receiver.status = 401
+        stage.model.script(say("Sí."))
+        await stage.gateway.customer_says(LAURA, "¿Y mañana?")
+        await found(lambda: receiver.unverified)
 
 
 async def test_a_takeover_is_announced_from_the_request_to_its_end(tmp_path: Path) -> None:

@@ -38,6 +38,10 @@ class StoreRows:
     """Chat and text of each burst in a thread."""
     sent_ids: Sequence[str] = ()
     """WhatsApp's ids of what was sent."""
+    ended_turns: Sequence[str] = ()
+    """The names of the turns with an outcome."""
+    reminders: Sequence[tuple[str, str]] = ()
+    """Number and state of each reminder."""
 
 
 def references(text: str) -> list[str]:
@@ -107,9 +111,10 @@ def judge_reminders(asked: Iterable[str], said: Iterable[str]) -> list[Fault]:
 def judge_webhooks(
     taken: Iterable[tuple[str, str, str, str]], rows: StoreRows, unverified: Sequence[str]
 ) -> list[Fault]:
-    """Another system was told of each message, at least once, and under one id.
+    """Another system was told of each message, turn and reminder, at least once, and under one id.
 
-    ``taken``: id, type, WhatsApp's id of the message (or nothing) and body of each request.
+    ``taken``: id, type, name of what it is about (WhatsApp's id of the message, the turn, number
+    and state of the reminder, or nothing) and body of each request.
     """
     names: dict[tuple[str, str], set[str]] = {}
     bodies: dict[str, set[str]] = {}
@@ -118,7 +123,11 @@ def judge_webhooks(
         if message_id:
             names.setdefault((kind, message_id), set()).add(webhook_id)
     stored = {("message.received", row[1]) for row in rows.messages}
-    told = {name for name in names if name[0] == "message.received"}
+    stored |= {("turn.ended", name) for name in rows.ended_turns}
+    for number, state in rows.reminders:
+        stored |= {("reminder.changed", f"{number} {one}") for one in ("waiting", state)}
+    kinds = {"message.received", "turn.ended", "reminder.changed"}
+    told = {name for name in names if name[0] in kinds}
     faults = [Fault("", f"{' '.join(name)} was never told") for name in stored - told]
     faults += [Fault("", f"{' '.join(name)} was told and is not stored") for name in told - stored]
     # An echo may have another id than the answer to its send.
@@ -128,7 +137,7 @@ def judge_webhooks(
     faults += [
         Fault("", f"{' '.join(name)} was told under {len(ids)} ids")
         for name, ids in names.items()
-        if name[0].startswith("message.") and len(ids) > 1
+        if len(ids) > 1
     ]
     faults += [
         Fault("", f"webhook {webhook_id} had {len(found)} bodies")

@@ -78,6 +78,12 @@ def read_store(data_dir: Path) -> StoreRows:
             for chat, item in _select(data_dir, "thread_items", "chat, item", order="id")
             if json.loads(item).get("role") == "user"
         ],
+        ended_turns=[
+            row[0] for row in _select(data_dir, "turns", "request_id", where={"state": "done"})
+        ],
+        reminders=[
+            (str(number), state) for number, state in _select(data_dir, "reminders", "id, state")
+        ],
         sent_ids=[
             row[0] for row in _select(data_dir, "outbox", "message_id", where={"state": "sent"})
         ],

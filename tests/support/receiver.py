@@ -52,6 +52,8 @@ class Receiver:
         """The ids of requests whose signature is wrong."""
         self.taken: list[Taken] = []
         self.url = ""
+        self.secret = SECRET
+        """The only one that it knows."""
 
     def settings(self, **more: Any) -> WebhookSettings:
         """The settings of an endpoint for it."""
@@ -63,10 +65,10 @@ class Receiver:
         return {"name": "crm", "url": f"{self.url}/hooks", "secret": SECRET, "private": True}
 
     def requests(self) -> Iterator[tuple[str, str, str, str]]:
-        """Id, type, WhatsApp's id of the message (or nothing) and body of all that was taken."""
+        """Id, type, name of what it is about (or nothing) and body of all that was taken."""
         for taken in self.taken:
             body = json.dumps(taken.body, sort_keys=True)
-            yield taken.id, taken.type, str(taken.data.get("message_id", "")), body
+            yield taken.id, taken.type, _about(taken), body
 
     def of(self, kind: str) -> list[Taken]:
         """What was taken of one type of event."""
@@ -88,13 +90,22 @@ class Receiver:
         self.asked.append(webhook_id)
         await self.open.wait()
         try:
-            body = Webhook(SECRET).verify(request.body, dict(request.headers))
+            body = Webhook(self.secret).verify(request.body, dict(request.headers))
         except WebhookVerificationError:
             self.unverified.append(webhook_id)
             body = None
         if self.status == 200 and body is not None:
             self.taken.append(Taken(webhook_id, body))
         await send_answer(send, replace(json_answer({}, self.status), headers=self.headers))
+
+
+def _about(taken: Taken) -> str:
+    """The message, turn, or reminder and state, that a request is about."""
+    if taken.type == "turn.ended":
+        return str(taken.data["turn"])
+    if taken.type == "reminder.changed":
+        return f"{taken.data['reminder']} {taken.data['state']}"
+    return str(taken.data["message_id"]) if taken.type.startswith("message.") else ""
 
 
 @asynccontextmanager

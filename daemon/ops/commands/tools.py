@@ -3,7 +3,8 @@
 import inspect
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -13,9 +14,9 @@ import trio
 
 from daemon.conversation.live_config import toolbox_of
 from daemon.domain.ids import chat_of
-from daemon.domain.messages import ChatKey, FunctionCall
-from daemon.errors import ToolError
-from daemon.ledger.mcp import lists_of, trust
+from daemon.domain.messages import ChatKey, FunctionCall, JsonObject
+from daemon.errors import StoreError, ToolError
+from daemon.ledger.mcp import McpList, lists_of, trust
 from daemon.ops.commands.place import (
     CONFIG,
     CommandFailure,
@@ -26,6 +27,7 @@ from daemon.ops.commands.place import (
     read_settings,
 )
 from daemon.settings import Settings
+from daemon.settings.numbers import numbers_of
 from daemon.tools import builtin_tools
 from daemon.tools.tool import Conversation, Tool, ToolContext
 from daemon.tools.toolbox import Toolbox
@@ -36,6 +38,10 @@ Example:
   recado tools trust crm
   recado tools call check_availability '{"arrival": "2026-12-24", "nights": 2}'
 """
+
+TRUSTED = "trusted"
+NOT_SEEN: JsonObject = {"name": "?", "description": "", "schema": {}}
+"""Stands for the tools of a server of which the daemon has no list."""
 
 CHAT = ChatKey("RECADO-TOOLS", chat_of("573001234567"))
 """The conversation in which a tool is tried."""
@@ -48,21 +54,36 @@ class Tools(NamedTuple):
     language: str
 
 
+class RemoteTool(NamedTuple):
+    """A tool of an MCP server, as the daemon saw it last."""
+
+    name: str
+    origin: str
+    effects: bool
+    timeout: float
+    trust: str
+    """``trusted``, ``changed`` since it was, ``not trusted``, or ``not seen yet``."""
+    description: str
+    parameters: Mapping[str, Any]
+
+
 @click.group(name="tools", invoke_without_command=True, epilog=EXAMPLE)
 @CONFIG
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, with the schema.")
 @click.pass_context
 def tools_command(context: click.Context, /, *, config: Path | None, as_json: bool) -> None:
-    """List the tools, built-in and your own, or try one.
+    """List the tools, built-in, your own and those of MCP servers, or try one.
 
-    Exit status 2 if the configuration or a tool module cannot be loaded.
+    The tools of a server are those that the daemon saw last; they are offered to the model if this
+    list is trusted. Exit status 2 if the configuration or a tool module cannot be loaded.
     """
+    settings = read_settings(config)
     if context.invoked_subcommand in {"requirements", "trust"}:
-        context.obj = read_settings(config)  # what the modules import may not be installed yet
+        context.obj = settings  # what the modules import may not be installed yet
         return
-    context.obj = _load(config)
+    context.obj = _load(settings)
     if context.invoked_subcommand is None:
-        _list(context.obj.toolbox, as_json=as_json)
+        _list(context.obj.toolbox, _remote_tools(settings), as_json=as_json)
 
 
 @tools_command.command(name="requirements")
@@ -97,8 +118,7 @@ def trust_command(settings: Settings, *, server: str | None, yes: bool) -> None:
         if server is not None and not known:
             raise CommandFailure(f"no list of tools of {server} is known: the daemon reads it")
         for one in known:
-            state = "trusted" if one.trusted else "changed" if one.was_trusted else "not trusted"
-            click.echo(f"{one.server}: {state}, {one.digest[:16]}")
+            click.echo(f"{one.server}: {_trust_of(one)}, {one.digest[:16]}")
             for tool in json.loads(one.tools):
                 click.echo(f"  {tool['name']}: {' '.join(tool['description'].split())}")
         if server is None or known[0].trusted:
@@ -179,18 +199,18 @@ async def _no_messages(_key: ChatKey, _count: int) -> list[str]:
     return []
 
 
-def _load(config: Path | None) -> Tools:
-    settings = read_settings(config)
+def _load(settings: Settings) -> Tools:
     try:
         return Tools(toolbox_of(settings), settings.language)
     except ToolError as error:
         raise CommandFailure(str(error)) from error
 
 
-def _list(toolbox: Toolbox, *, as_json: bool) -> None:
+def _list(toolbox: Toolbox, remote: Sequence[RemoteTool], *, as_json: bool) -> None:
     if as_json:
-        for tool in toolbox.all_tools:
-            click.echo(json.dumps(_described(tool, toolbox), ensure_ascii=False))
+        described = [_described(tool, toolbox) for tool in toolbox.all_tools]
+        for line in (*described, *(tool._asdict() for tool in remote)):
+            click.echo(json.dumps(line, ensure_ascii=False))
         return
     rows = [("NAME", "FROM", "EFFECTS", "TIMEOUT", "AT ONCE", "ENABLED")]
     for tool in toolbox.all_tools:
@@ -200,10 +220,43 @@ def _list(toolbox: Toolbox, *, as_json: bool) -> None:
         enabled = "yes" if toolbox.is_enabled(tool.name) else "no"
         at_once = str(tool.concurrency or "any")
         rows.append((tool.name, _origin(tool), effects, f"{tool.timeout:g} s", at_once, enabled))
+    for one in remote:
+        effects = "yes" if one.effects else "no"
+        enabled = "yes" if one.trust == TRUSTED else one.trust
+        rows.append((one.name, one.origin, effects, f"{one.timeout:g} s", "any", enabled))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def _remote_tools(settings: Settings) -> list[RemoteTool]:
+    """The tools of the configured MCP servers, as far as the daemon has seen them."""
+    servers = {
+        one.name: one for number in numbers_of(settings).values() for one in number.tools.mcp
+    }
+    if not servers:
+        return []
+    known: dict[str, McpList] = {}
+    with suppress(StoreError), place_of(settings).reading() as connection:
+        known = {one.server: one for one in lists_of(connection)}
+    return [
+        RemoteTool(
+            name=f"{name}__{tool['name']}",
+            origin=f"MCP {name}",
+            effects=tool["name"] not in server.read_only,
+            timeout=server.timeout_seconds,
+            trust=_trust_of(known[name]) if name in known else "not seen yet",
+            description=tool["description"],
+            parameters=tool["schema"],
+        )
+        for name, server in servers.items()
+        for tool in (json.loads(known[name].tools) if name in known else [NOT_SEEN])
+    ]
+
+
+def _trust_of(one: McpList) -> str:
+    return TRUSTED if one.trusted else "changed" if one.was_trusted else "not trusted"
 
 
 def _origin(tool: Tool) -> str:
