@@ -54,7 +54,7 @@ class Tools(NamedTuple):
     language: str
 
 
-class RemoteTool(NamedTuple):
+class SeenTool(NamedTuple):
     """A tool of an MCP server, as the daemon saw it last."""
 
     name: str
@@ -206,7 +206,7 @@ def _load(settings: Settings) -> Tools:
         raise CommandFailure(str(error)) from error
 
 
-def _list(toolbox: Toolbox, remote: Sequence[RemoteTool], *, as_json: bool) -> None:
+def _list(toolbox: Toolbox, remote: Sequence[SeenTool], *, as_json: bool) -> None:
     if as_json:
         described = [_described(tool, toolbox) for tool in toolbox.all_tools]
         for line in (*described, *(tool._asdict() for tool in remote)):
@@ -230,7 +230,7 @@ def _list(toolbox: Toolbox, remote: Sequence[RemoteTool], *, as_json: bool) -> N
         click.echo("  ".join(cells).rstrip())
 
 
-def _remote_tools(settings: Settings) -> list[RemoteTool]:
+def _remote_tools(settings: Settings) -> list[SeenTool]:
     """The tools of the configured MCP servers, as far as the daemon has seen them."""
     servers = {
         one.name: one for number in numbers_of(settings).values() for one in number.tools.mcp
@@ -241,7 +241,7 @@ def _remote_tools(settings: Settings) -> list[RemoteTool]:
     with suppress(StoreError), place_of(settings).reading() as connection:
         known = {one.server: one for one in lists_of(connection)}
     return [
-        RemoteTool(
+        SeenTool(
             name=f"{name}__{tool['name']}",
             origin=f"MCP {name}",
             effects=tool["name"] not in server.read_only,
