@@ -28,6 +28,7 @@ from daemon.ledger.nodes import WaitingCalls
 from daemon.observability.counts import core_task, counted_faults
 from daemon.observability.events import STARTED, STOPPED, STOPPING
 from daemon.observability.logs import Log
+from daemon.ops.api_access import ApiAccess
 from daemon.ops.daemon_state import DaemonState
 from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.figures import Figures
@@ -215,6 +216,11 @@ def _operations(
         views=OperatorViews(process, numbers, recovery),
         live_log=LiveLog(process.store.dashboard_log, keep=keep, log=log),
         forgetter=forgetter,
+        api=ApiAccess(
+            process.store,
+            per_minute=settings.web.api_requests_per_minute,
+            now=process.telemetry.now,
+        ),
     )
 
 

@@ -39,7 +39,12 @@ class EdgeLog(Protocol):
 
 
 async def answer_json(
-    send: Send, status: int, content: Mapping[str, object], headers: Headers | None = None
+    send: Send,
+    status: int,
+    content: Mapping[str, object],
+    headers: Headers | None = None,
+    *,
+    content_type: bytes = b"application/json",
 ) -> None:
     """Send a whole response whose body is `content` as JSON.
 
@@ -48,7 +53,7 @@ async def answer_json(
     """
     body = msgspec.json.encode(content)
     fixed: Headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", content_type),
         (b"content-length", b"%d" % len(body)),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),

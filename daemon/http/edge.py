@@ -8,9 +8,11 @@ import re
 from collections.abc import Awaitable, Callable
 from ipaddress import AddressValueError, IPv6Address
 
+import msgspec
 import trio
 
 from daemon.http.access import Access
+from daemon.http.api.problems import PROBLEM_TYPE, problem_document
 from daemon.http.asgi import (
     ASGIApp,
     EdgeLog,
@@ -212,4 +214,13 @@ async def _limited(app: Pages, scope: Scope, receive: Receive, send: Send) -> No
         size = 0
         await app(scope, counted_receive, noted_send)
     if size > PAGE_BODY_BYTES and not started:
-        await answer_json(send, 413, {"error": "too large"}, [(b"connection", b"close")])
+        await _refuse_size(scope, send)
+
+
+async def _refuse_size(scope: Scope, send: Send) -> None:
+    close: Headers = [(b"connection", b"close")]
+    if scope["path"].startswith("/api/"):
+        document = msgspec.structs.asdict(problem_document(413))
+        await answer_json(send, 413, document, close, content_type=PROBLEM_TYPE.encode())
+    else:
+        await answer_json(send, 413, {"error": "too large"}, close)

@@ -10,8 +10,10 @@ from pydantic import SecretStr
 from daemon import __version__
 from daemon.errors import SettingsError
 from daemon.http.access import Access
+from daemon.http.api.api import api_routes, create_api
 from daemon.http.clients import read_networks
 from daemon.http.dashboard.dashboard import register_dashboard
+from daemon.http.dashboard.guard import Guard
 from daemon.http.edge import create_edge, create_standby, is_hot_path
 from daemon.http.front import Front
 from daemon.http.pages import create_pages
@@ -96,7 +98,9 @@ class HttpTask:
         edge = replace(self._edge(), phone_url=phone_url)
         access = Access(operations.state, log, audit=operations.audit)
         pages = create_pages(operations, edge, log, access)
-        register_dashboard(pages, operations, edge, log, access)
+        guard = Guard(operations, edge, access)
+        register_dashboard(pages, operations, edge, log, access, guard)
+        pages.register_blueprint(create_api(api_routes(operations, edge, access, guard), log))
         operations.state.opened(self.urls)
         self._operations = operations
         self._front.open(create_edge(operations, edge, pages, log, access))

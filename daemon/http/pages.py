@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 import trio
-from quart import Blueprint, Response, request, send_file
+from quart import Blueprint, Response, has_request_context, request, send_file
 from quart.ctx import RequestContext
 from quart.typing import ResponseReturnValue
 from quart_trio import QuartTrio
@@ -19,6 +19,7 @@ from daemon.domain.ids import chat_id
 from daemon.domain.messages import ChatKey
 from daemon.errors import FilesUnavailable
 from daemon.http.access import Access
+from daemon.http.api.problems import problem
 from daemon.http.asgi import EdgeLog
 from daemon.http.openai_webhook import create_model_webhook
 from daemon.http.request_context import EdgeSettings, is_minutes, json_object, request_actor
@@ -200,6 +201,8 @@ def _answer_errors(app: QuartTrio, log: EdgeLog) -> None:
     @app.errorhandler(HTTPException)
     async def refuse(error: HTTPException) -> ResponseReturnValue:
         headers = [(name, value) for name, value in error.get_headers() if name == "Allow"]
+        if has_request_context() and request.path.startswith("/api/"):
+            return problem(error.code or 500, "", dict(headers))
         return {"error": error.name.lower()}, error.code or 500, headers
 
     @app.errorhandler(Exception)

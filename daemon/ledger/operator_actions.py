@@ -46,15 +46,20 @@ class OperatorActions(Role):
         now: float,
         pause_until: float,
         payload: JsonObject | None = None,
-    ) -> Arrival | None:
+    ) -> tuple[int, Arrival | None]:
         """Queue a message of the agent ``name`` in a chat; durable on return.
 
         It waits in the outbox, and counts as an agent's message from the phone: the chat is paused
         until ``pause_until`` (0: it is not), and the words go into the thread as the agent's.
         ``payload``: of a message that is more than its words, such as a template.
-        ``action`` is the client's name of this click: None, and nothing done, if it is known. Times
-        are Unix seconds.
+        ``action`` is the client's name of this click: nothing is done if it is known. Gives the
+        outbox row, and what its chat's task looks at. Times are Unix seconds.
         """
+        known = connection.execute(
+            "SELECT id FROM outbox WHERE action = ? AND action != ''", (action,)
+        ).fetchone()
+        if known:
+            return int(known[0]), None
         message = Message(
             id=f"dashboard-{action}",
             key=key,
@@ -65,15 +70,10 @@ class OperatorActions(Role):
             author_name=name,
             sent_at=now,
         )
-        known = connection.execute(
-            "SELECT 1 FROM messages WHERE channel = ? AND id = ?", (key.number, message.id)
-        ).fetchone()
-        if known:
-            return None
         (row_id,) = connection.execute(
-            "INSERT INTO outbox (channel, chat, body, author, payload, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
-            (*key, text, name, msgspec.json.encode(payload or {}).decode(), now),
+            "INSERT INTO outbox (channel, chat, body, author, payload, action, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            (*key, text, name, msgspec.json.encode(payload or {}).decode(), action, now),
         ).fetchone()
         (event_id,) = connection.execute(
             "INSERT INTO events (received_at, channel, event) VALUES (?, ?, ?) RETURNING id",
@@ -89,7 +89,7 @@ class OperatorActions(Role):
             announces=False,
         )
         write_audit(connection, by, "send", key.chat, after=f"outbox row {row_id}", now=now)
-        return Arrival(key=key, what="agent", received_at=now)
+        return row_id, Arrival(key=key, what="agent", received_at=now)
 
     @transaction
     def pause(

@@ -29,6 +29,7 @@ from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import Replayed, replay_dead, replay_event, stored_event
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.reminders import BY_OPERATOR, NewReminder
+from daemon.ops.api_access import ApiAccess
 from daemon.ops.daemon_state import DaemonState
 from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.retention import Forgetter
@@ -67,8 +68,10 @@ class Operations:
         views: OperatorViews,
         live_log: LiveLog,
         forgetter: Forgetter,
+        api: ApiAccess,
     ) -> None:
         self.state = state
+        self.api = api
         self.views = views
         self.live_log = live_log
         self.sessions = process.store.sessions
@@ -152,14 +155,14 @@ class Operations:
         action: str,
         by: Actor,
         payload: JsonObject | None = None,
-    ) -> None:
-        """Send a message of an agent; it is in the outbox on return.
+    ) -> int:
+        """Send a message of an agent; it is in the outbox on return, as the row that is returned.
 
-        ``action`` is the browser's id of the click: a second one with the same id does nothing.
+        ``action`` is the client's id of the click: a second one with the same id does nothing.
         ``payload``: see `daemon.ledger.operator_actions.OperatorActions.send`.
         """
         now, pause = self.now(), self._of(key).services.config.rules.pause_seconds
-        arrival = await self._store.operator_actions.send(
+        row_id, arrival = await self._store.operator_actions.send(
             key,
             text,
             name=agent,
@@ -174,6 +177,7 @@ class Operations:
                 self._of(key).services.telemetry.metrics.takeovers.inc()
             self._chats.poke(arrival)
             self._chats.wake(key)
+        return row_id
 
     async def send_template(
         self,
@@ -185,17 +189,17 @@ class Operations:
         agent: str,
         action: str,
         by: Actor,
-    ) -> str:
-        """Send a template as a message of an agent; return why not, empty if it is sent."""
+    ) -> tuple[int, str]:
+        """Send a template as a message of an agent; return its row in the outbox, or why not."""
         known = await self._store.templates.of_number(key.number)
         ours = self._of(key).services.config.rules.language
         try:
             part = template_part(chosen(known, name, language=language, ours=ours), values)
         except ValueError as error:
-            return str(error)
+            return 0, str(error)
         payload = dict(part.payload)
-        await self.send(key, part.body, agent=agent, action=action, by=by, payload=payload)
-        return ""
+        sent = await self.send(key, part.body, agent=agent, action=action, by=by, payload=payload)
+        return sent, ""
 
     async def label(
         self, key: ChatKey, *, add: tuple[str, ...], remove: tuple[str, ...], by: Actor

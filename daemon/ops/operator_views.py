@@ -130,6 +130,16 @@ class OperatorViews:
             bubble["name"] = mask_numbers(bubble["name"])
         return {"bubbles": page, "next": f"{place.came}-{place.went}" if place else ""}
 
+    async def bubble(self, key: ChatKey, name: str) -> JsonObject | None:
+        """Return one message of a chat by its `id`; None if there is none."""
+        side, _, number = name.partition("-")
+        if side not in {"in", "out"} or not (number.isascii() and number.isdecimal()):
+            return None
+        above = int(number[:18]) + 1
+        before = f"{above}-0" if side == "in" else f"0-{above}"
+        page = await self.bubbles(key, before=before, limit=1)
+        return next((bubble for bubble in page["bubbles"] if bubble["id"] == name), None)
+
     async def turns(self, key: ChatKey, *, limit: int) -> list[JsonObject]:
         """Return the last turns, newest first; `turn` is the name of each in the log."""
         return await self._views.turns(key, limit=limit)

@@ -252,6 +252,13 @@ class WebSettings(SettingsTable):
     max_body_mb: Annotated[
         float, Field(gt=0, le=1024), Rule("a number of megabytes above 0, at most 1024", float)
     ] = Field(default=50, description="larger bodies are answered with 413")
+    api_requests_per_minute: Annotated[
+        int, Field(ge=0, le=1_000_000), Rule("a whole number from 0 to 1000000", int)
+    ] = Field(
+        default=600,
+        description="requests of one token of the REST API, more are answered with 429; 0: any"
+        " number",
+    )
     webhook_url: OptionalUrl = Field(
         default="", description="public address of /hook, shown by / and set by recado webhook set"
     )

@@ -209,16 +209,17 @@ async def test_an_agents_words_are_in_the_outbox_and_pause_the_chat_in_one_write
     store: Store,
 ) -> None:
     await accept(store, message("m-1"))
-    said_once = await store.operator_actions.send(
+    row_id, said_once = await store.operator_actions.send(
         LAURA, "Soy Marta", name="Marta", action="d-1", by=OPERATOR, now=110, pause_until=200
     )
     assert said_once is not None
     assert said_once.what == "agent"
-    again = await store.operator_actions.send(
+    same_id, again = await store.operator_actions.send(
         LAURA, "Soy Marta", name="Marta", action="d-1", by=OPERATOR, now=111, pause_until=201
     )
     assert again is None
     (row,) = await store.outbox.open_rows(LAURA)
+    assert row_id == same_id == row.id
     assert (row.body, row.author, row.turn_id) == ("Soy Marta", "Marta", None)
     assert (await store.threads.chat(LAURA)).paused_until == 200
     assert [b["side"] for b in await said(store)] == ["customer", "agent"]

@@ -12,6 +12,7 @@ from daemon.http.asgi import ASGIApp
 from daemon.http.clients import Networks, read_networks
 from daemon.http.connection import Limits
 from daemon.http.dashboard.dashboard import register_dashboard
+from daemon.http.dashboard.guard import Guard
 from daemon.http.edge import create_edge, is_hot_path
 from daemon.http.pages import create_pages
 from daemon.http.request_context import EdgeSettings
@@ -82,7 +83,7 @@ def start_edge(
         chosen = EdgeSettings(**{"environment": daemon.environment} | settings)
         access = Access(daemon.state, log, audit=daemon.audit)
         pages = create_pages(daemon, chosen, log, access)
-        register_dashboard(pages, daemon, chosen, log, access)
+        register_dashboard(pages, daemon, chosen, log, access, Guard(daemon, chosen, access))
         edge = create_edge(daemon, chosen, pages, log, access)
         return await start(edge, limits=limits, proxies=read_networks(proxies), is_hot=is_hot)
 

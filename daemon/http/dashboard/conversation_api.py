@@ -234,7 +234,7 @@ async def _send_template(shell: Shell, ref: str) -> ResponseReturnValue:
     parameters = given if isinstance(given, dict) else {}
     if not ACTION_ID.fullmatch(action):
         return {"error": "action must be an id of the click"}, 400
-    fault = await shell.operations.send_template(
+    _, fault = await shell.operations.send_template(
         await shell.chat(ref),
         template,
         {name: _text(parameters, name) for name in parameters},

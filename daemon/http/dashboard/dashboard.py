@@ -32,9 +32,9 @@ def register_dashboard(
     settings: EdgeSettings,
     log: EdgeLog,
     access: Access,
+    guard: Guard,
 ) -> None:
     """Register the dashboard's routes on `app`."""
-    guard = Guard(operations, settings, access)
     assets = read_assets()
     shell = Shell(operations, settings, guard, version=version_of(assets))
     for blueprint in (

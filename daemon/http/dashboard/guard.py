@@ -80,7 +80,7 @@ class Guard:
             return None if await self._has_valid_secret(request) else _unknown()
         if refusal := self.refuse_foreign():
             return refusal
-        if await self._signed_in(request):
+        if await self.signed_in(request):
             return None
         if request.method == "GET" and not request.path.startswith(DATA_PATHS):
             asked = request.full_path.rstrip("?")
@@ -97,7 +97,7 @@ class Guard:
         browser = "Origin" in websocket.headers or not self.open
         if browser and not self.is_own_page(websocket):
             return _foreign()
-        return None if await self._signed_in(websocket) else _unknown()
+        return None if await self.signed_in(websocket) else _unknown()
 
     def refuse_foreign(self) -> ResponseReturnValue | None:
         """Refuse requests of other sites' pages, and of other machines if there is no token."""
@@ -146,7 +146,8 @@ class Guard:
     async def _has_valid_secret(self, asked: Request | Websocket) -> bool:
         return await self._access.check_bearer(asked.scope, (self._token.encode(),), "token")
 
-    async def _signed_in(self, asked: Request | Websocket) -> bool:
+    async def signed_in(self, asked: Request | Websocket) -> bool:
+        """Whether a request has the cookie of a session; True if none is needed."""
         session = self.session_of(asked)
         known = self.open or (bool(session) and await self.seconds_left(session) > 0)
         if known:

@@ -1,0 +1,83 @@
+"""The API as one blueprint: its routes, their errors, and its description."""
+
+from functools import partial
+
+from quart import Blueprint, Response, request
+from quart.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from daemon import __version__
+from daemon.errors import FilesUnavailable, StoreUnavailable
+from daemon.http.access import Access
+from daemon.http.api.callers import Callers
+from daemon.http.api.chat_routes import add_chats, add_handover
+from daemon.http.api.message_routes import add_reminder_routes, add_sending
+from daemon.http.api.openapi import describe
+from daemon.http.api.problems import LATER, ApiProblem, problem
+from daemon.http.api.routes import PREFIX, ApiRoute, ApiRoutes
+from daemon.http.asgi import EdgeLog
+from daemon.http.dashboard.guard import Guard
+from daemon.http.request_context import EdgeSettings
+from daemon.observability.events import UNEXPECTED_ERROR
+from daemon.ops.operations import Operations
+
+DESCRIPTION = "/api/openapi.json"
+
+
+def api_routes(
+    operations: Operations, settings: EdgeSettings, access: Access, guard: Guard
+) -> ApiRoutes:
+    """Return all routes of the API."""
+    api = ApiRoutes(Callers(access, operations.api, guard, settings), operations.api)
+    add_chats(api, operations)
+    add_handover(api, operations)
+    add_sending(api, operations)
+    add_reminder_routes(api, operations)
+    return api
+
+
+def create_api(api: ApiRoutes, log: EdgeLog) -> Blueprint:
+    """Return the blueprint of the API."""
+    blueprint = Blueprint("api", __name__)
+
+    @blueprint.get(DESCRIPTION)
+    async def openapi() -> ResponseReturnValue:
+        return describe(api.all, version=__version__)
+
+    for route in api.all:
+        rule = PREFIX + route.path.replace("{", "<").replace("}", ">")
+        view = partial(_serve, api, route)
+        blueprint.add_url_rule(rule, route.name, view, methods=[route.method])
+    _answer_faults(blueprint, log)
+    return blueprint
+
+
+async def _serve(api: ApiRoutes, route: ApiRoute, **path: str) -> Response:
+    return await api.answer(route, path)
+
+
+def _answer_faults(blueprint: Blueprint, log: EdgeLog) -> None:
+    @blueprint.errorhandler(ApiProblem)
+    async def refuse(error: ApiProblem) -> Response:
+        return error.response()
+
+    @blueprint.errorhandler(StoreUnavailable)
+    @blueprint.errorhandler(FilesUnavailable)
+    async def wait(_error: Exception) -> Response:
+        return problem(503, "it cannot be stored or read now", LATER)
+
+    @blueprint.errorhandler(HTTPException)
+    async def miss(error: HTTPException) -> Response:
+        return problem(error.code or 500, error.description or "")
+
+    @blueprint.errorhandler(Exception)
+    async def fail(error: Exception) -> Response:
+        log.event(
+            UNEXPECTED_ERROR,
+            where="request",
+            what="a request of the API failed",
+            path=request.path,
+            error=type(error).__name__,
+            exc_info=error,
+        )
+        return problem(500)

@@ -1,0 +1,81 @@
+"""Who calls the API: a token, the admin token, or a browser that is signed in to the dashboard."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+from quart import request
+
+from daemon.domain.audit_chain import Actor
+from daemon.domain.roles import AccessRole
+from daemon.http.access import Access, has_bearer
+from daemon.http.api.problems import ApiProblem
+from daemon.http.dashboard.guard import Guard
+from daemon.http.request_context import EdgeSettings, request_actor
+from daemon.ops.api_access import ApiAccess
+
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="recado"'}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who makes a request, and what they may do."""
+
+    actor: Actor
+    role: AccessRole
+    name: str = ""
+    """Of the token; shown for who writes."""
+
+
+class Callers:
+    """Recognises the callers of requests. One for all routes."""
+
+    def __init__(
+        self, access: Access, tokens: ApiAccess, guard: Guard, settings: EdgeSettings
+    ) -> None:
+        self._access = access
+        self._tokens = tokens
+        self._guard = guard
+        self._settings = settings
+
+    async def caller(self) -> Caller:
+        """The caller of the current request. Raises ApiProblem."""
+        if "Authorization" in request.headers:
+            found = await self._bearer(request.scope)
+            wait = self._tokens.wait(found.actor.name, trio.current_time())
+            if wait:
+                headers = {"Retry-After": str(math.ceil(wait))}
+                raise ApiProblem(429, "this token makes too many requests", headers)
+            return found
+        if self._guard.refuse_foreign():
+            raise ApiProblem(403, "this was not sent by a page of the dashboard; send a token")
+        if not await self._guard.signed_in(request):
+            raise ApiProblem(401, "send a token, or sign in to the dashboard", CHALLENGE)
+        return Caller(actor=request_actor(self._settings), role=AccessRole.OPERATOR)
+
+    async def _bearer(self, scope: Mapping[str, Any]) -> Caller:
+        admin = self._settings.admin_token.encode()
+        is_admin = bool(admin) and has_bearer(scope["headers"], (admin,))
+        known = None if is_admin else await self._tokens.find(_token_of(scope))
+        right = is_admin or known is not None
+        if not await self._access.check(scope, lambda: right, "token"):
+            raise ApiProblem(401, "the token is not known, or was revoked", CHALLENGE)
+        address = request.remote_addr or ""
+        if known is None:
+            return Caller(
+                actor=Actor(name="token admin", address=address), role=AccessRole.OPERATOR
+            )
+        return Caller(
+            actor=Actor(name=f"token {known.name}", address=address),
+            role=known.role,
+            name=known.name,
+        )
+
+
+def _token_of(scope: Mapping[str, Any]) -> bytes:
+    """The bearer of a request; empty if it has none, or several."""
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    scheme, _, token = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
+    return bytes(token.strip()) if scheme.lower() == b"bearer" else b""

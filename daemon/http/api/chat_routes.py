@@ -1,0 +1,136 @@
+"""Routes of chats: the list, one chat, its messages, and who has it."""
+
+from daemon.domain.messages import ChatKey
+from daemon.http.api.callers import Caller
+from daemon.http.api.problems import ApiProblem
+from daemon.http.api.routes import ApiRoutes
+from daemon.http.api.types import (
+    ChatCost,
+    ChatEntry,
+    ChatFilter,
+    ChatMessage,
+    ChatPage,
+    ClosedMessages,
+    ErasedContact,
+    ForgetConfirmation,
+    LabelsToChange,
+    MessageFilter,
+    MessagePage,
+    Pause,
+    Ref,
+    RevealedPhone,
+    WholeChat,
+    chat_fields,
+    message_of,
+)
+from daemon.ops.operations import Operations
+
+LAST_DIGITS = 4
+
+
+async def key_of(operations: Operations, ref: str) -> ChatKey:
+    """The chat of this name. Raises ApiProblem."""
+    key = await operations.views.key_of(ref)
+    if key is None:
+        raise ApiProblem(404, "there is no such chat")
+    return key
+
+
+def add_chats(api: ApiRoutes, operations: Operations) -> None:
+    """Add the routes that read."""
+    views = operations.views
+
+    @api.add("GET", "/chats", action="read", tag="chats")
+    async def list_chats(query: ChatFilter) -> ChatPage:
+        """List and search chats, the latest first."""
+        page = await views.chats(
+            query=query.query,
+            state=query.state or "",
+            before=query.cursor,
+            limit=query.limit,
+            number=query.number,
+        )
+        number = operations.numbers.first.name
+        return ChatPage(
+            chats=[ChatEntry(**chat_fields(chat, number)) for chat in page["chats"]],
+            next=page["next"],
+            states=page["states"],
+        )
+
+    @api.add("GET", "/chats/{ref}", action="read", tag="chats")
+    async def show_chat(ref: Ref) -> WholeChat:
+        """Show one chat, with its labels and what it has cost."""
+        chat = await views.chat(await key_of(operations, ref))
+        if chat is None:
+            raise ApiProblem(404, "there is no such chat")
+        return WholeChat(
+            **chat_fields(chat, operations.numbers.first.name),
+            labels=chat["labels"],
+            cost=ChatCost(**chat["costs"], currency=chat["currency"]),
+        )
+
+    @api.add("GET", "/chats/{ref}/messages", action="read", tag="chats")
+    async def list_messages(ref: Ref, query: MessageFilter) -> MessagePage:
+        """Read the messages of a chat, the last ones first asked for.
+
+        The messages of one page are oldest first; `next` asks for those before them.
+        """
+        key = await key_of(operations, ref)
+        page = await views.bubbles(key, before=query.cursor, limit=query.limit)
+        return MessagePage(
+            messages=[message_of(bubble) for bubble in page["bubbles"]], next=page["next"]
+        )
+
+    @api.add("GET", "/chats/{ref}/messages/{id}", action="read", tag="chats")
+    async def show_message(ref: Ref, id: str) -> ChatMessage:  # noqa: A002 - its name in the path
+        """Show one message, for example whether one of ours was delivered."""
+        bubble = await views.bubble(await key_of(operations, ref), id)
+        if bubble is None:
+            raise ApiProblem(404, "there is no such message in this chat")
+        return message_of(bubble)
+
+
+def add_handover(api: ApiRoutes, operations: Operations) -> None:
+    """Add the routes of who has a chat, and of the contact."""
+
+    @api.add("POST", "/chats/{ref}/pause", action="pause", tag="handover", status=204)
+    async def pause_chat(ref: Ref, body: Pause, caller: Caller) -> None:
+        """Take a chat over: the bot keeps out, for the configured time or the given one."""
+        key = await key_of(operations, ref)
+        await operations.pause(key, body.minutes, by=caller.actor)
+
+    @api.add("POST", "/chats/{ref}/resume", action="resume", tag="handover", status=204)
+    async def resume_chat(ref: Ref, caller: Caller) -> None:
+        """Give a chat back to the bot, which also answers what waits there."""
+        await operations.resume(await key_of(operations, ref), by=caller.actor)
+
+    @api.add("POST", "/chats/{ref}/close", action="done", tag="handover")
+    async def close_chat(ref: Ref, caller: Caller) -> ClosedMessages:
+        """Count what waits for a person in a chat as handled, without an answer."""
+        _, messages = await operations.done(await key_of(operations, ref), by=caller.actor)
+        return ClosedMessages(messages=messages)
+
+    @api.add(
+        "POST", "/chats/{ref}/labels", action="label", tag="contacts", status=204, faults=(409,)
+    )
+    async def label_chat(ref: Ref, body: LabelsToChange, caller: Caller) -> None:
+        """Add and remove labels, where the gateway has them."""
+        key = await key_of(operations, ref)
+        add, remove = tuple(body.add), tuple(body.remove)
+        if fault := await operations.label(key, add=add, remove=remove, by=caller.actor):
+            raise ApiProblem(409, fault)
+
+    @api.add("POST", "/chats/{ref}/reveal", action="reveal", tag="contacts")
+    async def reveal_phone(ref: Ref, caller: Caller) -> RevealedPhone:
+        """Show a chat's whole phone number; the audit records it."""
+        await key_of(operations, ref)
+        return RevealedPhone(phone=await operations.reveal(ref, by=caller.actor))
+
+    @api.add("POST", "/chats/{ref}/forget", action="forget", tag="contacts", faults=(409,))
+    async def forget_contact(ref: Ref, body: ForgetConfirmation, caller: Caller) -> ErasedContact:
+        """Erase the person of a chat from the ledger, the files and the model's server."""
+        key = await key_of(operations, ref)
+        chat = await operations.views.chat(key)
+        if chat is None or body.confirm != str(chat["number"])[-LAST_DIGITS:]:
+            raise ApiProblem(409, "the last four digits do not match; nothing was erased")
+        return ErasedContact(erased=await operations.forget(key, by=caller.actor))

@@ -1,0 +1,144 @@
+"""Routes of what is sent: messages at once, reminders later."""
+
+from daemon.domain.ids import chat_id
+from daemon.domain.messages import ChatKey
+from daemon.http.api.callers import Caller
+from daemon.http.api.chat_routes import key_of
+from daemon.http.api.problems import ApiProblem
+from daemon.http.api.routes import ApiRoutes
+from daemon.http.api.types import (
+    AcceptedMessage,
+    ApprovedTemplate,
+    FirstMessage,
+    Ref,
+    ReminderAdded,
+    ReminderList,
+    ReminderToAdd,
+    RowId,
+    TemplateList,
+    TemplateToSend,
+    TextToSend,
+    WaitingReminder,
+    some_moment,
+)
+from daemon.ops.operations import Operations
+
+OPTED_OUT = "the contact has opted out of unrequested messages"
+
+
+def add_sending(api: ApiRoutes, operations: Operations) -> None:
+    """Add the routes that send."""
+
+    @api.add(
+        "POST", "/chats/{ref}/messages", action="send", tag="sending", status=202, faults=(409,)
+    )
+    async def send_message(
+        ref: Ref, body: TextToSend | TemplateToSend, caller: Caller, action: str
+    ) -> AcceptedMessage:
+        """Send a message in a chat, as an agent: the bot keeps out for the configured time.
+
+        It is stored when this is answered, and sent within moments; `GET` of the message says what
+        has become of it.
+        """
+        key = await key_of(operations, ref)
+        return await _send(operations, key, body, caller, action)
+
+    @api.add("POST", "/messages", action="send", tag="sending", status=202, faults=(404, 409))
+    async def send_first_message(
+        body: FirstMessage, caller: Caller, action: str
+    ) -> AcceptedMessage:
+        """Send a message to a phone number, also to one that has never written."""
+        number = body.number or operations.numbers.first.name
+        if operations.numbers.get(number) is None:
+            raise ApiProblem(404, "there is no such number of ours")
+        if not body.number and len(operations.numbers) > 1:
+            raise ApiProblem(409, "say by which number: there are several")
+        key = ChatKey(number, chat_id(body.to))
+        return await _send(operations, key, body.message, caller, action)
+
+    @api.add("GET", "/chats/{ref}/templates", action="read", tag="sending")
+    async def list_templates(ref: Ref) -> TemplateList:
+        """List the templates that may be sent in a chat."""
+        found = await operations.views.templates(await key_of(operations, ref))
+        return TemplateList(templates=[ApprovedTemplate(**one) for one in found])
+
+
+async def _send(
+    operations: Operations,
+    key: ChatKey,
+    message: TextToSend | TemplateToSend,
+    caller: Caller,
+    action: str,
+) -> AcceptedMessage:
+    known = await operations.views.chat(key)
+    if known and known["opted_out_at"]:
+        raise ApiProblem(409, OPTED_OUT)
+    agent = " ".join(message.agent.split()) or caller.name
+    if isinstance(message, TextToSend):
+        row = await operations.send(
+            key, message.text.strip(), agent=agent, action=action, by=caller.actor
+        )
+    else:
+        row, fault = await operations.send_template(
+            key,
+            message.template,
+            message.parameters,
+            language=message.language,
+            agent=agent,
+            action=action,
+            by=caller.actor,
+        )
+        if fault:
+            raise ApiProblem(409, fault)
+    chat = known or await operations.views.chat(key)
+    return AcceptedMessage(id=f"out-{row}", chat=str(chat["ref"]) if chat else "")
+
+
+def add_reminder_routes(api: ApiRoutes, operations: Operations) -> None:
+    """Add the routes of reminders."""
+
+    @api.add("GET", "/chats/{ref}/reminders", action="read", tag="reminders")
+    async def list_reminders(ref: Ref) -> ReminderList:
+        """List the reminders and follow-ups of a chat that are still to be sent."""
+        found = await operations.views.reminders(await key_of(operations, ref))
+        return ReminderList(
+            reminders=[
+                WaitingReminder(
+                    id=one["id"], kind=one["kind"], at=some_moment(one["at"]), text=one["text"]
+                )
+                for one in found
+            ]
+        )
+
+    @api.add(
+        "POST",
+        "/chats/{ref}/reminders",
+        action="remind",
+        tag="reminders",
+        status=201,
+        faults=(409,),
+    )
+    async def add_reminder(
+        ref: Ref, body: ReminderToAdd, caller: Caller, action: str
+    ) -> ReminderAdded:
+        """Have a text sent in a chat at a time."""
+        key = await key_of(operations, ref)
+        number, fault = await operations.remind(
+            key, body.when, body.text.strip(), action=action, by=caller.actor
+        )
+        if fault:
+            raise ApiProblem(409, fault)
+        return ReminderAdded(id=number)
+
+    @api.add(
+        "DELETE",
+        "/chats/{ref}/reminders/{id}",
+        action="cancel reminder",
+        tag="reminders",
+        status=204,
+    )
+    async def cancel_reminder(ref: Ref, id: RowId, caller: Caller) -> None:  # noqa: A002 - likewise
+        """Cancel a reminder or follow-up."""
+        key = await key_of(operations, ref)
+        if not await operations.cancel_reminder(key, id, by=caller.actor):
+            raise ApiProblem(404, "no reminder of this number waits in this chat")

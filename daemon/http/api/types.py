@@ -1,0 +1,391 @@
+"""What the API gives and takes, as types. Its description is made from them.
+
+The functions make them of what `daemon.ops.operator_views` shows.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from daemon.domain.messages import JsonObject
+from daemon.domain.records import MAX_REMINDER_CHARACTERS
+
+LONGEST_TEXT = 4096
+"""Of a WhatsApp message."""
+MOST = 100
+"""Entries of one page."""
+MOST_ROWS = 2**62
+
+Moment = Annotated[datetime, Meta(tz=True)]
+Ref = Annotated[
+    str,
+    Meta(
+        min_length=1, max_length=80, pattern="^[A-Za-z0-9_-]+$", description="Name of a chat here"
+    ),
+]
+RowId = Annotated[int, Meta(ge=1, le=MOST_ROWS)]
+Place = Annotated[str, Meta(max_length=80, description="The `next` of the page before")]
+PageSize = Annotated[int, Meta(ge=1, le=MOST, description="Entries of one page")]
+Number = Annotated[str, Meta(max_length=80, description="Our number, by its name")]
+Words = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")]
+AgentName = Annotated[
+    str, Meta(max_length=60, description="The name shown for who writes; empty: the token's")
+]
+
+ChatState = Literal[
+    "failed", "with_agent", "paused", "writing", "waiting", "thinking", "sending", "idle"
+]
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer."""
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fields of a request."""
+
+
+# -- chats -----------------------------------------------------------------------------------------
+
+
+class MessageFile(Given, frozen=True):
+    """The file of a message."""
+
+    name: Annotated[str, Meta(description="For /files; empty while it is not stored")]
+    mime_type: str
+    size: int
+    words: Annotated[str, Meta(description="What was read or heard in it")]
+
+
+class MessageQuote(Given, frozen=True):
+    """What a message answers."""
+
+    message_id: str
+    text: str
+
+
+class ChatMessage(Given, frozen=True):
+    """One message of a chat, of either side."""
+
+    id: Annotated[str, Meta(description="Name of the message here")]
+    message_id: Annotated[str, Meta(description="WhatsApp's id; empty before it is sent")]
+    side: Annotated[
+        Literal["customer", "bot", "agent", "other"],
+        Meta(description="other: automatic messages of our number"),
+    ]
+    name: str
+    at: Moment
+    kind: Annotated[str, Meta(description="text, image, voice, location …")]
+    text: Annotated[str, Meta(description="Its text, caption or title")]
+    content: Annotated[dict[str, Any], Meta(description="What its kind has besides")]
+    file: MessageFile | None
+    quote: MessageQuote | None
+    reactions: list[str]
+    state: Annotated[
+        str,
+        Meta(
+            description="Of a customer's: received, in_turn, with_agent, answered, ignored,"
+            " handed_off, expired, dead; of ours: pending, sending, sent, delivered, read, unknown,"
+            " failed, dropped"
+        ),
+    ]
+    reason: str
+    turn: Annotated[str, Meta(description="The turn that it belongs to; empty if none")]
+    edited_at: Moment | None
+    deleted_at: Moment | None
+    delivered_at: Moment | None
+    read_at: Moment | None
+
+
+class WaitingForPerson(Given, frozen=True):
+    """A customer waits for a person."""
+
+    since: Moment
+    messages: int
+    reason: str
+    is_overdue: bool
+
+
+class ChatEntry(Given, frozen=True):
+    """A chat."""
+
+    ref: Ref
+    number: Number
+    name: str
+    phone: Annotated[str, Meta(description="Shortened; POST …/reveal has it whole")]
+    group: bool
+    state: ChatState
+    at: Annotated[Moment, Meta(description="When it was busy last")]
+    first_seen_at: Moment
+    unanswered: Annotated[int, Meta(description="Messages without an outcome")]
+    unanswered_since: Moment | None
+    waiting: WaitingForPerson | None
+    paused_until: Moment | None
+    opted_out_at: Annotated[
+        Moment | None, Meta(description="Since when the contact wants no unrequested messages")
+    ]
+    window_ends_at: Annotated[
+        Moment | None, Meta(description="Until when more than templates may be sent (Cloud API)")
+    ]
+    last: ChatMessage | None
+
+
+class ChatCost(Given, frozen=True):
+    """What a chat has cost in all."""
+
+    model: float
+    gateway: float
+    currency: str
+
+
+class WholeChat(ChatEntry, frozen=True):
+    """A chat, with its labels and costs."""
+
+    labels: Annotated[list[str] | None, Meta(description="null if they are not known")]
+    cost: ChatCost
+
+
+class ChatPage(Given, frozen=True):
+    """One page of the chats, the latest first."""
+
+    chats: list[ChatEntry]
+    next: Annotated[str, Meta(description="Cursor of the next page; empty at the end")]
+    states: Annotated[dict[str, int], Meta(description="All chats by state, but the idle ones")]
+
+
+class MessagePage(Given, frozen=True):
+    """One page of a chat, oldest first."""
+
+    messages: list[ChatMessage]
+    next: Annotated[str, Meta(description="Cursor of the page before; empty at the beginning")]
+
+
+class ChatFilter(Taken, frozen=True):
+    """Which chats, and which page."""
+
+    query: Annotated[
+        str, Meta(max_length=100, description="Part of a name or number, or words of a message")
+    ] = ""
+    state: ChatState | None = None
+    number: Number = ""
+    cursor: Place = ""
+    limit: PageSize = 40
+
+
+class MessageFilter(Taken, frozen=True):
+    """Which page."""
+
+    cursor: Place = ""
+    limit: PageSize = 60
+
+
+class Pause(Taken, frozen=True):
+    """How long the bot keeps out."""
+
+    minutes: Annotated[float, Meta(gt=0, le=525_600)] | None = None
+
+
+class ClosedMessages(Given, frozen=True):
+    """What was closed."""
+
+    messages: int
+
+
+class RevealedPhone(Given, frozen=True):
+    """A phone number, or a group's id."""
+
+    phone: str
+
+
+class LabelsToChange(Taken, frozen=True):
+    """Labels to add and to remove."""
+
+    add: Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=20)]
+    remove: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=20)
+    ] = msgspec.field(default_factory=list)
+
+
+class ForgetConfirmation(Taken, frozen=True):
+    """That this person is meant."""
+
+    confirm: Annotated[
+        str, Meta(min_length=1, max_length=10, description="The last four digits of the number")
+    ]
+
+
+class ErasedContact(Given, frozen=True):
+    """What was erased, in numbers."""
+
+    erased: str
+
+
+# -- sending ---------------------------------------------------------------------------------------
+
+
+class TextToSend(Taken, frozen=True, tag_field="type", tag="text"):
+    """A text."""
+
+    text: Words
+    agent: AgentName = ""
+
+
+class TemplateToSend(Taken, frozen=True, tag_field="type", tag="template"):
+    """A template that the gateway has approved."""
+
+    template: Annotated[str, Meta(min_length=1, max_length=512)]
+    language: Annotated[str, Meta(max_length=20)] = ""
+    parameters: dict[str, Annotated[str, Meta(max_length=LONGEST_TEXT)]] = msgspec.field(
+        default_factory=dict
+    )
+    agent: AgentName = ""
+
+
+class FirstMessage(Taken, frozen=True):
+    """A message to somebody by phone number, known or not."""
+
+    to: Annotated[
+        str,
+        Meta(
+            pattern=r"^\+?[0-9]{7,15}$",
+            description="A phone number with its country code",
+        ),
+    ]
+    message: TextToSend | TemplateToSend
+    number: Number = ""
+
+
+class AcceptedMessage(Given, frozen=True):
+    """A message that is on its way."""
+
+    id: Annotated[str, Meta(description="Name of the message here")]
+    chat: Ref
+
+
+class ApprovedTemplate(Given, frozen=True):
+    """A template that may be sent."""
+
+    name: str
+    language: str
+    words: str
+    parameters: list[str]
+
+
+class TemplateList(Given, frozen=True):
+    """The templates that may be sent."""
+
+    templates: list[ApprovedTemplate]
+
+
+# -- reminders -------------------------------------------------------------------------------------
+
+
+class ReminderToAdd(Taken, frozen=True):
+    """What is to be sent, and when."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_REMINDER_CHARACTERS, pattern=r"\S")]
+    when: Annotated[
+        str, Meta(min_length=1, max_length=40, description="ISO 8601, in the number's time zone")
+    ]
+
+
+class WaitingReminder(Given, frozen=True):
+    """A reminder or follow-up that is still to be sent."""
+
+    id: RowId
+    kind: Literal["reminder", "followup"]
+    at: Moment
+    text: str
+
+
+class ReminderList(Given, frozen=True):
+    """What is still to be sent, in order."""
+
+    reminders: list[WaitingReminder]
+
+
+class ReminderAdded(Given, frozen=True):
+    """A new reminder."""
+
+    id: RowId
+
+
+# -- made of what is shown -------------------------------------------------------------------------
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """Unix seconds as a moment; None for 0 and None."""
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def some_moment(seconds: float) -> datetime:
+    """Unix seconds as a moment."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def message_of(bubble: JsonObject) -> ChatMessage:
+    """A message of a conversation."""
+    content = dict(bubble["content"])
+    words = [str(content.pop(name, "") or "") for name in ("body", "caption", "title")]
+    content.pop("type", None)
+    file, quote = bubble["file"], bubble["quote"]
+    return ChatMessage(
+        id=bubble["id"],
+        message_id=bubble["message_id"] or "",
+        side=bubble["side"],
+        name=bubble["name"],
+        at=some_moment(bubble["at"]),
+        kind=bubble["kind"],
+        text=next(filter(None, words), ""),
+        content=content,
+        file=_file(file) if file else None,
+        quote=MessageQuote(message_id=quote["id"], text=quote.get("body", "")) if quote else None,
+        reactions=bubble["reactions"],
+        state=bubble["state"],
+        reason=bubble["reason"] or "",
+        turn=bubble["turn"],
+        edited_at=moment(bubble["edited_at"]),
+        deleted_at=moment(bubble["deleted_at"]),
+        delivered_at=moment(bubble.get("delivered_at")),
+        read_at=moment(bubble.get("read_at")),
+    )
+
+
+def _file(file: JsonObject) -> MessageFile:
+    return MessageFile(
+        name=file["name"],
+        mime_type=file.get("mime") or "",
+        size=file.get("size") or 0,
+        words=file.get("words") or "",
+    )
+
+
+def chat_fields(chat: JsonObject, number: str) -> dict[str, Any]:
+    """The fields of a chat; ``number`` is the name of the only number, where there is one."""
+    waiting, last = chat["waiting"], chat["last"]
+    return {
+        "ref": chat["ref"],
+        "number": chat["ours"] or number,
+        "name": chat["name"],
+        "phone": chat["number"],
+        "group": chat["group"],
+        "state": chat["state"],
+        "at": some_moment(chat["at"]),
+        "first_seen_at": some_moment(chat["first_seen_at"]),
+        "unanswered": chat["unanswered"],
+        "unanswered_since": moment(chat["unanswered_since"]),
+        "waiting": WaitingForPerson(
+            since=some_moment(waiting["since"]),
+            messages=waiting["messages"],
+            reason=waiting["reason"],
+            is_overdue=waiting["is_overdue"],
+        )
+        if waiting
+        else None,
+        "paused_until": moment(chat["paused_until"]),
+        "opted_out_at": moment(chat["opted_out_at"]),
+        "window_ends_at": moment(chat["open_until"]),
+        "last": message_of(last) if last else None,
+    }

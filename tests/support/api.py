@@ -1,0 +1,35 @@
+"""Clients of the REST API with tokens of their own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+
+import httpx
+from click.testing import CliRunner
+
+from daemon.__main__ import main
+from support.place import variables_of_store
+from support.plain import NO_TLS
+from support.stage import Stage
+
+_names = count()
+
+
+def token_on(data_dir: Path, role: str) -> str:
+    """Create a token as an operator does."""
+    environ = {"RECADO_DATA_DIR": str(data_dir), **variables_of_store(data_dir)}
+    name = f"{role}-{next(_names)}"
+    done = CliRunner().invoke(main, ["token", "create", name, "--role", role], env=environ)
+    assert done.exit_code == 0, done.stderr
+    return done.stdout.strip()
+
+
+@asynccontextmanager
+async def open_client(stage: Stage, token: str = "") -> AsyncIterator[httpx.AsyncClient]:
+    """Open a client of the API; without a token it is nobody."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with httpx.AsyncClient(
+        verify=NO_TLS, base_url=f"{stage.url}/api/v1/", headers=headers, timeout=60
+    ) as client:
+        yield client
