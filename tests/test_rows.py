@@ -23,6 +23,7 @@ SPEAKS_SQL = {
     "support/postgres_proxy.py": "what passes by it",
     "support/place.py": "how a database is opened",
     "support/rows.py": "the reader",
+    "postgres/test_repeated_writes.py": "it reads all rows of PostgreSQL",
 }
 """Other than these, only what is marked ``sqlite`` writes SQL or knows the file."""
 

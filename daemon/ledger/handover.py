@@ -92,13 +92,16 @@ def agent_wrote(connection: Connection, key: ChatKey, *, pause_until: float, now
     apply_event(connection, key, "agent wrote" if pause_until else "agent wrote beside the bot")
 
 
-def give_back(connection: Connection, key: ChatKey, *, now: float) -> Hold:
-    """Let the bot answer in a chat, also what waits there; gives what kept it out before."""
+def give_back(connection: Connection, key: ChatKey, *, now: float) -> tuple[Hold, bool]:
+    """Let the bot answer in a chat, also what waits there.
+
+    Gives what kept it out before, and whether that or a message has changed.
+    """
     before = change_hold(connection, key, lambda hold: given_back(hold, now))
-    apply_event(connection, key, "given back")
+    waits = apply_event(connection, key, "given back")
     if before.is_paused(now):
         announcements.announce(connection, key, ChatGivenBack(chat=key.chat), now, now=now)
-    return before
+    return before, bool(waits) or before != hold_of(connection, key)
 
 
 def pause(connection: Connection, key: ChatKey, until: float, *, now: float) -> Hold:
@@ -109,10 +112,14 @@ def pause(connection: Connection, key: ChatKey, until: float, *, now: float) -> 
     return before
 
 
-def mark_done(connection: Connection, key: ChatKey) -> int:
-    """Count what waits for a person in a chat as handled; gives how many messages were closed."""
-    change_hold(connection, key, seen_to)
-    return len(_change(connection, key, lambda message: after(message, "done")))
+def mark_done(connection: Connection, key: ChatKey) -> tuple[int, bool]:
+    """Count what waits for a person in a chat as handled.
+
+    Gives how many messages were closed, and whether they or the hold on the chat have changed.
+    """
+    before = change_hold(connection, key, seen_to)
+    closed = len(_change(connection, key, lambda message: after(message, "done")))
+    return closed, bool(closed) or before != hold_of(connection, key)
 
 
 def chats_named(

@@ -113,7 +113,8 @@ class OperatorActions(Role):
             before = pause(connection, key, until, now=now).paused_until
             if before <= now:
                 taken.append(key)
-            _write_pause(connection, by, "pause", key, before=before, after=until, now=now)
+            if before != until:
+                _write_pause(connection, by, "pause", key, before=before, after=until, now=now)
         return keys, tuple(taken)
 
     @transaction
@@ -129,8 +130,10 @@ class OperatorActions(Role):
         """Let the bot answer in a chat again, also what waits there for a person; like `pause`."""
         keys = chats_named(connection, chat, channel)
         for key in keys:
-            before = give_back(connection, key, now=now).paused_until
-            _write_pause(connection, by, "resume", key, before=before, after=0, now=now)
+            before, is_news = give_back(connection, key, now=now)
+            if is_news:
+                until = before.paused_until
+                _write_pause(connection, by, "resume", key, before=until, after=0, now=now)
         return keys
 
     @transaction
@@ -204,9 +207,10 @@ def done_by_hand(
     """See `OperatorActions.done`; inside the caller's transaction, for the command line too."""
     keys, closed = chats_named(connection, chat, channel), 0
     for key in keys:
-        messages = mark_done(connection, key)
+        messages, is_news = mark_done(connection, key)
         closed += messages
-        write_audit(connection, by, "done", chat, after=f"{messages} messages", now=now)
+        if is_news:
+            write_audit(connection, by, "done", chat, after=f"{messages} messages", now=now)
     return keys, closed
 
 

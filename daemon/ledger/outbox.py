@@ -94,8 +94,9 @@ class Outbox(Role):
         Gives until when the chat is paused as of this write, Unix seconds.
         """
         connection.execute(
-            "UPDATE outbox SET state = ?, attempts = attempts + 1, attempted_at = ? WHERE id = ?",
-            (SENDING, now, row.id),
+            "UPDATE outbox SET state = ?, attempts = attempts + 1, attempted_at = ?"
+            " WHERE id = ? AND state != ?",
+            (SENDING, now, row.id, SENDING),
         )
         return _paused_until(connection, row.key)
 

@@ -89,7 +89,9 @@ class Stages(Role):
     def add(self, connection: Connection, rows: Sequence[StageRow]) -> None:
         """Keep the stages of turns that have ended, in one write. Raises StoreUnavailable."""
         connection.executemany(
-            "INSERT INTO stages (turn_id, stage, at, detail) VALUES (?, ?, ?, ?)", rows
+            "INSERT INTO stages (turn_id, stage, at, detail) SELECT ?, ?, ?, ? WHERE NOT EXISTS"
+            " (SELECT 1 FROM stages WHERE turn_id = ? AND at = ? AND stage = ?)",
+            [(*row, row.turn_id, row.at, row.stage) for row in rows],
         )
 
     @transaction

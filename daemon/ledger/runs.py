@@ -160,12 +160,15 @@ class Runs(Role):
 
         ``waits``: the server goes on with this response when it gets the outputs of its calls.
         """
-        connection.execute(
+        completed = connection.execute(
             "UPDATE responses SET state = ?, response_id = ?, response = ?,"
-            " error = '', ended_at = ? WHERE run_id = ? AND round = ?",
-            (COMPLETED, response.id, _json.encode(response).decode(), now, run.id, number),
+            " error = '', ended_at = ? WHERE run_id = ? AND round = ? AND state != ?",
+            (
+                *(COMPLETED, response.id, _json.encode(response).decode(), now),
+                *(run.id, number, COMPLETED),
+            ),
         )
-        if charge is not None:
+        if charge is not None and completed.rowcount:
             usage.settle(connection, run, number, charge, now=now)
         if waits:
             note(connection, response.id, now=now)
@@ -223,7 +226,17 @@ class Runs(Role):
         effects: bool,
         now: float,
     ) -> int:
-        """A tool is about to be called; gives the number of its row."""
+        """A tool is about to be called; gives the number of its row.
+
+        One that was to be called before, and of which nobody knows whether it was, keeps its row.
+        """
+        known = connection.execute(
+            "SELECT id FROM tool_calls WHERE run_id = ? AND round = ? AND call_id = ?"
+            " AND state = ?",
+            (run.id, number, call.call_id, STARTED),
+        ).fetchone()
+        if known:
+            return int(known[0])
         row = connection.execute(
             "INSERT INTO tool_calls (turn_id, run_id, round, call_id, tool, arguments,"
             " effects, key, started_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",

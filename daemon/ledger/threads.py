@@ -22,7 +22,7 @@ from daemon.domain.records import (
 )
 from daemon.domain.states import RECEIVED
 from daemon.ledger import announcements
-from daemon.ledger.drivers.port import Connection, Role, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, marks, query, transaction
 from daemon.ledger.messages import redact
 from daemon.ledger.people import facts_of
 
@@ -79,8 +79,10 @@ class Threads(Role):
 
         Used for an agent's words, and for what the agent answered or will answer (``noted``, which
         keep their state): the model knows both when it answers again. ``choice`` is what the
-        customer's consent. All in one write.
+        customer's consent. All in one write, and once: nothing is left to note afterwards.
         """
+        if not _are_to_note(connection, seqs, noted):
+            return
         append(connection, key, None, items, now=now)
         connection.executemany(
             "UPDATE messages SET state = ?, reason = ? WHERE seq = ? AND state = ?",
@@ -105,6 +107,16 @@ class Threads(Role):
             (active_since,),
         ).fetchone()
         return int(row[0]), int(row[1])
+
+
+def _are_to_note(connection: Connection, seqs: Sequence[int], noted: Sequence[int]) -> bool:
+    """Whether some of these messages wait, or some of the ``noted`` are not in the thread."""
+    row = connection.execute(
+        f"SELECT 1 FROM messages WHERE (state = ? AND seq IN ({marks(seqs)}))"
+        f" OR (to_note = 1 AND seq IN ({marks(noted)})) LIMIT 1",
+        (RECEIVED, *seqs, *noted),
+    ).fetchone()
+    return row is not None
 
 
 def newest_items(

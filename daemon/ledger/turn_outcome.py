@@ -27,8 +27,10 @@ def close_turn(
     """Set the outcome of a turn and its messages; the pause that it has asked for begins.
 
     The messages of a turn that is handed off wait for a person. ``in_thread``: the thread has their
-    words.
+    words. A turn that has its outcome keeps it.
     """
+    if has_outcome(connection, turn):
+        return
     end_messages(connection, turn.id, outcome, reason, in_thread=in_thread, now=now)
     connection.execute(
         "UPDATE turns SET state = ?, outcome = ?, reason = ?, closed_at = ? WHERE id = ?",
@@ -37,6 +39,14 @@ def close_turn(
     announcements.turn_ended(connection, turn.id, now=now)
     redact_turn(connection, turn.id)
     _pause_if_escalated(connection, turn, now)
+
+
+def has_outcome(connection: Connection, turn: Turn) -> bool:
+    """Whether a turn is over."""
+    row = connection.execute(
+        "SELECT 1 FROM turns WHERE id = ? AND state = ?", (turn.id, TURN_DONE)
+    ).fetchone()
+    return row is not None
 
 
 def finish_turn(connection: Connection, turn: Turn, now: float) -> TurnEnd:

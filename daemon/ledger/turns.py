@@ -36,7 +36,7 @@ from daemon.ledger.messages import WAITING, stored_message
 from daemon.ledger.outbox import open_rows, queue_notice, queue_parts
 from daemon.ledger.reminders import NewReminder, plan_followups
 from daemon.ledger.threads import add_note, append, keep_turn
-from daemon.ledger.turn_outcome import close_turn, finish_turn, record, turn_end
+from daemon.ledger.turn_outcome import close_turn, finish_turn, has_outcome, record, turn_end
 
 _TURN = (
     "SELECT id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at"
@@ -116,11 +116,10 @@ class Turns(Role):
         ``counts``: a run was discarded for it, which the configuration limits.
         """
         _claim(connection, turn.key, turn.id, limit)
-        connection.execute(_END_RUN, (SUPERSEDED, now, turn.id))
-        connection.execute(
-            "UPDATE turns SET superseded = superseded + ? WHERE id = ?",
-            (int(counts), turn.id),
-        )
+        if connection.execute(_END_RUN, (SUPERSEDED, now, turn.id)).rowcount:
+            connection.execute(
+                "UPDATE turns SET superseded = superseded + ? WHERE id = ?", (int(counts), turn.id)
+            )
         row = connection.execute(f"{_TURN} WHERE id = ?", (turn.id,)).fetchone()
         return _turn(connection, row)
 
@@ -139,11 +138,17 @@ class Turns(Role):
     ) -> Concluded:
         """Decide the answer: one write puts it into the thread and the outbox.
 
-        From then on it is sent exactly once, whatever happens. Edits and deletions since ``turn``
-        was read are noted in the thread, since the answer does not know them. ``chat_update``
-        changes the chat's row; ``validation`` is the validators' result; ``followups`` replace
-        those of the last answer.
+        From then on it is sent exactly once, whatever happens; a second call changes nothing. Edits
+        and deletions since ``turn`` was read are noted in the thread, since the answer does not
+        know them. ``chat_update`` changes the chat's row; ``validation`` is the validators' result;
+        ``followups`` replace those of the last answer.
         """
+        decided = connection.execute(
+            "UPDATE turns SET state = ?, concluded_at = ? WHERE id = ? AND state = ?",
+            (DELIVERING, now, turn.id, TURN_OPEN),
+        )
+        if not decided.rowcount:
+            return _concluded(connection, turn, parts, 0)
         tokens = keep_turn(connection, turn, items, chat_update, now=now)
         if validation is not None:
             record(connection, turn.id, validation)
@@ -152,21 +157,10 @@ class Turns(Role):
         connection.execute(  # an agent may have closed them since, to be noted
             "UPDATE messages SET to_note = 0 WHERE turn_id = ? AND to_note = 1", (turn.id,)
         )
-        messages = _messages(connection, turn.id)
-        _note_changes(connection, turn, messages, now)
+        _note_changes(connection, turn, _messages(connection, turn.id), now)
         queue_parts(connection, turn.key, turn.id, parts, now=now)
         connection.execute(_END_RUN, (COMPLETED, now, turn.id))
-        connection.execute(
-            "UPDATE turns SET state = ?, concluded_at = ? WHERE id = ?", (DELIVERING, now, turn.id)
-        )
-        delivering = replace(
-            turn,
-            state=DELIVERING,
-            messages=messages,
-            effects=turn.effects or bool(parts),
-            taken_over=_is_taken_over(connection, turn.id),
-        )
-        return Concluded(delivering, open_rows(connection, turn.key), tokens)
+        return _concluded(connection, turn, parts, tokens)
 
     @transaction
     def close(
@@ -187,6 +181,8 @@ class Turns(Role):
         messages wait for a person, unless one has answered them already; ``reason`` is then one of
         `daemon.domain.transitions.handover`; ``items`` of an open turn have the burst or are empty.
         """
+        if has_outcome(connection, turn):
+            return
         append(connection, turn.key, turn.id, items, now=now)
         connection.execute(
             "UPDATE outbox SET state = ?, error = ? WHERE turn_id = ? AND state IN (?, ?)",
@@ -250,6 +246,19 @@ def active_turn(connection: Connection, key: ChatKey) -> Turn | None:
     """See `Turns.active`; inside the caller's transaction or read."""
     row = connection.execute(f"{_TURN} WHERE channel = ? AND chat = ? AND {ACTIVE}", key).fetchone()
     return _turn(connection, row) if row else None
+
+
+def _concluded(
+    connection: Connection, turn: Turn, parts: Sequence[NewPart], tokens: int
+) -> Concluded:
+    delivering = replace(
+        turn,
+        state=DELIVERING,
+        messages=_messages(connection, turn.id),
+        effects=turn.effects or bool(parts),
+        taken_over=_is_taken_over(connection, turn.id),
+    )
+    return Concluded(delivering, open_rows(connection, turn.key), tokens)
 
 
 def _note_changes(

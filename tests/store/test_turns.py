@@ -145,7 +145,7 @@ async def test_a_turn_knows_that_a_tool_with_effects_was_called_for_it(store: St
     turn = await store.turns.active(LAURA)
     assert turn is not None
     assert not turn.effects
-    await store.runs.call_started(run, 0, tool_call(), effects=True, now=103)
+    await store.runs.call_started(run, 0, tool_call(call_id="c-2"), effects=True, now=103)
     turn = await store.turns.active(LAURA)
     assert turn is not None
     assert turn.effects

@@ -1,5 +1,7 @@
 """One daemon process after another on the same socket and store."""
 
+import contextlib
+import json
 import os
 import signal
 import socket
@@ -39,6 +41,35 @@ LIFE_SETTINGS = {
 }
 
 
+class Life:
+    """One process, forked from one that has the modules; see `support.crash_victim`."""
+
+    def __init__(self, pid: int, control: socket.socket, stdout: trio.lowlevel.FdStream) -> None:
+        self.pid = pid
+        self.stdout = stdout
+        self.returncode: int | None = None
+        self._control = control
+
+    def poll(self) -> int | None:
+        """Its status; None while it lives."""
+        if self.returncode is None:
+            with contextlib.suppress(BlockingIOError):
+                self.returncode = int(self._control.recv(64))
+        return self.returncode
+
+    async def wait(self) -> int:
+        """Wait for its status."""
+        while self.poll() is None:
+            await trio.lowlevel.wait_readable(self._control)
+        assert self.returncode is not None
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it lives."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
 class Lives:
     """The processes of one daemon. They inherit the listening socket, which outlives them."""
 
@@ -49,8 +80,10 @@ class Lives:
         self._folder = folder
         self._environment: dict[str, str] = {}
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._template: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
         self._spawned = 0.0
-        self._process: trio.Process | None = None
+        self._process: Life | None = None
 
     @property
     def url(self) -> str:
@@ -69,27 +102,42 @@ class Lives:
     def close(self) -> None:
         """Close the listening socket and see that no process is left."""
         self._listener.close()
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+        if self._control is not None and self._template is not None:
+            self._control.close()
+            self._template.wait()
 
     async def start(self, **plan: Any) -> None:
         """Start the daemon; returns once it is spawned."""
         self._spawned = time.perf_counter()
         text = msgspec.json.encode(KillPlan(listener=self._listener.fileno(), **plan)).decode()
+        environment = json.dumps({**self._environment, PLAN_VARIABLE: text}).encode()
+        control = self._control = self._control or self._open()
+        readable, writable = os.pipe()
         with (self._folder / "victim.log").open("ab") as log:
-            self._process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", "support.crash_victim"],
-                env={**self._environment, PLAN_VARIABLE: text},
+            socket.send_fds(control, [environment], [writable, log.fileno()])
+        os.close(writable)
+        await trio.lowlevel.wait_readable(control)
+        self._process = Life(int(control.recv(64)), control, trio.lowlevel.FdStream(readable))
+
+    def _open(self) -> socket.socket:
+        """Start the process that forks the lives; it ends with this one."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs, (self._folder / "victim.log").open("ab") as log:
+            self._template = subprocess.Popen(
+                [sys.executable, "-m", "support.crash_victim", str(theirs.fileno())],
+                env=self._environment,
                 cwd=self._folder,
-                stdout=subprocess.PIPE,
                 stderr=log,
-                pass_fds=(self._listener.fileno(),),
+                pass_fds=(theirs.fileno(), self._listener.fileno()),
             )
+        return ours
 
     async def ready(self) -> None:
         """Wait until the current process serves; raises AssertionError if it ends before."""
         process = self._living()
-        assert process.stdout is not None
         said = b""
         with trio.fail_after(START_SECONDS):
             while b"READY=1" not in said:
@@ -104,7 +152,7 @@ class Lives:
 
     def kill(self) -> None:
         """Kill the current process with SIGKILL at any point."""
-        self._living().kill()
+        self._living().send_signal(signal.SIGKILL)
 
     async def death(self) -> None:
         """Wait until the current process has been killed."""
@@ -133,7 +181,7 @@ class Lives:
     async def stop(self) -> None:
         """Stop the last process as systemd does; its exit is clean."""
         process = self._living()
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         with trio.fail_after(START_SECONDS):
             status = await process.wait()
         await self._close_pipe(process)
@@ -150,11 +198,10 @@ class Lives:
             return True
         return False
 
-    async def _close_pipe(self, process: trio.Process) -> None:
+    async def _close_pipe(self, process: Life) -> None:
         self._process = None
-        if process.stdout is not None:
-            await process.stdout.aclose()
+        await process.stdout.aclose()
 
-    def _living(self) -> trio.Process:
+    def _living(self) -> Life:
         assert self._process is not None, "no daemon is running"
         return self._process

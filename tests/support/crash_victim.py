@@ -1,11 +1,16 @@
-"""The daemon as the crash harness kills it: ``python -m support.crash_victim``.
+"""The daemon as the crash harness kills it: ``python -m support.crash_victim DESCRIPTOR``.
 
 Composed as by `daemon.startup`, with kill points around the dependencies and short waits where no
-setting shortens them. It prints ``READY=1`` to stdout.
+settings shortens them. It prints ``READY=1`` to stdout.
+
+What takes longest of a start is to import the modules. So a process that has done that alone, and
+has no thread, forks each life: see `fork_lives`.
 """
 
+import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +23,7 @@ import trio
 
 from daemon import __version__
 from daemon.app import run
+from daemon.assistant import responses_connection
 from daemon.conversation import reminders
 from daemon.conversation.number_runtime import open_services
 from daemon.conversation.opening import Environment, Process
@@ -33,6 +39,9 @@ from support.services import with_rules
 ECHO_SECONDS = 0.2
 RETRY_SECONDS = 0.05
 """Waits of the chats that no setting changes, shortened."""
+
+IMPORTED_LATE = responses_connection
+"""By the daemon's own tasks: with the lives' modules."""
 
 LOOK_SECONDS = 0.05
 """Between two looks at reminders and outgoing webhooks, likewise."""
@@ -72,6 +81,33 @@ def main() -> None:
     trio.run(life, strict_exception_groups=True)
 
 
+def fork_lives(control: socket.socket) -> None:
+    """Fork a life for each message, one after the other, until the other side is closed.
+
+    A message is the environment as JSON, with the life's stdout and stderr. The answers are its
+    process id and, when it has ended, its status.
+    """
+    while True:
+        message, streams, _, _ = socket.recv_fds(control, 1 << 20, 2)
+        if not message:
+            return
+        life = os.fork()
+        if not life:
+            control.close()
+            for place, stream in enumerate(streams, start=1):
+                os.dup2(stream, place)
+                os.close(stream)
+            os.environ.clear()
+            os.environ.update(json.loads(message))
+            main()
+            sys.exit()
+        for stream in streams:
+            os.close(stream)
+        control.send(str(life).encode())
+        _, status = os.waitpid(life, 0)
+        control.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
 def _note_in(path: str) -> Callable[[str], None]:
     """A writer of lines to a file, or to none."""
     if not path:
@@ -89,4 +125,4 @@ def _say(message: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    fork_lives(socket.socket(fileno=int(sys.argv[1])))

@@ -27,6 +27,8 @@ class Proxy:
         """Whether new connections are closed at once."""
         self.commits = 0
         """How many COMMITs have come."""
+        self.over = threading.Event()
+        """Set once the server has done, or not got, the COMMIT that was cut off."""
         self._cut = ""
         self._clients: set[socket.socket] = set()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -39,6 +41,7 @@ class Proxy:
 
         With ``refuses``, no new connection is taken from then on.
         """
+        self.over.clear()
         self._cut = ("after" if arrives else "before") + (" refuse" if refuses else "")
 
     def outage(self) -> None:
@@ -78,6 +81,7 @@ class Proxy:
                     if cut:
                         self.refuses = cut.endswith("refuse")
                         self._cut_at(client, server, back, message if "after" in cut else b"")
+                        self.over.set()
                         break
                 server.sendall(message)
                 first = False

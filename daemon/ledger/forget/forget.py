@@ -130,9 +130,12 @@ def close(connection: Connection, work: Work, *, now: float) -> None:
     if work.kind == "chat":
         connection.execute("DELETE FROM forgettings WHERE id = ?", (work.id,))
         return
-    connection.execute("UPDATE forgettings SET done_at = ? WHERE id = ?", (now, work.id))
-    done = Forgotten(name=work.name, **work.counts)
-    write_audit(connection, work.by, "forget", work.name, after=done.summary(), now=now)
+    is_new = connection.execute(
+        "UPDATE forgettings SET done_at = ? WHERE id = ? AND done_at IS NULL", (now, work.id)
+    ).rowcount
+    if is_new:
+        done = Forgotten(name=work.name, **work.counts)
+        write_audit(connection, work.by, "forget", work.name, after=done.summary(), now=now)
 
 
 def forget(

@@ -113,11 +113,18 @@ def _ask(
     by: Actor,
     now: float,
 ) -> str:
+    chats = json.dumps({"names": names, "keys": keys})
+    known = connection.execute(
+        "SELECT name FROM forgettings WHERE done_at IS NULL AND kind = ? AND chats = ?",
+        (kind, chats),
+    ).fetchone()
+    if known:
+        return str(known[0])
     name = f"{FORGOTTEN}{secrets.token_hex(8)}"
     connection.execute(
         "INSERT INTO forgettings (name, kind, chats, actor, address, asked_at)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        (name, kind, json.dumps({"names": names, "keys": keys}), by.name, by.address, now),
+        (name, kind, chats, by.name, by.address, now),
     )
     return name
 
