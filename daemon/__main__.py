@@ -1,6 +1,5 @@
 """The command line: `recado`, also `python -m daemon`."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -39,12 +38,6 @@ Example:
   recado sandbox
   RECADO_LANGUAGE=en RECADO_WEB__PORT=9090 RECADO_SANDBOX__PORT=0 recado sandbox
   RECADO_SANDBOX__CLOUD=true recado sandbox    also a number at a simulated Cloud API
-"""
-
-CHECK_EXAMPLE = """\b
-Example:
-  recado check --config new.toml && systemctl reload recado
-  recado check --online --json | jq '.[] | select(.level == "error")'
 """
 
 
@@ -101,28 +94,6 @@ def sandbox_command(config: Path | None, *, simulated: bool) -> None:
 
     status = start(config, environ=os.environ, cwd=Path.cwd(), sandbox=True, simulated=simulated)
     sys.exit(status)
-
-
-@main.command(name="check", epilog=CHECK_EXAMPLE)
-@CONFIG_OPTION
-@click.option("--online", is_flag=True, help="Also ask the gateway and the model server.")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as a JSON list.")
-def check_command(config: Path | None, *, online: bool, as_json: bool) -> None:
-    """Check whether the daemon could run: one line a finding, status 1 if there is an error."""
-    from daemon.ops.checks import offline_findings  # noqa: PLC0415 - the help needs none of it
-
-    findings = offline_findings(config, environ=os.environ, cwd=Path.cwd())
-    if online:
-        from daemon.ops.checks import check_online  # noqa: PLC0415 - the help needs none of it
-
-        findings += check_online(config, environ=os.environ, cwd=Path.cwd())
-    if as_json:
-        rows = [{"level": finding.level, "text": finding.text} for finding in findings]
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
-    else:
-        for finding in findings:
-            click.echo(f"{finding.level}: {finding.text}")
-    sys.exit(1 if any(finding.level == "error" for finding in findings) else 0)
 
 
 def console() -> None:

@@ -252,6 +252,7 @@ async def _open_store_patiently(
         meter=StoreMeter(environment.metrics),
         files=files,
         node=_node(settings, environment),
+        upgrading=partial(_report_upgrade, environment),
     )
     async with AsyncExitStack() as opened:
         store: Store | StoreError | None = None
@@ -273,6 +274,12 @@ async def _open_store_patiently(
         if store is None:
             raise StoppedEarly
         yield store
+
+
+def _report_upgrade(environment: Environment, step: int, steps: int, version: str) -> None:
+    """Log a step that brings the store up to date, as it begins; a large store takes minutes."""
+    environment.log.info("the store is brought up to date", step=step, of=steps, to=version)
+    environment.notify(f"STATUS=the store is brought up to date: step {step} of {steps}")
 
 
 def _node(settings: Settings, environment: Environment) -> Node:

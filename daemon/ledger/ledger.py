@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from daemon.domain.progress import Progress, unwatched
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.files.folder import LocalFiles
 from daemon.files.port import FileStore
@@ -148,16 +149,21 @@ async def open_store(
     meter: Meter | None = None,
     files: FileStore | None = None,
     node: Node | None = None,
+    upgrading: Progress = unwatched,
 ) -> AsyncIterator[Store]:
     """Open the store, repaired after a crash.
 
     Without ``url`` it is SQLite's file in ``data_dir``, for this process alone; else PostgreSQL's
     tables, for ``numbers`` of ours, open when this ``node`` has the ledger. ``clock`` measures
-    durations, in seconds. ``files``: where the files of messages are; None: in ``data_dir``. Raises
-    StoreInUse or StoreDamaged.
+    durations, in seconds. ``files``: where the files of messages are; None: in ``data_dir``.
+    ``upgrading`` gets the steps that bring older tables up to date, in a thread. Raises StoreInUse
+    or StoreDamaged.
     """
     files = files or LocalFiles(data_dir)
-    async with _open(data_dir, url, numbers, clock=clock, meter=meter, node=node) as opened:
+    opening = _open(
+        data_dir, url, numbers, clock=clock, meter=meter, node=node, upgrading=upgrading
+    )
+    async with opening as opened:
         database, key = opened
         process = database.of()
         store = Store(
@@ -220,16 +226,24 @@ async def _open(
     clock: Callable[[], float],
     meter: Meter | None,
     node: Node | None,
+    upgrading: Progress,
 ) -> AsyncIterator[tuple[Database, bytes]]:
     """Open the database; also gives the key of contacts."""
     if not url:
-        async with open_database(data_dir / "recado.db", clock=clock, meter=meter) as database:
+        async with open_database(
+            data_dir / "recado.db", clock=clock, meter=meter, upgrading=upgrading
+        ) as database:
             yield database, contact_key(data_dir)
         return
     make_folder(data_dir)
     node, driver = node or Node(), postgres_driver()
     opening: contextlib.AbstractAsyncContextManager[Any] = driver.open_postgres(
-        url, clock=clock, meter=meter, terms=node.terms, waits=node.waits
+        url,
+        clock=clock,
+        meter=meter,
+        terms=node.terms,
+        waits=node.waits,
+        upgrading=upgrading,
     )
     async with opening as opened:
         database = opened

@@ -53,9 +53,12 @@ class Finding:
 
 
 def offline_findings(
-    config: Path | None, *, environ: Mapping[str, str], cwd: Path
+    config: Path | None, *, environ: Mapping[str, str], cwd: Path, documents: bool = True
 ) -> list[Finding]:
-    """Check everything that needs no network; continues after errors."""
+    """Check everything that needs no network; continues after errors.
+
+    ``documents``: read those of the business too, which may take minutes.
+    """
     try:
         loaded = load_settings(config=config, environ=environ, cwd=cwd)
     except SettingsError as error:
@@ -75,8 +78,8 @@ def offline_findings(
         own = [_instructions(number), *_requirements(number), _tools(number), _validators(number)]
         findings += _named(settings, name, [*_prices(number), *own])
     findings += [Finding("error", fault) for fault in mcp_faults(settings)]
-    findings += _documents(settings) + _webhooks(settings)
-    return findings + _notifications(settings) + _files(settings)
+    findings += _documents(settings) if documents else []
+    return findings + _webhooks(settings) + _notifications(settings) + _files(settings)
 
 
 def _named(settings: Settings, name: str, found: list[Finding]) -> list[Finding]:

@@ -12,6 +12,7 @@ import pytest
 from support.ledgers import accept, message, message_state, queued
 from support.place import store_in
 from support.rows import select
+from support.stage import open_stage
 
 from daemon.domain.messages import ChatKey
 from daemon.errors import StoreDamaged
@@ -121,6 +122,27 @@ async def test_an_older_stores_messages_have_the_columns_for_searches(tmp_path: 
         (None, "media", "Mira"),
         ("5", "location", ""),
     ]
+
+
+async def test_each_step_that_brings_a_store_up_to_date_is_logged(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "recado.db")) as connection:
+        connection.create_function("audit_digest", 4, lambda *_: "")
+        connection.create_function("audit_chained", 4, lambda *_: "")
+        for step in sorted(_steps(), key=lambda step: step.name):
+            if int(step.name[:4]) <= BEFORE_COLUMNS:
+                connection.executescript(step.read_text("utf-8"))
+        connection.execute(f"PRAGMA user_version = {BEFORE_COLUMNS}")
+    steps = max(int(step.name[:4]) for step in _steps()) - BEFORE_COLUMNS
+    async with open_stage(tmp_path / "data") as stage:
+        logged = stage.events("the store is brought up to date")
+        assert [(line["step"], line["of"]) for line in logged] == [
+            (number, steps) for number in range(1, steps + 1)
+        ]
+        assert logged[0]["to"] == f"version {BEFORE_COLUMNS + 1}"
+        await stage.stop()
+        await stage.start()
+        assert len(stage.events("the store is brought up to date")) == steps
 
 
 async def test_a_close_leaves_one_file_with_everything_in_it(tmp_path: Path) -> None:

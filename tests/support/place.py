@@ -47,6 +47,11 @@ class Sqlite:
         """The ``store.url`` of a daemon with this data directory; empty if it needs none."""
         return ""
 
+    def set_version(self, data_dir: Path, version: int) -> None:
+        """Let the tables be of another version."""
+        with self.connect(data_dir, read_only=False) as connection:
+            connection.execute(f"PRAGMA user_version = {version}")
+
     def is_made(self, data_dir: Path) -> bool:
         """Whether a daemon has come as far as to make its tables."""
         if not (data_dir / "recado.db").exists():
@@ -82,6 +87,11 @@ class Postgres:
         if data_dir not in self._names:
             self._names[data_dir] = self._running().create(self._template)
         return self._running().url(self._names[data_dir])
+
+    def set_version(self, data_dir: Path, version: int) -> None:
+        """Let the tables be of another version."""
+        with self.connect(data_dir, read_only=False) as connection:
+            connection.execute("UPDATE ledger_version SET version = ?", (version,))
 
     def is_made(self, data_dir: Path) -> bool:
         """Whether a daemon has come as far as to make its tables: they are in the template."""

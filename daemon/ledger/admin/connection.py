@@ -10,7 +10,9 @@ from typing import Any
 from daemon.errors import StoreDamaged
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.sqlite.database import transaction as sqlite_transaction
+from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection as open_sqlite
+from daemon.ledger.drivers.sqlite.opening import stored_version as sqlite_version
 
 
 def postgres_driver(module: str = "opening") -> Any:
@@ -41,6 +43,16 @@ def open_cli_connection(
         url, read_only=read_only
     )
     return opened
+
+
+def stored_version(data_dir: Path, url: str = "") -> int:
+    """The version of the store's tables; 0: there is no store yet.
+
+    Raises StoreError if it cannot be used, StoreUnavailable if it cannot be used now.
+    """
+    if url:
+        return int(postgres_driver().stored_version(url))
+    return sqlite_version(data_dir) if (data_dir / STORE_FILE).exists() else 0
 
 
 @contextmanager

@@ -4,13 +4,15 @@ import sqlite3
 from importlib import resources
 
 from daemon.domain.audit_chain import FIRST_HASH, Actor, digest_of, hash_of
+from daemon.domain.progress import Progress, unwatched
 from daemon.errors import StoreDamaged
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection, progress: Progress = unwatched) -> None:
     """Bring the tables up to date; the file's version is SQLite's ``user_version``.
 
-    Raises StoreDamaged if the file was written by a later Recado.
+    ``progress`` gets the steps of a store that had tables before. Raises StoreDamaged if the file
+    was written by a later Recado.
     """
     steps = sorted(
         (int(step.name[:4]), step.read_text("utf-8"))
@@ -27,6 +29,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     _define_functions(connection)
     for number, script in steps:
         if number > version:
+            if version:
+                progress(number - version, latest - version, f"version {number}")
             try:
                 connection.executescript(
                     f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;"

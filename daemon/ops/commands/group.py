@@ -9,6 +9,7 @@ MODULES = {
     "audit": "reports",
     "backup": "data",
     "budget": "reports",
+    "check": "checks",
     "completion": "group",
     "deliveries": "deliveries",
     "done": "messages",
@@ -26,6 +27,7 @@ MODULES = {
     "token": "token",
     "tools": "tools",
     "unanswered": "messages",
+    "upgrade-check": "checks",
     "versions": "versions",
     "webhook": "webhook",
 }

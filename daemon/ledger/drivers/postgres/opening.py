@@ -14,6 +14,7 @@ import psycopg
 import trio
 from psycopg.errors import UndefinedTable
 
+from daemon.domain.progress import Progress, unwatched
 from daemon.domain.transitions.leases import NodeTerms
 from daemon.errors import StoreDamaged, StoreError, StoreUnavailable
 from daemon.ledger.drivers.port import Meter
@@ -60,17 +61,19 @@ async def open_postgres(
     meter: Meter | None = None,
     terms: NodeTerms,
     waits: Callable[[str], None] = lambda _why: None,
+    upgrading: Progress = unwatched,
 ) -> AsyncIterator[PostgresDatabase]:
     """Open the tables at ``url``, without owning the ledger: see `PostgresDatabase.claim`.
 
     ``clock`` measures durations, in seconds. ``waits`` gets the reason why the server cannot be
-    reached, which is tried again. Raises StoreDamaged if the server cannot be used, is too old, or
+    reached, which is tried again; ``upgrading`` the steps that bring older tables up to date, in a
+    thread. Raises StoreDamaged if the server cannot be used, is too old, or
     has tables of a later version.
     """
     reported = ""
     while True:
         try:
-            await trio.to_thread.run_sync(_prepare, url, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(_prepare, url, upgrading, abandon_on_cancel=True)
             break
         except psycopg.Error as error:
             why = f"cannot open the database: {reason(error)}"
@@ -107,11 +110,11 @@ async def claim_when_free(
         await trio.sleep(CLAIM_EVERY_SECONDS)
 
 
-def _prepare(url: str) -> None:
+def _prepare(url: str, upgrading: Progress) -> None:
     """Check the server, and bring the tables up to date."""
     with contextlib.closing(connect(url)) as connection:
         check_server(connection)
-        migrate(connection)
+        migrate(connection, upgrading)
 
 
 def check_server(connection: Psycopg) -> None:
@@ -137,14 +140,30 @@ def open_cli_connection(url: str, *, read_only: bool = False) -> Iterator[Postgr
         raise StoreUnavailable(f"the database cannot be used: {reason(error)}") from error
 
 
-def check_version(connection: "psycopg.Connection[Any]") -> None:
-    """Raise StoreError if the tables are not of this version."""
-    latest = steps()[-1][0]
+def stored_version(url: str) -> int:
+    """The version of the tables; 0: there are none yet.
+
+    Raises StoreDamaged if the server is too old, StoreUnavailable if it refuses.
+    """
+    try:
+        with contextlib.closing(connect(url, read_only=True)) as connection:
+            check_server(connection)
+            return _version(connection)
+    except psycopg.Error as error:
+        raise StoreUnavailable(f"the database cannot be used: {reason(error)}") from error
+
+
+def _version(connection: "psycopg.Connection[Any]") -> int:
     try:
         row = connection.execute("SELECT version FROM ledger_version").fetchone()
     except UndefinedTable:
         row = None
-    version = row[0] if row else 0
+    return int(row[0]) if row else 0
+
+
+def check_version(connection: "psycopg.Connection[Any]") -> None:
+    """Raise StoreError if the tables are not of this version."""
+    version, latest = _version(connection), steps()[-1][0]
     if version != latest:
         raise StoreError(
             f"the database has version {version}, this Recado needs {latest}: start the daemon of"
@@ -178,8 +197,11 @@ def translated_step(script: str) -> str:
     return script
 
 
-def migrate(connection: "psycopg.Connection[Any]") -> None:
-    """Bring the tables up to date. Raises StoreDamaged if they are of a later version."""
+def migrate(connection: "psycopg.Connection[Any]", progress: Progress = unwatched) -> None:
+    """Bring the tables up to date; ``progress`` gets the steps of tables that were there.
+
+    Raises StoreDamaged if they are of a later version.
+    """
     known = steps()
     latest = known[-1][0]
     connection.execute(
@@ -198,5 +220,7 @@ def migrate(connection: "psycopg.Connection[Any]") -> None:
             )
         for number, script in known:
             if number > version:
+                if version:
+                    progress(number - version, latest - version, f"version {number}")
                 connection.execute(script.encode())
                 connection.execute("UPDATE ledger_version SET version = %s", [number])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import trio
 
+from daemon.domain.progress import Progress, unwatched
 from daemon.errors import StoreDamaged, StoreError, StoreInUse, StoreUnavailable
 from daemon.ledger.drivers.port import Meter
 from daemon.ledger.drivers.sqlite.database import SqliteDatabase, connect
@@ -32,19 +33,24 @@ BUSY_MILLISECONDS = 5000
 
 @contextlib.asynccontextmanager
 async def open_database(
-    path: Path, *, clock: Callable[[], float], meter: Meter | None = None
+    path: Path,
+    *,
+    clock: Callable[[], float],
+    meter: Meter | None = None,
+    upgrading: Progress = unwatched,
 ) -> AsyncIterator[SqliteDatabase]:
     """Open the store's file for this process alone; creates file and folder if they are missing.
 
-    ``clock`` measures durations, in seconds. Raises StoreInUse if another process has the store,
-    StoreDamaged if it cannot be opened, is not sound, or is of a later version.
+    ``clock`` measures durations, in seconds. ``upgrading`` gets the steps that bring older tables
+    up to date, in a thread. Raises StoreInUse if another process has the store, StoreDamaged if it
+    cannot be opened, is not sound, or is of a later version.
     """
     try:
         make_folder(path.parent)
     except OSError as error:
         raise StoreDamaged(f"cannot create {path.parent}: {error.strerror}") from error
     async with _owned_soon(path.with_suffix(".lock")):
-        await _prepare(path)
+        await _prepare(path, upgrading)
         database = SqliteDatabase(path, clock=clock, meter=meter)
         try:
             yield database
@@ -88,11 +94,11 @@ async def _owned_soon(lock_file: Path) -> AsyncIterator[None]:
         yield
 
 
-async def _prepare(path: Path) -> None:
+async def _prepare(path: Path, upgrading: Progress) -> None:
     """Make the file ready in a thread. If this is cancelled it stops there, and nothing is lost."""
     opened: list[sqlite3.Connection] = []
     try:
-        await trio.to_thread.run_sync(_made_ready, path, opened, abandon_on_cancel=True)
+        await trio.to_thread.run_sync(_made_ready, path, opened, upgrading, abandon_on_cancel=True)
     except trio.Cancelled:
         for connection in opened:
             with contextlib.suppress(sqlite3.Error):  # it may be closed by now
@@ -100,7 +106,7 @@ async def _prepare(path: Path) -> None:
         raise
 
 
-def _made_ready(path: Path, opened: list[sqlite3.Connection]) -> None:
+def _made_ready(path: Path, opened: list[sqlite3.Connection], upgrading: Progress) -> None:
     """Create the file if it is missing, migrate its tables, and check that it is sound.
 
     ``opened`` receives the connection, which may be interrupted meanwhile.
@@ -110,7 +116,7 @@ def _made_ready(path: Path, opened: list[sqlite3.Connection]) -> None:
             new_file(path).close()  # SQLite gives the files beside it the same mode
         with contextlib.closing(connect(path)) as connection:
             opened.append(connection)
-            migrate(connection)
+            migrate(connection, upgrading)
             faults = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
     except (sqlite3.Error, OSError) as error:
         raise StoreDamaged(f"cannot open the store {path}: {error}") from error
@@ -126,7 +132,21 @@ def open_cli_connection(data_dir: Path, *, read_only: bool = False) -> Iterator[
     if there is no store or it is of another version, StoreDamaged if the file is no store,
     StoreUnavailable for whatever SQLite refuses inside the block.
     """
-    path = data_dir / STORE_FILE
+    with _connected(data_dir / STORE_FILE) as connection:
+        check_version(connection, data_dir / STORE_FILE)
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+        yield connection
+
+
+def stored_version(data_dir: Path) -> int:
+    """The version of the store in ``data_dir``; raises as `open_cli_connection` does."""
+    with _connected(data_dir / STORE_FILE) as connection:
+        return _version(connection)
+
+
+@contextlib.contextmanager
+def _connected(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise StoreError(
             f"there is no store {path}: run the daemon once, or name the folder with --data-dir"
@@ -141,9 +161,6 @@ def open_cli_connection(data_dir: Path, *, read_only: bool = False) -> Iterator[
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = ON")
-            check_version(connection, path)
-            if read_only:
-                connection.execute("PRAGMA query_only = ON")
             yield connection
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB:
@@ -153,8 +170,7 @@ def open_cli_connection(data_dir: Path, *, read_only: bool = False) -> Iterator[
 
 def check_version(connection: sqlite3.Connection, path: Path) -> None:
     """Raise StoreError if the store is not of this version."""
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    latest = latest_version()
+    version, latest = _version(connection), latest_version()
     if version < latest:
         raise StoreError(
             f"the store {path} has version {version}, this Recado needs {latest}: start the daemon"
@@ -165,3 +181,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
             f"the store {path} has version {version}, this Recado knows {latest}: use the Recado"
             " that the daemon runs"
         )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
