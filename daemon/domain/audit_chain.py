@@ -17,6 +17,11 @@ FIRST_HASH = ""
 """The hash before the first row."""
 
 Action = Literal[
+    "account add",
+    "account disable",
+    "account enable",
+    "account password",
+    "account role",
     "backup",
     "budget reset",
     "cancel reminder",
@@ -39,6 +44,7 @@ Action = Literal[
     "send again",
     "settings reload",
     "token create",
+    "sign out everywhere",
     "token refused",
     "token revoke",
     "trust tools",
@@ -50,7 +56,7 @@ Action = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """The author of an action: ``session 1a2b3c4d``, ``token admin``, ``user maria``."""
+    """The author of an action: ``account María``, ``token admin``, ``user maria``."""
 
     name: str
     address: str = ""

@@ -152,7 +152,10 @@ class Access:
         return await self.check(scope, lambda: has_bearer(headers, secrets), what)
 
     async def check(
-        self, scope: Mapping[str, Any], is_correct: Callable[[], bool], what: What
+        self,
+        scope: Mapping[str, Any],
+        is_correct: Callable[[], bool | Awaitable[bool]],
+        what: What,
     ) -> bool:
         """Check a secret, delayed if its address has sent many wrong ones lately.
 
@@ -165,7 +168,8 @@ class Access:
         if seconds and not is_known and not attempts.is_trusted(address, now):
             await client.delay(seconds)
             seconds = 0
-        if is_correct():
+        correct = is_correct()
+        if correct if isinstance(correct, bool) else await correct:
             client.authenticate()
             attempts.succeeded(address, trio.current_time())
             return True

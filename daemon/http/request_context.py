@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
-from quart import request
+from quart import g, request
 
+from daemon.domain.accounts import Account
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import JsonObject
+from daemon.domain.roles import AccessRole
 from daemon.ops.webhook_auth import WebhookAuth
 from daemon.settings.numbers import ONLY
 
@@ -91,6 +93,24 @@ class RequestCounts(Protocol):
         """Count a request with a wrong secret."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Who a request of the dashboard is from, after its guard."""
+
+    name: str
+    """As the audit has it."""
+    role: AccessRole = AccessRole.OPERATOR
+    session: str = ""
+    """The name of the browser's session; empty if there is none."""
+    account: Account | None = None
+
+
+def visitor() -> Visitor:
+    """Who the current request is from; without a guard before it, anybody."""
+    known = g.get("visitor")
+    return known if isinstance(known, Visitor) else Visitor(name="anybody", role=AccessRole.READ)
+
+
 def session_name(cookie: str, admin_token: str) -> str:
     """Name a session by a keyed hash of its cookie, so that the store's content opens none.
 
@@ -99,14 +119,17 @@ def session_name(cookie: str, admin_token: str) -> str:
     return hmac.new(admin_token.encode(), cookie.encode(), hashlib.sha256).hexdigest()
 
 
-def session_actor(name: str) -> Actor:
-    """The actor of a request of the session with this name."""
-    return Actor(name=f"session {name[:ACTOR_DIGITS]}", address=request.remote_addr or "")
+def session_actor(name: str, account: Account | None = None) -> Actor:
+    """The actor of a request of the session with this name; `account`: whose it is."""
+    author = f"account {account.name}" if account else f"session {name[:ACTOR_DIGITS]}"
+    return Actor(name=author, address=request.remote_addr or "")
 
 
 def request_actor(settings: EdgeSettings) -> Actor:
     """The actor of the current request, which a guard has let pass."""
     address = request.remote_addr or ""
+    if "visitor" in g:
+        return Actor(name=visitor().name, address=address)
     if not settings.admin_token:
         return Actor(name="anybody", address=address)
     if "Authorization" in request.headers:

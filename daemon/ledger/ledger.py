@@ -12,6 +12,7 @@ from daemon.domain.progress import Progress, unwatched
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.files.folder import LocalFiles
 from daemon.files.port import FileStore
+from daemon.ledger.accounts import Accounts, Sessions
 from daemon.ledger.admin.connection import postgres_driver
 from daemon.ledger.audit import Audit
 from daemon.ledger.chats import ChatSnapshots, Exchanges, Handovers
@@ -38,7 +39,6 @@ from daemon.ledger.process_records import (
     DashboardLog,
     ProcessLife,
     Samples,
-    Sessions,
     Stages,
 )
 from daemon.ledger.references import References
@@ -67,6 +67,7 @@ OF_NO_NUMBER = frozenset(
         "deleted_files",
         "dashboard_log",
         "samples",
+        "accounts",
         "sessions",
         "stages",
         "process_life",
@@ -110,6 +111,7 @@ class Store:
     exchanges: Exchanges
     dashboard_log: DashboardLog
     samples: Samples
+    accounts: Accounts
     sessions: Sessions
     stages: Stages
     snapshots: ChatSnapshots
@@ -205,6 +207,7 @@ async def open_store(
             reminders=Reminders(database),
             dashboard_log=DashboardLog(process),
             samples=Samples(process),
+            accounts=Accounts(process),
             sessions=Sessions(process),
             stages=Stages(process),
             snapshots=ChatSnapshots(database),

@@ -290,42 +290,6 @@ def _line(row: tuple[int, float, str, str, str, str, str, str, str, str]) -> Log
     )
 
 
-MOST_SESSIONS = 1_000
-"""More browsers than any business has; the sessions that end first are dropped."""
-
-
-class Sessions(Role):
-    """Sessions of the dashboard. Called by its requests."""
-
-    @transaction
-    def begin(self, connection: Connection, name: str, *, ends_at: float, now: float) -> None:
-        """Keep a session, and drop those that are over."""
-        connection.execute("DELETE FROM dashboard_sessions WHERE ends_at <= ?", (now,))
-        connection.execute(
-            "DELETE FROM dashboard_sessions WHERE name NOT IN ("
-            " SELECT name FROM dashboard_sessions ORDER BY ends_at DESC LIMIT ?)",
-            (MOST_SESSIONS - 1,),
-        )
-        connection.execute(
-            "INSERT INTO dashboard_sessions (name, ends_at) VALUES (?, ?)"
-            " ON CONFLICT (name) DO UPDATE SET ends_at = excluded.ends_at",
-            (name, ends_at),
-        )
-
-    @query
-    def end_of(self, connection: Connection, name: str) -> float:
-        """When a session ends, Unix seconds; 0 if there is none of that name."""
-        row = connection.execute(
-            "SELECT ends_at FROM dashboard_sessions WHERE name = ?", (name,)
-        ).fetchone()
-        return float(row[0]) if row else 0.0
-
-    @transaction
-    def end(self, connection: Connection, name: str) -> None:
-        """Forget a session."""
-        connection.execute("DELETE FROM dashboard_sessions WHERE name = ?", (name,))
-
-
 COUNTERS = {
     "paused": "SELECT COUNT(*) FROM chats WHERE paused_until > :now",
     "deadLetters": f"SELECT COUNT(*) FROM turns WHERE outcome = '{DEAD}'",

@@ -34,6 +34,7 @@ from daemon.ops.daemon_state import DaemonState
 from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.retention import Forgetter
 from daemon.ops.operator_views import OperatorViews
+from daemon.ops.passwords import Passwords
 
 REMINDER_OBSTACLES = {
     "": "",
@@ -75,6 +76,8 @@ class Operations:
         self.views = views
         self.live_log = live_log
         self.sessions = process.store.sessions
+        self.accounts = process.store.accounts
+        self.passwords = Passwords()
         self.now = process.telemetry.now
         self._data_dir = data_dir
         self._store = process.store

@@ -78,7 +78,9 @@ def look(page: Page, path: str) -> None:
     assert faults == []
 
 
-@pytest.mark.parametrize("path", ["", "log", "work", "phone", "nothing-here"])
+@pytest.mark.parametrize(
+    "path", ["", "log", "work", "phone", "account", "accounts", "nothing-here"]
+)
 def test_a_page_has_no_fault_that_axe_finds(page: Page, nora: str, path: str) -> None:
     assert nora
     page.goto(f"/dashboard/{path}".removesuffix("/"))

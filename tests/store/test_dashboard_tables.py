@@ -5,10 +5,12 @@ from pathlib import Path
 from support.place import store_in
 from support.rows import insert
 
+from daemon.domain.accounts import Session
 from daemon.domain.dashboard_values import LogLine, LogQuery, Sample
 from daemon.domain.messages import ChatKey
+from daemon.ledger.accounts import MOST_SESSIONS
 from daemon.ledger.ledger import Store
-from daemon.ledger.process_records import LINES_A_START, MOST_SESSIONS
+from daemon.ledger.process_records import LINES_A_START
 
 LAURA = ChatKey("C", "573001234567@s.whatsapp.net")
 
@@ -103,10 +105,10 @@ async def test_sessions_outlive_a_restart_and_end(tmp_path: Path) -> None:
         await store.sessions.begin("old", ends_at=5, now=0)
         await store.sessions.begin("name", ends_at=50, now=10)
     async with store_in(tmp_path) as store:
-        assert await store.sessions.end_of("name") == 50
-        assert await store.sessions.end_of("old") == 0
+        assert await store.sessions.find("name") == Session(ends_at=50)
+        assert await store.sessions.find("old") is None
         await store.sessions.end("name")
-        assert await store.sessions.end_of("name") == 0
+        assert await store.sessions.find("name") is None
 
 
 async def test_sessions_are_bounded(tmp_path: Path) -> None:
@@ -114,6 +116,6 @@ async def test_sessions_are_bounded(tmp_path: Path) -> None:
         sessions = [{"name": str(n), "ends_at": 100 + n} for n in range(MOST_SESSIONS)]
         insert(store, "dashboard_sessions", *sessions)
         await store.sessions.begin("new", ends_at=99, now=0)
-        assert await store.sessions.end_of("0") == 0
-        assert await store.sessions.end_of("1") == 101
-        assert await store.sessions.end_of("new") == 99
+        assert await store.sessions.find("0") is None
+        assert await store.sessions.find("1") == Session(ends_at=101)
+        assert await store.sessions.find("new") == Session(ends_at=99)

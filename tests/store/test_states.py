@@ -23,6 +23,7 @@ WORDS = {
     "tool_calls.state": states.TOOL_CALL_STATES,
     "outbox.state": states.SEND_STATES,
     "media.state": states.MEDIA_STATES,
+    "accounts.role": tuple(ACCESS_ROLES),
     "usage.state": states.USAGE_STATES,
     "reminders.state": states.REMINDER_STATES,
     "webhook_deliveries.state": states.WEBHOOK_STATES,

@@ -14,7 +14,8 @@ from daemon.observability.events import EventKind
 from daemon.ops.daemon_state import DaemonState
 from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
-from support.watch import MemoryWatch
+from daemon.ops.passwords import Passwords
+from support.watch import MemoryWatch, NoAccounts
 
 
 class MemoryState(DaemonState):
@@ -85,6 +86,8 @@ class MemoryDaemon(Operations):
         self.views = OperatorViews.__new__(OperatorViews)  # tested on whole daemons
         self.live_log = self.watch
         self.sessions = self.watch.sessions
+        self.accounts = NoAccounts()
+        self.passwords = Passwords()
         self.now = lambda: 1_769_860_800.25
         self.numbers = cast("Numbers", self)
 

@@ -25,11 +25,14 @@ async def recado(data_dir: Path, *arguments: str) -> Result:
     return await trio.to_thread.run_sync(lambda: recado_at(data_dir, *arguments))
 
 
-async def recado_on(data_dir: Path, *arguments: str) -> Result:
-    """Run a command that takes its store from the configuration, in a thread."""
+async def recado_on(data_dir: Path, *arguments: str, answer: str = "") -> Result:
+    """Run a command that takes its store from the configuration, in a thread.
+
+    ``answer``: its standard input.
+    """
     environ = {"RECADO_DATA_DIR": str(data_dir), **variables_of_store(data_dir)}
     return await trio.to_thread.run_sync(
-        lambda: CliRunner().invoke(main, list(arguments), env=environ)
+        lambda: CliRunner().invoke(main, list(arguments), input=answer, env=environ)
     )
 
 

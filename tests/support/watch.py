@@ -2,6 +2,7 @@
 
 import trio
 
+from daemon.domain.accounts import Session
 from daemon.domain.audit_chain import Actor
 from daemon.domain.dashboard_values import (
     ComponentState,
@@ -11,7 +12,8 @@ from daemon.domain.dashboard_values import (
     Overview,
     Sample,
 )
-from daemon.ledger.process_records import Sessions, matches
+from daemon.ledger.accounts import Accounts, Sessions
+from daemon.ledger.process_records import matches
 from daemon.ops.live_log import Feed, LiveLog
 
 MOST_WAITING = 50
@@ -43,14 +45,35 @@ class MemorySessions(Sessions):
     def __init__(self) -> None:
         self.ends: dict[str, float] = {}
 
-    async def begin(self, name: str, *, ends_at: float, now: float) -> None:  # noqa: ARG002 - the role has it
+    async def begin(
+        self,
+        name: str,
+        *,
+        ends_at: float,
+        now: float,  # noqa: ARG002
+        account: int | None = None,
+    ) -> None:
+        assert account is None  # accounts are tested on whole daemons
         self.ends[name] = ends_at
 
-    async def end_of(self, name: str) -> float:
-        return self.ends.get(name, 0.0)
+    async def find(self, name: str) -> Session | None:
+        return Session(ends_at=self.ends[name]) if name in self.ends else None
 
     async def end(self, name: str) -> None:
         self.ends.pop(name, None)
+
+
+class NoAccounts(Accounts):
+    """No accounts."""
+
+    def __init__(self) -> None:
+        """Have no database."""
+
+    async def exist(self) -> bool:
+        return False
+
+    async def password_of(self, name: str) -> None:
+        del name
 
 
 class MemoryWatch(LiveLog):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from daemon.http.dashboard.assets import read_assets, read_words
 from daemon.http.dashboard.log_page import KINDS
-from daemon.http.dashboard.login import NOT_PRIVATE, TOO_MANY, WRONG
+from daemon.http.dashboard.login import NOT_PRIVATE, TOO_MANY, WRONG, WRONG_NAME
 
 FOLDER = Path(__file__).parents[2] / "daemon" / "http" / "dashboard"
 SAID = re.compile(r"""(?<![\w.])t\(\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
@@ -20,7 +20,7 @@ def said() -> set[str]:
 
 def test_every_text_has_its_spanish() -> None:
     words = read_words()["es"]
-    texts = said() - {"log: ", "filter: ", "English", "English text", "English {x}"}
+    texts = said() - {"log: ", "filter: ", "role: ", "English", "English text", "English {x}"}
     assert len(texts) > 50
     assert sorted(texts - set(words)) == []
 
@@ -38,7 +38,7 @@ def test_no_word_of_the_ledger_is_shown_as_it_is_written_there() -> None:
 def test_every_kind_of_line_has_its_spanish() -> None:
     words = read_words()["es"]
     assert [kind for kind in KINDS if f"log: {kind}" not in words] == []
-    assert {NOT_PRIVATE, TOO_MANY, WRONG} <= set(words)
+    assert {NOT_PRIVATE, TOO_MANY, WRONG, WRONG_NAME} <= set(words)
 
 
 def test_both_languages_have_the_same_fields() -> None:

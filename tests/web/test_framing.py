@@ -4,6 +4,8 @@ import pytest
 import trio
 from support.edge import MemoryDaemon, MemoryLog, Start, read_all, read_until
 
+from daemon.domain.accounts import Session
+
 SECRET = "a-webhook-secret"
 TOKEN = "the-admin-token"
 HOOK = b"POST /hook HTTP/1.1\r\nhost: x\r\nauthorization: Bearer a-webhook-secret\r\n"
@@ -121,12 +123,12 @@ async def test_data_before_the_handshakes_answer_is_a_400(
     """It comes while the app still looks who asks; what the app says then is not sent."""
     asked, answer_it = trio.Event(), trio.Event()
 
-    async def slow(name: str) -> float:  # noqa: ARG001 - the watch's
+    async def slow(name: str) -> Session:  # noqa: ARG001 - the watch's
         asked.set()
         await answer_it.wait()
-        return daemon.now() + 100
+        return Session(ends_at=daemon.now() + 100)
 
-    daemon.sessions.end_of = slow  # type: ignore[method-assign]
+    daemon.sessions.find = slow  # type: ignore[method-assign]
     served = await start_edge(admin_token=TOKEN)
     own_page = HANDSHAKE.replace(
         b"authorization: Bearer the-admin-token",

@@ -13,7 +13,7 @@ from daemon.domain.roles import AccessRole
 from daemon.http.access import Access, has_bearer
 from daemon.http.api.problems import ApiProblem
 from daemon.http.dashboard.guard import Guard
-from daemon.http.request_context import EdgeSettings, request_actor
+from daemon.http.request_context import EdgeSettings, request_actor, visitor
 from daemon.ops.api_access import ApiAccess
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="recado"'}
@@ -53,7 +53,7 @@ class Callers:
             raise ApiProblem(403, "this was not sent by a page of the dashboard; send a token")
         if not await self._guard.signed_in(request):
             raise ApiProblem(401, "send a token, or sign in to the dashboard", CHALLENGE)
-        return Caller(actor=request_actor(self._settings), role=AccessRole.OPERATOR)
+        return Caller(actor=request_actor(self._settings), role=visitor().role)
 
     async def _bearer(self, scope: Mapping[str, Any]) -> Caller:
         admin = self._settings.admin_token.encode()

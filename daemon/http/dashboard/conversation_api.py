@@ -16,7 +16,7 @@ from daemon.domain.records import MAX_REMINDER_CHARACTERS
 from daemon.domain.states import WITH_AGENT
 from daemon.errors import FilesUnavailable
 from daemon.http.dashboard.shell import Shell
-from daemon.http.request_context import is_minutes, json_object
+from daemon.http.request_context import is_minutes, json_object, visitor
 
 STATES = (WITH_AGENT, "writing", "waiting", "thinking", "sending", "paused", "failed")
 """By which the list can be narrowed; chats in no other state are idle."""
@@ -247,6 +247,9 @@ async def _send_template(shell: Shell, ref: str) -> ResponseReturnValue:
 
 
 def _agent(shell: Shell, fields: JsonObject) -> str:
+    """The name in which somebody writes: their account's, else the one they have typed."""
+    if account := visitor().account:
+        return account.name
     name = " ".join(_text(fields, "name").split())
     return name[:LONGEST_NAME] or shell.wording().t("Agent")
 

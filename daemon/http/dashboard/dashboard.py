@@ -13,6 +13,7 @@ from werkzeug.exceptions import (
 from daemon.errors import StoreUnavailable
 from daemon.http.access import Access
 from daemon.http.asgi import EdgeLog
+from daemon.http.dashboard.accounts import create_accounts
 from daemon.http.dashboard.assets import create_assets, read_assets, version_of
 from daemon.http.dashboard.conversations import create_conversations
 from daemon.http.dashboard.guard import DATA_PATHS, Guard
@@ -40,6 +41,7 @@ def register_dashboard(
     for blueprint in (
         create_assets(assets),
         create_login(shell, access),
+        create_accounts(shell),
         create_overview(shell),
         create_conversations(shell),
         create_work(shell),

@@ -11,13 +11,22 @@ from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
 import trio
-from quart import Response, redirect, request, websocket
+from quart import Response, g, has_request_context, redirect, request, websocket
 from quart.typing import ResponseReturnValue
 from quart.wrappers import Request, Websocket
+from werkzeug.exceptions import Forbidden
 
 from daemon.http.access import Access
 from daemon.http.clients import client_of
-from daemon.http.request_context import COOKIE, EdgeSettings, session_name
+from daemon.http.dashboard.routes import may_visit
+from daemon.http.request_context import (
+    ACTOR_DIGITS,
+    COOKIE,
+    EdgeSettings,
+    Visitor,
+    session_name,
+    visitor,
+)
 from daemon.ops.operations import Operations
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -75,13 +84,16 @@ class Guard:
         return not self._token
 
     async def require_sign_in(self) -> ResponseReturnValue | None:
-        """Pass requests with a token or a session; redirect pages of others to the login."""
+        """Pass requests with a token or a session; redirect pages of others to the login.
+
+        Raises Forbidden if the route needs a role that the visitor has not.
+        """
         if self._token and "Authorization" in request.headers:
-            return None if await self._has_valid_secret(request) else _unknown()
+            return self._allowed() if await self._has_valid_secret(request) else _unknown()
         if refusal := self.refuse_foreign():
             return refusal
         if await self.signed_in(request):
-            return None
+            return self._allowed()
         if request.method == "GET" and not request.path.startswith(DATA_PATHS):
             asked = request.full_path.rstrip("?")
             return redirect(f"{LOGIN}?next={quote(asked, safe='/')}", 302)
@@ -90,14 +102,14 @@ class Guard:
     async def require_socket_sign_in(self) -> ResponseReturnValue | None:
         """Pass handshakes with a token, or with a session from one of our pages."""
         if self._token and "Authorization" in websocket.headers:
-            return None if await self._has_valid_secret(websocket) else _unknown()
+            return self._allowed() if await self._has_valid_secret(websocket) else _unknown()
         if not self._is_local(websocket):
             return _elsewhere()
         # A client that is no browser has no cookie that another site could misuse.
         browser = "Origin" in websocket.headers or not self.open
         if browser and not self.is_own_page(websocket):
             return _foreign()
-        return None if await self.signed_in(websocket) else _unknown()
+        return self._allowed() if await self.signed_in(websocket) else _unknown()
 
     def refuse_foreign(self) -> ResponseReturnValue | None:
         """Refuse requests of other sites' pages, and of other machines if there is no token."""
@@ -140,19 +152,42 @@ class Guard:
 
     async def seconds_left(self, session: str) -> float:
         """The seconds until a session ends; 0 if it has. Raises StoreUnavailable."""
-        ends_at = await self._operations.sessions.end_of(session)
-        return max(0.0, ends_at - self._operations.now())
+        found = await self._operations.sessions.find(session)
+        return max(0.0, found.ends_at - self._operations.now()) if found else 0.0
+
+    async def identify(self, asked: Request | Websocket) -> Visitor | None:
+        """Find who has sent a request, by its session; None if nobody is signed in."""
+        if self.open:
+            return Visitor(name="anybody")
+        session = self.session_of(asked)
+        found = await self._operations.sessions.find(session) if session else None
+        if found is None or found.ends_at <= self._operations.now():
+            return None
+        if found.account is None:
+            return Visitor(name=f"session {session[:ACTOR_DIGITS]}", session=session)
+        name, role = f"account {found.account.name}", found.account.role
+        return Visitor(name=name, role=role, session=session, account=found.account)
+
+    def _allowed(self) -> ResponseReturnValue | None:
+        asked = request if has_request_context() else websocket
+        if may_visit(visitor().role, asked.url_rule):
+            return None
+        if asked.path.startswith(DATA_PATHS):
+            return {"error": "this account may not do that"}, 403
+        raise Forbidden
 
     async def _has_valid_secret(self, asked: Request | Websocket) -> bool:
+        g.visitor = Visitor(name="token admin")
         return await self._access.check_bearer(asked.scope, (self._token.encode(),), "token")
 
     async def signed_in(self, asked: Request | Websocket) -> bool:
-        """Whether a request has the cookie of a session; True if none is needed."""
-        session = self.session_of(asked)
-        known = self.open or (bool(session) and await self.seconds_left(session) > 0)
-        if known:
-            client_of(asked.scope).authenticate()
-        return known
+        """Whether a request is of somebody who is signed in: `visitor` names them from then on."""
+        known = await self.identify(asked)
+        if known is None:
+            return False
+        g.visitor = known
+        client_of(asked.scope).authenticate()
+        return True
 
     def _is_local(self, asked: Request | Websocket) -> bool:
         if not self.open:

@@ -1,4 +1,4 @@
-"""Signing in with the admin token, signing out, and choosing language and theme."""
+"""Signing in, by name or with the admin token, signing out, and choosing language and theme."""
 
 import hashlib
 import hmac
@@ -9,9 +9,16 @@ from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
 from werkzeug.wrappers import Response as WSGIResponse
 
+from daemon.domain.accounts import (
+    LANGUAGES,
+    LONGEST_NAME,
+    LONGEST_PASSWORD,
+    Account,
+    Preferences,
+)
 from daemon.http.access import Access
 from daemon.http.dashboard.guard import LOGIN
-from daemon.http.dashboard.shell import LANGUAGE_COOKIE, LANGUAGES, THEME_COOKIE, THEMES, Shell
+from daemon.http.dashboard.shell import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, Shell
 from daemon.http.request_context import COOKIE, session_actor, session_name
 
 HOME = "/dashboard"
@@ -21,6 +28,7 @@ YEAR_SECONDS = 365 * 24 * 3600
 TOO_MANY = "Too many tries. Wait a moment and try again."
 NOT_PRIVATE = "Signing in needs https, or an address of this machine."
 WRONG = "That is not the admin token."
+WRONG_NAME = "Name or password are wrong."
 
 
 def create_login(shell: Shell, access: Access) -> Blueprint:
@@ -35,7 +43,7 @@ def create_login(shell: Shell, access: Access) -> Blueprint:
     login.add_url_rule(LOGIN, view_func=handlers.show, methods=["GET"])
     login.add_url_rule(LOGIN, view_func=handlers.sign_in, methods=["POST"])
     login.add_url_rule("/dashboard/logout", view_func=handlers.sign_out, methods=["POST"])
-    login.add_url_rule("/dashboard/preferences", view_func=_prefer, methods=["POST"])
+    login.add_url_rule("/dashboard/preferences", view_func=handlers.prefer, methods=["POST"])
     return login
 
 
@@ -49,32 +57,33 @@ class _Login:
     async def show(self) -> ResponseReturnValue:
         if self._shell.guard.open:
             return redirect(HOME, 303)
-        return _form(self._shell, "", request.args.get("next", ""))
+        return await self._form("", request.args.get("next", ""))
 
     async def sign_in(self) -> ResponseReturnValue:
         if self._shell.guard.open:
             return redirect(HOME, 303)
         form = await request.form
-        following, given = form.get("next", ""), form.get("token", "")
+        following, name = form.get("next", ""), form.get("name", "").strip()
         if not _is_private(request.headers.get("Origin", "")):
-            return _form(self._shell, NOT_PRIVATE, following, 400)
+            return await self._form(NOT_PRIVATE, following, 400)
         wait = self._access.retry_after(request.scope)
-        expected = self._shell.settings.admin_token
-        if await self._access.check(request.scope, lambda: same_secret(given, expected), "login"):
-            return await self._begin(following)
+        check = _Check(self._shell, name, form.get("token", ""))
+        if await self._access.check(request.scope, check.is_right, "login"):
+            return await self._begin(following, check.account)
         if not wait:
-            return _form(self._shell, WRONG, following, 401)
-        page = _form(self._shell, TOO_MANY, following, 429)
+            return await self._form(WRONG_NAME if name else WRONG, following, 401)
+        page = await self._form(TOO_MANY, following, 429)
         page.headers["Retry-After"] = str(wait)
         return page
 
-    async def _begin(self, following: str) -> ResponseReturnValue:
+    async def _begin(self, following: str, account: Account | None) -> ResponseReturnValue:
         operations, settings = self._shell.operations, self._shell.settings
         value = secrets.token_urlsafe(COOKIE_BYTES)
         now = operations.now()
         name = session_name(value, settings.admin_token)
-        await operations.sessions.begin(name, ends_at=now + settings.session_seconds, now=now)
-        await operations.audit(session_actor(name), "login")
+        ends_at, number = now + settings.session_seconds, account.id if account else None
+        await operations.sessions.begin(name, ends_at=ends_at, now=now, account=number)
+        await operations.audit(session_actor(name, account), "login")
         self._access.signed_in(request.scope)
         answer = redirect(_inner(following), 303)
         _keep(answer, value, int(settings.session_seconds))
@@ -84,33 +93,65 @@ class _Login:
         if value := request.cookies.get(COOKIE, ""):
             name = session_name(value, self._shell.settings.admin_token)
             operations = self._shell.operations
-            if await operations.sessions.end_of(name):
+            if found := await operations.sessions.find(name):
                 await operations.sessions.end(name)
-                await operations.audit(session_actor(name), "logout")
+                await operations.audit(session_actor(name, found.account), "logout")
                 self._shell.guard.sockets.end(name)
         answer = redirect(LOGIN, 303)
         _keep(answer, "", 0)
         return answer
 
+    async def prefer(self) -> ResponseReturnValue:
+        """Set the cookie of a language or a theme; the language of an account, too."""
+        form = await request.form
+        answer = redirect(_inner(form.get("next", "")), 303)
+        language = form.get("language", "")
+        known = await self._shell.guard.identify(request) if language in LANGUAGES else None
+        if known is not None and (account := known.account) is not None:
+            chosen = Preferences(language=language, zone=account.zone)
+            await self._shell.operations.accounts.prefer(account.id, chosen)
+        for cookie, choices, field in (
+            (LANGUAGE_COOKIE, LANGUAGES, "language"),
+            (THEME_COOKIE, THEMES, "theme"),
+        ):
+            choice = form.get(field, "")
+            if choice in choices:
+                answer.set_cookie(
+                    cookie, choice, max_age=YEAR_SECONDS, path="/dashboard", samesite="Lax"
+                )
+        return answer
 
-async def _prefer() -> ResponseReturnValue:
-    """Set the cookie of a language or a theme."""
-    form = await request.form
-    answer = redirect(_inner(form.get("next", "")), 303)
-    for cookie, choices, field in (
-        (LANGUAGE_COOKIE, LANGUAGES, "language"),
-        (THEME_COOKIE, THEMES, "theme"),
-    ):
-        choice = form.get(field, "")
-        if choice in choices:
-            answer.set_cookie(
-                cookie, choice, max_age=YEAR_SECONDS, path="/dashboard", samesite="Lax"
-            )
-    return answer
+    async def _form(self, fault: str, following: str, status: int = 200) -> Response:
+        has_accounts = await self._shell.operations.accounts.exist()
+        return self._shell.page(
+            "login.html",
+            status=status,
+            fault=fault,
+            following=_inner(following),
+            has_accounts=has_accounts,
+        )
 
 
-def _form(shell: Shell, fault: str, following: str, status: int = 200) -> Response:
-    return shell.page("login.html", status=status, fault=fault, following=_inner(following))
+class _Check:
+    """One attempt to sign in: of an account, or without a name with the admin token."""
+
+    def __init__(self, shell: Shell, name: str, given: str) -> None:
+        self.account: Account | None = None
+        self._shell = shell
+        self._name = name
+        self._given = given
+
+    async def is_right(self) -> bool:
+        """Check the secret; `account` is whose it was."""
+        operations = self._shell.operations
+        if not self._name:
+            return same_secret(self._given, self._shell.settings.admin_token)
+        known = await operations.accounts.password_of(self._name[:LONGEST_NAME])
+        stored, given = known[1] if known else "", self._given[:LONGEST_PASSWORD]
+        if not await operations.passwords.check(stored, given) or known is None:
+            return False
+        self.account = known[0]
+        return True
 
 
 def same_secret(given: str, expected: str) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from zoneinfo import ZoneInfo
 
@@ -10,11 +11,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from quart import Response, request
 from werkzeug.exceptions import NotFound
 
+from daemon.domain.accounts import LANGUAGES
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import ChatKey
+from daemon.domain.roles import allows
 from daemon.http.dashboard.assets import read_words
 from daemon.http.dashboard.guard import Guard
-from daemon.http.request_context import EdgeSettings, request_actor
+from daemon.http.dashboard.routes import may_visit
+from daemon.http.request_context import EdgeSettings, request_actor, visitor
 from daemon.ops.operations import Operations
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -87,7 +91,12 @@ class Wording:
         return f"{self.figure(count / 1024**2)} MB"
 
 
-LANGUAGES = ("es", "en")
+REASONS: Mapping[int, str] = {
+    HTTPStatus.NOT_FOUND: "This page does not exist.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This page does not exist.",
+    HTTPStatus.FORBIDDEN: "Your account has no access to this page.",
+}
+"""The text of an error page, by its status."""
 THEMES = ("auto", "light", "dark")
 LANGUAGE_COOKIE, THEME_COOKIE = "recado-language", "recado-theme"
 
@@ -126,6 +135,7 @@ class Shell:
         self._static = f"/dashboard/static/{version}"
         self._words = read_words()
         self._zone = ZoneInfo(settings.timezone)
+        self._sections = (*SECTIONS, PHONE) if settings.phone_url else SECTIONS
         self._templates = Environment(
             loader=PackageLoader(__package__),
             autoescape=True,
@@ -148,13 +158,17 @@ class Shell:
     def wording(self) -> Wording:
         """The wording of the current request.
 
-        Its language was chosen on a page, else it is one of the browser's, else the settings'.
+        Its language is the account's, else it was chosen on a page, else it is one of the
+        browser's, else the settings'.
         """
-        chosen = request.cookies.get(LANGUAGE_COOKIE, "")
+        account = visitor().account
+        chosen = account.language if account else ""
+        chosen = chosen or request.cookies.get(LANGUAGE_COOKIE, "")
         if chosen not in LANGUAGES:
             chosen = request.accept_languages.best_match(LANGUAGES) or ""
         language = chosen or self.settings.language
-        return Wording(language, self._zone, self.operations.now(), self._words[language])
+        zone = ZoneInfo(account.zone) if account and account.zone else self._zone
+        return Wording(language, zone, self.operations.now(), self._words[language])
 
     def page(
         self, template: str, *, section: str = "", status: int = 200, **values: object
@@ -163,7 +177,7 @@ class Shell:
 
         Templates extend ``base.html`` and get `values`, ``w`` (the `Wording`) and ``t``.
         """
-        w = self.wording()
+        w, known = self.wording(), visitor()
         theme = request.cookies.get(THEME_COOKIE, "")
         html = self._templates.get_template(template).render(
             **values,
@@ -172,7 +186,9 @@ class Shell:
             t=w.t,
             theme=theme if theme in THEMES else "auto",
             themes=THEMES,
-            sections=(*SECTIONS, PHONE) if self.settings.phone_url else SECTIONS,
+            sections=[entry for entry in self._sections if may_visit(known.role, entry.path)],
+            account=known.account,
+            may=partial(allows, known.role),
             section=section,
             environment=self.settings.environment,
             is_open=self.guard.open,
@@ -182,6 +198,5 @@ class Shell:
 
     def error(self, status: int) -> Response:
         """Render the page of an error."""
-        known = status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}
-        why = "This page does not exist." if known else "Try again in a moment."
+        why = REASONS.get(status, "Try again in a moment.")
         return self.page("error.html", status=status, reason=HTTPStatus(status).phrase, why=why)

@@ -6,6 +6,7 @@ import click
 from click.shell_completion import get_completion_class
 
 MODULES = {
+    "account": "account",
     "audit": "reports",
     "backup": "data",
     "budget": "reports",

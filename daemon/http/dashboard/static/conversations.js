@@ -274,8 +274,9 @@ function newAction() {
 
 const composer = document.querySelector("[data-composer]");
 if (composer) {
-  const { text, name } = composer.elements;
-  name.value = localStorage.getItem("recado-agent") ?? "";
+  const { text } = composer.elements;
+  const name = composer.elements.namedItem("name"); // who has an account writes in its name
+  if (name) name.value = localStorage.getItem("recado-agent") ?? "";
   let action = newAction();
   text.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -286,9 +287,9 @@ if (composer) {
     event.preventDefault();
     const words = text.value.trim();
     if (!words) return;
-    localStorage.setItem("recado-agent", name.value.trim());
+    if (name) localStorage.setItem("recado-agent", name.value.trim());
     // The same id until it has worked: a repeated click sends nothing twice.
-    if (await act("send", { text: words, name: name.value.trim(), action })) {
+    if (await act("send", { text: words, name: name?.value.trim() ?? "", action })) {
       text.value = "";
       action = newAction();
       bubbles.scrollTop = bubbles.scrollHeight;
@@ -303,7 +304,7 @@ for (const form of document.querySelectorAll("[data-template]")) {
     event.preventDefault();
     const { template, language } = form.dataset;
     const body = { template, language, parameters: Object.fromEntries(new FormData(form)), action };
-    body.name = composer?.elements.name.value.trim() ?? "";
+    body.name = composer?.elements.namedItem("name")?.value.trim() ?? "";
     if (!await act("template", body, t("The template is being sent."))) return;
     form.reset();
     action = newAction();

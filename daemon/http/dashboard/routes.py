@@ -1,0 +1,84 @@
+"""Which role each route of the dashboard needs: the one table that the guard reads."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from werkzeug.routing import Rule
+
+from daemon.domain.roles import ACCESS_ROLES, AccessRole
+
+PUBLIC = frozenset(
+    {
+        "/dashboard/login",
+        "/dashboard/logout",
+        "/dashboard/preferences",
+        "/dashboard/static/<path:name>",
+    }
+)
+"""Routes that need no sign-in."""
+
+_CHAT = "/dashboard/api/chats/<ref>"
+
+NEEDED: Mapping[str, AccessRole] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            (
+                "/dashboard",
+                "/dashboard/",
+                "/dashboard/<path:_name>",
+                "/dashboard/account",
+                "/dashboard/account/<any(password, sessions):part>",
+                "/dashboard/api/chats",
+                "/dashboard/api/logs",
+                "/dashboard/chats",
+                "/dashboard/chats/<ref>",
+                "/dashboard/log",
+                "/dashboard/logs",
+                "/dashboard/media/<name>",
+                "/dashboard/stats",
+                "/dashboard/turns/<turn>",
+                _CHAT,
+                f"{_CHAT}/bubbles",
+                f"{_CHAT}/turns/<turn>",
+            ),
+            AccessRole.READ,
+        ),
+        **dict.fromkeys(
+            (
+                "/dashboard/api/reveal",
+                f"{_CHAT}/done",
+                f"{_CHAT}/labels",
+                f"{_CHAT}/pause",
+                f"{_CHAT}/remind",
+                f"{_CHAT}/reminders/<int:number>/cancel",
+                f"{_CHAT}/resume",
+                f"{_CHAT}/send",
+                f"{_CHAT}/template",
+            ),
+            AccessRole.AGENT,
+        ),
+        **dict.fromkeys(
+            (
+                "/dashboard/accounts",
+                "/dashboard/accounts/<int:number>/<any(role, password, disable, enable):change>",
+                "/dashboard/api/sends/<int:number>/<any(again, drop):action>",
+                "/dashboard/api/webhooks/replay",
+                "/dashboard/api/work",
+                "/dashboard/api/work/cancel",
+                "/dashboard/api/work/replay",
+                "/dashboard/phone",
+                "/dashboard/work",
+                f"{_CHAT}/forget",
+            ),
+            AccessRole.OPERATOR,
+        ),
+    }
+)
+"""The least role, by the rule of a route. A route that is not here is the operators'."""
+
+
+def may_visit(role: AccessRole, rule: Rule | str | None) -> bool:
+    """Whether a role may use a route, by its rule."""
+    path = rule.rule if isinstance(rule, Rule) else rule or ""
+    least = NEEDED.get(path, AccessRole.OPERATOR)
+    return ACCESS_ROLES.index(role) >= ACCESS_ROLES.index(least)
