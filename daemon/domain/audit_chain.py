@@ -27,6 +27,7 @@ Action = Literal[
     "cancel reminder",
     "cancel run",
     "clear locks",
+    "consent",
     "done",
     "drop send",
     "export",

@@ -26,7 +26,17 @@ LEAST_ROLE: Mapping[Action | Literal["read"], AccessRole] = MappingProxyType(
     {
         "read": AccessRole.READ,
         **dict.fromkeys(
-            ("cancel reminder", "done", "label", "pause", "remind", "resume", "reveal", "send"),
+            (
+                "cancel reminder",
+                "consent",
+                "done",
+                "label",
+                "pause",
+                "remind",
+                "resume",
+                "reveal",
+                "send",
+            ),
             AccessRole.AGENT,
         ),
     }

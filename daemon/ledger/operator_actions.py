@@ -12,6 +12,7 @@ from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.messages import ChatKey, JsonObject, Message, Text, Webhook
 from daemon.domain.records import Arrival
 from daemon.domain.states import DEAD, DROPPED, FAILED, PENDING
+from daemon.ledger.announcements import contact_changed
 from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection, Role, transaction
@@ -151,6 +152,21 @@ class OperatorActions(Role):
         Gives the chats concerned, and how many messages were closed.
         """
         return done_by_hand(connection, chat, channel=channel, by=by, now=now)
+
+    @transaction
+    def set_consent(
+        self, connection: Connection, key: ChatKey, *, opted_out: bool, by: Actor, now: float
+    ) -> None:
+        """Note whether a contact wants no messages that they have not asked for."""
+        condition = "opted_out_at = 0" if opted_out else "opted_out_at > 0"
+        done = connection.execute(
+            f"UPDATE chats SET opted_out_at = ? WHERE channel = ? AND chat = ? AND {condition}",
+            (now if opted_out else 0, *key),
+        )
+        if done.rowcount:
+            contact_changed(connection, key, "opt_out", now=now)
+            after = "opted out" if opted_out else "opted in"
+            write_audit(connection, by, "consent", key.chat, after=after, now=now)
 
     @transaction
     def send_again(

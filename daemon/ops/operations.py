@@ -220,6 +220,11 @@ class Operations:
             )
         return fault
 
+    async def set_consent(self, key: ChatKey, *, opted_out: bool, by: Actor) -> None:
+        """Note whether a contact wants no unrequested messages."""
+        actions = self._store.operator_actions
+        await actions.set_consent(key, opted_out=opted_out, by=by, now=self.now())
+
     async def forget(self, key: ChatKey, *, by: Actor) -> str:
         """Erase the person of a chat; return in numbers what was erased."""
         names = await self._store.database.read(partial(names_of, chat=key.chat))

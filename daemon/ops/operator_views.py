@@ -12,12 +12,14 @@ from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.conversation.recovery import RecoveryReport
 from daemon.domain.ids import is_group, local_part, phone_digits
+from daemon.domain.knowledge.ranking import FoundPassage
 from daemon.domain.limits import MICROS, day_of
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import MEDIA_FOLDER
 from daemon.domain.redaction import mask_numbers
 from daemon.domain.rendering.templates import APPROVED
 from daemon.ledger.files import AUDIO_FOLDER
+from daemon.ledger.nodes import NodeState
 from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import Live, Wanted
 
@@ -204,6 +206,18 @@ class OperatorViews:
         """Return the time zone in which times of a chat's number are meant."""
         number = self._numbers.get(key.number) or self._numbers.first
         return number.services.config.rules.zone
+
+    # -- the daemon ------------------------------------------------------------------------------
+
+    async def nodes(self) -> list[NodeState]:
+        """Return the nodes of a cluster; none where one process has the store."""
+        return await self._views.nodes(self._now())
+
+    async def search_knowledge(self, question: str, *, number: str) -> list[FoundPassage] | None:
+        """Return what a number's documents say to a question; None if it has none."""
+        one = self._numbers.get(number)
+        base = one.services.knowledge if one else None
+        return None if base is None else await base.search(question)
 
     # -- work ------------------------------------------------------------------------------------
 

@@ -1,12 +1,12 @@
 """A daemon between the simulators with one conversation, and clients of its API."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import httpx
 import pytest
-from support.api import open_client, token_on
+from support.api import Client, open_client, token_on
 from support.model_script import say
 from support.scenes import QUICK_RULES
 from support.stage import LAURA, Stage, open_stage
@@ -23,9 +23,6 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
         yield stage
-
-
-Client = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 @pytest.fixture

@@ -1,14 +1,11 @@
 """Who may call the API: tokens by role, the admin token, and pages of the dashboard."""
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import cast
 
-import httpx
 from pydantic import SecretStr
-from support.api import open_client, token_on
+from support.api import Client, open_client, token_on
 from support.edge import MemoryDaemon, MemoryLog
 from support.operator import recado_on
 from support.rows import rows, select
@@ -24,7 +21,6 @@ from daemon.http.pages import create_pages
 from daemon.http.request_context import EdgeSettings
 from daemon.ops.api_access import ApiAccess
 
-Client = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]
 ADMIN = "an-admin-token-of-a-test"
 
 
@@ -61,24 +57,35 @@ def test_what_changes_something_is_not_for_readers() -> None:
 
 def _asked(route: ApiRoute) -> str:
     """An address of a route that leads nowhere."""
-    path = route.path.replace("{ref}", "nobody").replace("{id}", "1").replace("{name}", "nothing")
+    path = (
+        route.path.replace("{ref}", "nobody")
+        .replace("{id}", "1")
+        .replace("{name}", "nothing")
+        .replace("{turn}", "none")
+    )
     assert "{" not in path, path
     return path.removeprefix("/")
 
 
-async def test_each_route_wants_its_role(stage: Stage, client: Client) -> None:
+async def test_each_route_wants_its_role(tmp_path: Path) -> None:
     """Every role is tried on every route: those below are refused, those above are not."""
-    async with open_client(stage, "rcd_guessed") as nobody:
-        for route in ROUTES:
-            refused = await nobody.request(route.method, _asked(route))
-            assert refused.status_code == 401, route
-    for role in ACCESS_ROLES:
-        async with client(str(role)) as api:
+    web = {"admin_token": SecretStr(ADMIN)}
+    async with open_stage(tmp_path / "data", rules=QUICK_RULES, web=web) as stage:
+        async with open_client(stage) as nobody:
             for route in ROUTES:
-                answer = await api.request(route.method, _asked(route))
-                may = ACCESS_ROLES.index(role) >= ACCESS_ROLES.index(route.role)
-                assert (answer.status_code == 403) != may, (role, route, answer.text)
-                assert answer.status_code not in {401, 429, 500}, (role, route, answer.text)
+                refused = await nobody.request(route.method, _asked(route))
+                assert refused.status_code == 401, route
+        for role in ACCESS_ROLES:
+            await _try_all(stage, role)
+
+
+async def _try_all(stage: Stage, role: AccessRole) -> None:
+    async with open_client(stage, token_on(stage.settings.data_dir, str(role))) as api:
+        for route in ROUTES:
+            answer = await api.request(route.method, _asked(route))
+            may = ACCESS_ROLES.index(role) >= ACCESS_ROLES.index(route.role)
+            assert (answer.status_code == 403) != may, (role, route, answer.text)
+            assert answer.status_code not in {401, 429, 500}, (role, route, answer.text)
 
 
 async def test_a_revoked_token_is_refused_at_once(stage: Stage) -> None:

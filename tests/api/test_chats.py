@@ -1,16 +1,13 @@
 """The API beside a daemon that talks to customers: chats, messages, who has a chat, reminders."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import trio
+from support.api import Client
 from support.rows import count, select
 from support.stage import LAURA, Stage
-
-Client = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 async def the_chat(api: httpx.AsyncClient) -> dict[str, Any]:

@@ -4,20 +4,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
-import httpx
 import trio
-from support.api import token_on
+from support.api import Client, token_on
 from support.stage import LAURA, Stage
 
 from daemon.domain.roles import ACCESS_ROLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
-Client = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 async def test_the_client_of_the_page_answers_who_waits(stage: Stage, client: Client) -> None:

@@ -1,7 +1,7 @@
 """Clients of the REST API with tokens of their own."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from support.plain import NO_TLS
 from support.stage import Stage
 
 _names = count()
+
+Client = Callable[[str], AbstractAsyncContextManager[httpx.AsyncClient]]
+"""Opens a client with a new token of a role."""
 
 
 def token_on(data_dir: Path, role: str) -> str:

@@ -11,10 +11,12 @@ from daemon.errors import FilesUnavailable, StoreUnavailable
 from daemon.http.access import Access
 from daemon.http.api.callers import Callers
 from daemon.http.api.chat_routes import add_chats, add_handover
+from daemon.http.api.daemon_routes import add_daemon, add_reading
 from daemon.http.api.message_routes import add_reminder_routes, add_sending
 from daemon.http.api.openapi import describe
 from daemon.http.api.problems import LATER, ApiProblem, problem
 from daemon.http.api.routes import PREFIX, ApiRoute, ApiRoutes
+from daemon.http.api.work_routes import add_repeating, add_turns, add_work
 from daemon.http.asgi import EdgeLog
 from daemon.http.dashboard.guard import Guard
 from daemon.http.request_context import EdgeSettings
@@ -33,6 +35,11 @@ def api_routes(
     add_handover(api, operations)
     add_sending(api, operations)
     add_reminder_routes(api, operations)
+    add_work(api, operations)
+    add_turns(api, operations)
+    add_repeating(api, operations)
+    add_daemon(api, operations)
+    add_reading(api, operations)
     return api
 
 

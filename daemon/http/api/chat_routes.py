@@ -11,6 +11,7 @@ from daemon.http.api.types import (
     ChatMessage,
     ChatPage,
     ClosedMessages,
+    ConsentToSet,
     ErasedContact,
     ForgetConfirmation,
     LabelsToChange,
@@ -125,6 +126,12 @@ def add_handover(api: ApiRoutes, operations: Operations) -> None:
         """Show a chat's whole phone number; the audit records it."""
         await key_of(operations, ref)
         return RevealedPhone(phone=await operations.reveal(ref, by=caller.actor))
+
+    @api.add("POST", "/chats/{ref}/consent", action="consent", tag="contacts", status=204)
+    async def set_consent(ref: Ref, body: ConsentToSet, caller: Caller) -> None:
+        """Note that a contact wants no unrequested messages, or wants them again."""
+        key = await key_of(operations, ref)
+        await operations.set_consent(key, opted_out=body.opted_out, by=caller.actor)
 
     @api.add("POST", "/chats/{ref}/forget", action="forget", tag="contacts", faults=(409,))
     async def forget_contact(ref: Ref, body: ForgetConfirmation, caller: Caller) -> ErasedContact:

@@ -104,7 +104,11 @@ def add_reminder_routes(api: ApiRoutes, operations: Operations) -> None:
         return ReminderList(
             reminders=[
                 WaitingReminder(
-                    id=one["id"], kind=one["kind"], at=some_moment(one["at"]), text=one["text"]
+                    id=one["id"],
+                    kind=one["kind"],
+                    at=some_moment(one["at"]),
+                    text=one["text"],
+                    is_note=one["is_note"],
                 )
                 for one in found
             ]
@@ -124,7 +128,13 @@ def add_reminder_routes(api: ApiRoutes, operations: Operations) -> None:
         """Have a text sent in a chat at a time."""
         key = await key_of(operations, ref)
         number, fault = await operations.remind(
-            key, body.when, body.text.strip(), action=action, by=caller.actor
+            key,
+            body.when,
+            body.text.strip(),
+            cancel_on=body.cancel_on,
+            is_note=body.is_note,
+            action=action,
+            by=caller.actor,
         )
         if fault:
             raise ApiProblem(409, fault)

@@ -222,6 +222,12 @@ class ErasedContact(Given, frozen=True):
     erased: str
 
 
+class ConsentToSet(Taken, frozen=True):
+    """What the contact wants."""
+
+    opted_out: Annotated[bool, Meta(description="No messages that they have not asked for")]
+
+
 # -- sending ---------------------------------------------------------------------------------------
 
 
@@ -289,6 +295,13 @@ class ReminderToAdd(Taken, frozen=True):
     when: Annotated[
         str, Meta(min_length=1, max_length=40, description="ISO 8601, in the number's time zone")
     ]
+    is_note: Annotated[
+        bool, Meta(description="The text is for the model, which writes the message at that time")
+    ] = False
+    cancel_on: Annotated[
+        list[Literal["reply", "agent"]],
+        Meta(max_length=2, description="What ends it before: the customer's reply, an agent"),
+    ] = msgspec.field(default_factory=list)
 
 
 class WaitingReminder(Given, frozen=True):
@@ -298,6 +311,9 @@ class WaitingReminder(Given, frozen=True):
     kind: Literal["reminder", "followup"]
     at: Moment
     text: str
+    is_note: Annotated[
+        bool, Meta(description="Whether the text is for the model, which writes the message")
+    ]
 
 
 class ReminderList(Given, frozen=True):

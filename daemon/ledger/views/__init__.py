@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.drivers.port import Connection, Role, query
+from daemon.ledger.nodes import NodeState, nodes
 from daemon.ledger.reminders import waiting_reminders
 from daemon.ledger.views import bubbles, chat_list, traces, work
 from daemon.ledger.views.bubbles import Before
@@ -104,6 +105,10 @@ class Views(Role):
         keys = set(live) | {entry["key"] for entries in lists for entry in entries}
         keys |= {entry["key"] for entry in shown["spending"]["chats"]} | set(shown["runs"])
         return {**shown, "people": work.people(connection, keys)}
+
+    async def nodes(self, now: float) -> list[NodeState]:
+        """The nodes of a cluster; see `daemon.ledger.nodes.nodes`."""
+        return await self._read(partial(nodes, now=now))
 
     async def _read(self, read: Callable[[Connection], T]) -> T:
         return await self._database.read(read)

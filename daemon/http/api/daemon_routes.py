@@ -1,0 +1,181 @@
+"""Routes of the daemon itself: numbers, nodes, figures, usage, documents, files, and the log."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from quart import Response, send_file
+
+from daemon.domain.dashboard_values import LogQuery, Sample
+from daemon.http.api.problems import ApiProblem
+from daemon.http.api.routes import ApiRoutes
+from daemon.http.api.types import moment, some_moment
+from daemon.http.api.work_types import (
+    DaemonFigures,
+    KnowledgePassage,
+    KnowledgePassages,
+    KnowledgeSearch,
+    LogFilter,
+    LoggedLine,
+    LoggedLines,
+    NodeRow,
+    NodeRows,
+    NumberRow,
+    NumberRows,
+    NumberUsage,
+    PartState,
+    PeriodFigures,
+    UsageOfDay,
+    UsageRow,
+    UsageToday,
+    contact_fields,
+)
+from daemon.ops.operations import Operations
+
+
+def add_daemon(api: ApiRoutes, operations: Operations) -> None:
+    """Add the routes of numbers, nodes and figures."""
+
+    @api.add("GET", "/numbers", action="read", tag="daemon")
+    async def list_numbers() -> NumberRows:
+        """List our numbers, with the state that each has at its gateway."""
+        return NumberRows(
+            numbers=[
+                NumberRow(
+                    name=one.name,
+                    gateway=one.kind.name,
+                    state=one.services.number.state.view.state,
+                    detail=one.services.number.state.view.detail,
+                    since=moment(one.services.number.state.view.since),
+                )
+                for one in operations.numbers
+            ]
+        )
+
+    @api.add("GET", "/nodes", action="read", tag="daemon")
+    async def list_nodes() -> NodeRows:
+        """List the nodes of a cluster, and which one is at work."""
+        found = await operations.views.nodes()
+        return NodeRows(
+            nodes=[
+                NodeRow(**{name: row[name] for name in NodeRow.__struct_fields__})
+                for row in map(asdict, found)
+            ]
+        )
+
+    @api.add("GET", "/figures", action="read", tag="daemon")
+    async def show_figures() -> DaemonFigures:
+        """Show the state of each part of the daemon, and the figures of the last hour and day."""
+        now = await operations.state.overview()
+        return DaemonFigures(
+            at=some_moment(now.at),
+            started_at=some_moment(now.started_at),
+            parts=[PartState(**asdict(part)) for part in now.parts],
+            counts=now.counts,
+            outbox=now.outbox,
+            oldest_unanswered_at=moment(now.oldest_unanswered),
+            waiting_for_person=now.waiting,
+            waiting_since=moment(now.waiting_since),
+            today=UsageOfDay(
+                tokens=now.tokens_today,
+                cost=now.cost_today,
+                tokens_limit=now.tokens_limit,
+                cost_limit=now.cost_limit,
+                currency=now.currency,
+            ),
+            last_hour=_period([one for one in now.samples if one.at > now.at - 3600]),
+            last_day=_period(now.samples),
+        )
+
+    @api.add("GET", "/usage", action="read", tag="daemon")
+    async def show_usage() -> UsageToday:
+        """Show what today has cost: of each number, and of the contacts that used most."""
+        budget = (await operations.views.work())["budget"]
+        first = operations.numbers.first.name
+        names = ("tokens", "cost", "gateway_cost", "spent")
+        return UsageToday(
+            numbers=[
+                NumberUsage(
+                    number=row["ours"] or first,
+                    day=row["day"],
+                    currency=row["currency"],
+                    **{name: row[name] for name in names},
+                )
+                for row in budget["numbers"]
+            ],
+            contacts=[
+                UsageRow(**contact_fields(row, first), **{name: row[name] for name in names})
+                for row in budget["chats"]
+            ],
+        )
+
+
+def add_reading(api: ApiRoutes, operations: Operations) -> None:
+    """Add the routes of documents, files and the log."""
+
+    @api.add("GET", "/knowledge", action="read", tag="knowledge", faults=(404,))
+    async def search_knowledge(query: KnowledgeSearch) -> KnowledgePassages:
+        """Search the business's documents as the model does."""
+        name = query.number or operations.numbers.first.name
+        found = await operations.views.search_knowledge(query.question, number=name)
+        if found is None:
+            raise ApiProblem(404, "there is no such number, or it has no documents")
+        return KnowledgePassages(
+            passages=[
+                KnowledgePassage(
+                    source=one.source, file=one.path, score=round(one.score, 3), text=one.text
+                )
+                for one in found
+            ]
+        )
+
+    @api.add("GET", "/files/{name}", action="read", tag="chats")
+    async def read_file(name: str) -> Response:
+        """Read the file of a message."""
+        file = await operations.views.file(name)
+        if file is None:
+            raise ApiProblem(404, "there is no such file")
+        path, mime = file
+        try:
+            answer = await send_file(
+                path, mimetype=mime, as_attachment=True, attachment_filename=name
+            )
+        except FileNotFoundError:
+            raise ApiProblem(404, "there is no such file") from None
+        answer.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+        return answer
+
+    @api.add("GET", "/log", action="read", tag="daemon")
+    async def read_log(query: LogFilter) -> LoggedLines:
+        """Read lines of the live log, as the dashboard shows them."""
+        wanted = LogQuery(
+            after=query.after,
+            before=query.before,
+            limit=query.limit,
+            ref=query.chat,
+            kind=query.kind,
+            level=query.level,
+            text=query.text,
+        )
+        found = await operations.live_log.lines(wanted)
+        lines = [
+            LoggedLine(
+                id=one.id,
+                at=some_moment(one.at),
+                kind=one.kind,
+                level=one.level,
+                chat=one.ref,
+                turn=one.turn,
+                line=one.line,
+            )
+            for one in found
+        ]
+        return LoggedLines(lines=lines, after=lines[-1].id if lines else query.after)
+
+
+def _period(samples: Sequence[Sample]) -> PeriodFigures:
+    return PeriodFigures(
+        **{
+            name: sum(getattr(one, name) for one in samples)
+            for name in PeriodFigures.__struct_fields__
+        }
+    )

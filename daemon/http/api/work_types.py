@@ -1,0 +1,385 @@
+"""What the API gives and takes of work: what is under way, what failed, figures, and the log."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from daemon.domain.messages import JsonObject
+from daemon.http.api.types import (
+    MOST_ROWS,
+    Given,
+    Moment,
+    Number,
+    Ref,
+    RowId,
+    Taken,
+    moment,
+    some_moment,
+)
+
+MOST_REPLAYED = 100
+RowIds = Annotated[list[RowId], Meta(min_length=1, max_length=MOST_REPLAYED)]
+
+
+class ListedContact(Given, frozen=True):
+    """Whose chat a row of a list is about."""
+
+    chat: Annotated[str, Meta(description="Its ref; empty if the chat is gone")]
+    number: Number
+    name: str
+    phone: Annotated[str, Meta(description="Shortened")]
+
+
+class FailedMessage(ListedContact, frozen=True):
+    """A message of ours that was refused for good."""
+
+    id: RowId
+    kind: str
+    reason: str
+    attempts: int
+    at: Moment
+    turn: str
+
+
+class FailedMessages(Given, frozen=True):
+    """The newest messages that were refused for good."""
+
+    messages: list[FailedMessage]
+
+
+class DeadTurn(ListedContact, frozen=True):
+    """A turn that was given up."""
+
+    turn: str
+    reason: str
+    attempts: int
+    at: Moment
+    messages: Annotated[int, Meta(description="Messages that a replay puts back in")]
+
+
+class DeadTurns(Given, frozen=True):
+    """The newest turns that were given up."""
+
+    turns: list[DeadTurn]
+
+
+class UnreadableEvent(Given, frozen=True):
+    """A webhook call of the gateway of which a part could not be read."""
+
+    id: RowId
+    at: Moment
+    event: str
+    reason: str
+    kept: Annotated[bool, Meta(description="Whether it can be replayed")]
+
+
+class UnreadableEvents(Given, frozen=True):
+    """The newest of them."""
+
+    events: list[UnreadableEvent]
+
+
+class FailedDelivery(ListedContact, frozen=True):
+    """An outgoing webhook that was given up."""
+
+    id: RowId
+    endpoint: str
+    event: str
+    tries: int
+    error: str
+    at: Moment
+
+
+class FailedDeliveries(Given, frozen=True):
+    """The newest of them."""
+
+    deliveries: list[FailedDelivery]
+
+
+class ListedReminder(ListedContact, frozen=True):
+    """A reminder of any chat."""
+
+    id: RowId
+    kind: Literal["reminder", "followup"]
+    at: Moment
+    text: str
+    is_note: bool
+
+
+class AllReminders(Given, frozen=True):
+    """What is to be sent next, in all chats."""
+
+    reminders: list[ListedReminder]
+
+
+class TurnsToReplay(Taken, frozen=True):
+    """Whose dead messages: of one chat, or of all."""
+
+    chat: Annotated[Ref | None, Meta(description="null: of all chats")]
+
+
+class DeliveriesToReplay(Taken, frozen=True):
+    """Which of the given-up deliveries: these, or all of one endpoint."""
+
+    ids: Annotated[list[RowId], Meta(max_length=MOST_REPLAYED)] | None = None
+    endpoint: Annotated[str, Meta(max_length=80, description="* for all endpoints")] = ""
+
+
+class Replay(Given, frozen=True):
+    """What was put back."""
+
+    put_back: int
+
+
+class WorkingChat(ListedContact, frozen=True):
+    """A chat whose task is at work."""
+
+    state: str
+    since: Moment
+    queued: int
+    turn: str
+
+
+class WorkInProgress(Given, frozen=True):
+    """What is under way."""
+
+    tasks: int
+    windows: int
+    runs: int
+    chats: list[WorkingChat]
+    outbox: Annotated[dict[str, int], Meta(description="Messages of ours by state")]
+
+
+class QuestionGroupRow(Given, frozen=True):
+    """A question that the documents do not answer, as often as it was asked."""
+
+    text: str
+    count: int
+    first_at: Moment
+    last_at: Moment
+    others: Annotated[list[str], Meta(description="Other wordings")]
+
+
+class UnansweredQuestions(Given, frozen=True):
+    """The most frequent of them lately."""
+
+    questions: list[QuestionGroupRow]
+
+
+class KnowledgeSearch(Taken, frozen=True):
+    """A question to the documents."""
+
+    question: Annotated[str, Meta(min_length=1, max_length=500)]
+    number: Number = ""
+
+
+class KnowledgePassage(Given, frozen=True):
+    """A passage that may answer it."""
+
+    source: str
+    file: str
+    score: float
+    text: str
+
+
+class KnowledgePassages(Given, frozen=True):
+    """The passages that the model would get, the best first."""
+
+    passages: list[KnowledgePassage]
+
+
+class TurnRow(Given, frozen=True):
+    """A turn of a chat."""
+
+    turn: str
+    state: str
+    outcome: str
+    reason: str
+    attempts: int
+    messages: int
+    tools: int
+    sent: int
+    tokens: int
+    opened_at: Moment
+    closed_at: Moment | None
+
+
+class TurnRows(Given, frozen=True):
+    """The last turns of a chat, the newest first."""
+
+    turns: list[TurnRow]
+
+
+class TurnStory(Given, frozen=True):
+    """Everything that the ledger has of a turn, as recado explain shows it."""
+
+    turn: dict[str, Any] | None
+    messages: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    tool_calls: list[dict[str, Any]]
+    outbox: list[dict[str, Any]]
+    audit: list[dict[str, Any]]
+    stages: list[dict[str, Any]]
+
+
+# -- the daemon ------------------------------------------------------------------------------------
+
+
+class NumberRow(Given, frozen=True):
+    """A number of ours."""
+
+    name: Number
+    gateway: str
+    state: Annotated[str, Meta(description="ok, connecting, needs_qr, stopped, unknown …")]
+    detail: str
+    since: Moment | None
+
+
+class NumberRows(Given, frozen=True):
+    """All numbers of ours."""
+
+    numbers: list[NumberRow]
+
+
+class NodeRow(Given, frozen=True):
+    """A node of a cluster."""
+
+    name: str
+    state: str
+    version: str
+    silent_seconds: float
+    lease_seconds: Annotated[float | None, Meta(description="null: it is not the one at work")]
+
+
+class NodeRows(Given, frozen=True):
+    """The nodes of a cluster; none where one process has the store."""
+
+    nodes: list[NodeRow]
+
+
+class PartState(Given, frozen=True):
+    """The state of one part of the daemon."""
+
+    name: str
+    state: Literal["ok", "wait", "bad"]
+    reason: str
+
+
+class UsageOfDay(Given, frozen=True):
+    """What today has cost, and the limits; a limit of 0 is none."""
+
+    tokens: int
+    cost: float
+    tokens_limit: int
+    cost_limit: float
+    currency: str
+
+
+class PeriodFigures(Given, frozen=True):
+    """Counts of a time."""
+
+    messages: int
+    answers: int
+    takeovers: int
+    dead: int
+    tokens: int
+    cost: float
+
+
+class DaemonFigures(Given, frozen=True):
+    """The state of the daemon, and its figures."""
+
+    at: Moment
+    started_at: Moment
+    parts: list[PartState]
+    counts: dict[str, int]
+    outbox: dict[str, int]
+    oldest_unanswered_at: Moment | None
+    waiting_for_person: int
+    waiting_since: Moment | None
+    today: UsageOfDay
+    last_hour: PeriodFigures
+    last_day: PeriodFigures
+
+
+class UsageRow(ListedContact, frozen=True):
+    """What a contact has used today."""
+
+    tokens: int
+    cost: float
+    gateway_cost: float
+    spent: bool
+
+
+class NumberUsage(Given, frozen=True):
+    """What a number has used today."""
+
+    number: Number
+    day: str
+    currency: str
+    tokens: int
+    cost: float
+    gateway_cost: float
+    spent: bool
+
+
+class UsageToday(Given, frozen=True):
+    """Today's use of each number, and of the contacts that used most."""
+
+    numbers: list[NumberUsage]
+    contacts: list[UsageRow]
+
+
+class LogFilter(Taken, frozen=True):
+    """Which lines of the live log."""
+
+    after: Annotated[int, Meta(ge=0, le=MOST_ROWS, description="Lines with a larger id")] = 0
+    before: Annotated[int, Meta(ge=0, le=MOST_ROWS, description="Lines with a smaller id")] = 0
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 200
+    chat: Annotated[str, Meta(max_length=80, description="A ref")] = ""
+    kind: Annotated[str, Meta(max_length=80)] = ""
+    level: Annotated[str, Meta(max_length=20)] = ""
+    text: Annotated[str, Meta(max_length=200)] = ""
+
+
+class LoggedLine(Given, frozen=True):
+    """A line of the live log, with numbers shortened."""
+
+    id: int
+    at: Moment
+    kind: str
+    level: str
+    chat: str
+    turn: str
+    line: str
+
+
+class LoggedLines(Given, frozen=True):
+    """Lines of the live log, oldest first."""
+
+    lines: list[LoggedLine]
+    after: Annotated[int, Meta(description="What asks for later lines")]
+
+
+# -- made of what is shown -------------------------------------------------------------------------
+
+_MOMENTS = frozenset({"at", "since", "first_at", "last_at", "opened_at"})
+_PERHAPS = frozenset({"closed_at"})
+
+
+def contact_fields(row: JsonObject, number: str) -> dict[str, Any]:
+    """The fields of whom a row is about; ``number``: of the only number, where there is one."""
+    return {
+        "chat": row["ref"],
+        "number": row["ours"] or number,
+        "name": row["name"],
+        "phone": row["number"],
+    }
+
+
+def some_fields(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """These fields of a row, with times as moments."""
+    found = {name: row[name] for name in names}
+    found |= {name: some_moment(row[name]) for name in _MOMENTS & found.keys()}
+    return found | {name: moment(row[name]) for name in _PERHAPS & found.keys()}
