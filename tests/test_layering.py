@@ -38,6 +38,9 @@ HEIGHT = {name: height for height, row in enumerate(LAYERS) for name in row}
 COMPOSES_THE_SANDBOX = "daemon.sandbox.start"
 """The one module of the sandbox that knows the daemon: it starts both together."""
 
+REHEARSES = ("daemon.ops.rehearsal.model", "daemon.sandbox.simulated_engine")
+"""The one module of the daemon that knows a simulator: a rehearsal without a real model."""
+
 SANDBOX_MAY = ("domain", "errors")
 """What the simulators share with the daemon; everything else they say for themselves."""
 
@@ -173,7 +176,8 @@ def may_import(importer: str, imported: str) -> bool:
     if upper == "sandbox":
         return importer == COMPOSES_THE_SANDBOX or lower in SANDBOX_MAY
     if lower == "sandbox":
-        return upper == "startup" and imported == COMPOSES_THE_SANDBOX
+        composes = upper == "startup" and imported == COMPOSES_THE_SANDBOX
+        return composes or (importer, imported) == REHEARSES
     if is_pure(importer) and not is_pure(imported):
         return lower == "errors"
     return HEIGHT[lower] < HEIGHT[upper] and (upper != "http" or lower in HTTP_MAY)

@@ -29,6 +29,7 @@ NOT_COPIED = shutil.ignore_patterns(".*", "__pycache__", "benchmarks", "dist")
 PROGRAM_FILES = (
     *("ledger/migrations/**/*.sql", "sandbox/static/*", "http/dashboard/templates/**/*"),
     "http/dashboard/static/**/*",
+    "ops/rehearsal/*.toml",
 )
 """Files that are no Python and without which an installed daemon would fail."""
 

@@ -4,7 +4,7 @@ Nothing of a number is reached except through its runtime; `daemon.conversation.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 
 import trio
@@ -26,6 +26,7 @@ from daemon.conversation.telemetry import Telemetry
 from daemon.errors import MediaRefused, SettingsError
 from daemon.files.port import FileStore
 from daemon.gateway.kinds import gateway_of
+from daemon.gateway.port import Gateway
 from daemon.ledger.ledger import Store
 from daemon.media.download import FetchRules, open_downloader, origin_of
 from daemon.media.files import FOLDER
@@ -105,11 +106,11 @@ class NumberRuntime:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, process: Process, name: str = ONLY
+    settings: Settings, process: Process, name: str = ONLY, own: Gateway | None = None
 ) -> AsyncIterator[ChatServices]:
     """Open what the chats of a number work with; closed in reverse order at the end.
 
-    ``settings``: those of the number.
+    ``settings``: those of the number. With an ``own`` gateway the configured one is not opened.
     """
     telemetry, store = process.telemetry, process.store.of(name)
     if process.by_number:
@@ -117,15 +118,8 @@ async def open_services(
     config = LiveConfig(process.chat_configs[name])
     call_budget = CallBudget(store.usage, config, metrics=telemetry.metrics, now=telemetry.now)
     pace = SendPace(per_minute=_messages_per_minute(config.rules), log=telemetry.log)
-    kind = gateway_of(settings)
     async with (
-        kind.open(
-            settings,
-            rng=telemetry.random,
-            now=telemetry.now,
-            observe=partial(telemetry.call_ended, kind.name),
-            tls=authorities(),
-        ) as gateway,
+        nullcontext(own) if own else _open_gateway(settings, telemetry) as gateway,
         _open_attachments(settings, store, call_budget, telemetry) as attachments,
         open_knowledge(settings, store.passages, telemetry.log) as knowledge,
     ):
@@ -149,6 +143,17 @@ async def open_services(
             config=config,
             telemetry=telemetry,
         )
+
+
+def _open_gateway(settings: Settings, telemetry: Telemetry) -> AbstractAsyncContextManager[Gateway]:
+    kind = gateway_of(settings)
+    return kind.open(
+        settings,
+        rng=telemetry.random,
+        now=telemetry.now,
+        observe=partial(telemetry.call_ended, kind.name),
+        tls=authorities(),
+    )
 
 
 def _messages_per_minute(rules: ChatRules) -> float:

@@ -240,6 +240,11 @@ class ChatRegistry:
         """Wait until no chat has a task."""
         await self._idle.wait()
 
+    async def wait_left(self, key: ChatKey) -> None:
+        """Wait until a chat has no task: it has done all that there was to do."""
+        while (chat := self._chats.get(key)) is not None:
+            await chat.left.wait()
+
     def is_busy(self, key: ChatKey) -> bool:
         """True while a chat's task gathers or answers: it will take up what is in the store."""
         chat = self._chats.get(key)

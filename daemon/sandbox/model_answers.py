@@ -98,9 +98,36 @@ NO_DATE = date(2030, 1, 15)
 """Start of a stay where nothing in the input names a date."""
 
 
-def answer(items: Sequence[Item], tools: Sequence[Item]) -> tuple[Output, ...]:
-    """Return what the model says to an input, given the tools it is offered."""
+RULE = re.compile(
+    r"^[-•* ]*(?:si preguntan por|si piden|when asked about|when asked for) (.+?): (.+)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A line of the instructions that the simulated model follows: words of the customer in quotation
+marks, and after the colon its answer in quotation marks, or the name of a tool."""
+
+QUOTED = re.compile(r"«([^»]*)»|\"([^\"]*)\"")
+
+NAMED = (
+    (re.compile(r"room|habitaci", re.IGNORECASE), re.compile(r"\b(\d{3})\b")),
+    (re.compile(r"night|noche", re.IGNORECASE), re.compile(r"\b(\d{1,2}) (?:noche|night)")),
+    (
+        re.compile(r"guest|name|nombre", re.IGNORECASE),
+        re.compile(r"(?:a nombre de|under the name|in the name of) (\w+(?: [A-ZÁÉÍÓÚÑ]\w+)?)"),
+    ),
+)
+"""Parameters of tools, and what a customer writes for them."""
+
+
+def answer(
+    items: Sequence[Item], tools: Sequence[Item], instructions: str = ""
+) -> tuple[Output, ...]:
+    """Return what the model says to an input, given the tools it is offered.
+
+    Of the ``instructions`` it follows the lines that `RULE` knows, and no other.
+    """
     everything = " ".join(customer_burst(items)[0])
+    if "<sentence>" in everything:
+        return (Say(judgement(everything)),)
     language = language_of(everything)
     phrases = PHRASES[language]
     if outputs := trailing_outputs(items):
@@ -109,7 +136,10 @@ def answer(items: Sequence[Item], tools: Sequence[Item]) -> tuple[Output, ...]:
         told = "\n\n".join(filter(None, outputs))
         return (Say(phrases["found"].format(output=told) if told else phrases["unknown"]),)
     offered = {str(tool.get("name")): tool for tool in tools if tool.get("type") == "function"}
-    if name := _tool_for(everything, offered):
+    ruled = _ruled(everything, instructions, offered)
+    if ruled and ruled not in offered:
+        return (Say(ruled),)
+    if name := ruled or _tool_for(everything, offered):
         schema = offered[name].get("parameters") or {}
         arguments = _reminder(items) if name == "remind" else arguments_for(schema, items)
         return (CallTool(name, json.dumps(arguments, ensure_ascii=False)),)
@@ -118,6 +148,36 @@ def answer(items: Sequence[Item], tools: Sequence[Item]) -> tuple[Output, ...]:
     if re.fullmatch(r"\W*(muchas )?(gracias|thanks|thank you)\W*", everything, re.IGNORECASE):
         return (Say(phrases["thanks"]),)
     return (Say(_understood(perceived(_burst_parts(items), language), phrases)),)
+
+
+def judgement(text: str) -> str:
+    """Return whether a sentence is true of a conversation, by the words that both have.
+
+    Words in quotation marks must all be among those of the assistant; without any, half of the
+    longer ones must. "not" and "no" turn it round.
+    """
+    conversation, _, sentence = text.partition("</conversation>")
+    said = " ".join(
+        line.lower() for line in conversation.splitlines() if not line.startswith("customer:")
+    )
+    quoted = [(a or b).lower() for a, b in QUOTED.findall(sentence)]
+    longer = re.findall(r"[^\W_]{5,}", sentence.replace("sentence", "").lower())
+    hits = [word in said for word in quoted or longer]
+    holds = all(hits) if quoted else 2 * sum(hits) >= len(hits)
+    if re.search(r"\b(no|not|never|nunca|sin|without)\b", sentence, re.IGNORECASE):
+        holds = not holds
+    return f"{'TRUE' if holds else 'FALSE'}\n{sum(hits)} of {len(hits)} words occur."
+
+
+def _ruled(text: str, instructions: str, offered: Mapping[str, Item]) -> str:
+    """Return the answer, or the name of the tool, that a rule has for a text; empty if none has."""
+    lower = text.lower()
+    for words, action in RULE.findall(instructions):
+        if any(word and word.lower() in lower for pair in QUOTED.findall(words) for word in pair):
+            quoted = QUOTED.search(action)
+            named = [name for name in offered if name in action]
+            return named[0] if named else (quoted[1] or quoted[2]) if quoted else ""
+    return ""
 
 
 def _tool_for(text: str, offered: Mapping[str, Item]) -> str:
@@ -223,9 +283,19 @@ def arguments_for(schema: Item, items: Sequence[Item]) -> dict[str, Any]:
             arguments[name] = _value(kind, end.isoformat())
         elif kind.get("format") == "date" or START.search(name):
             arguments[name] = _value(kind, start.isoformat())
+        elif (said := _said_for(name, texts)) is not None:
+            arguments[name] = int(said) if kind.get("type") == "integer" else said
         else:
             arguments[name] = _value(kind, texts)
     return arguments
+
+
+def _said_for(name: str, texts: str) -> str | None:
+    """Return what a customer has written for a parameter; None if nothing."""
+    for named, written in NAMED:
+        if named.search(name) and (found := written.search(texts)):
+            return found[1]
+    return None
 
 
 def _reminder(items: Sequence[Item]) -> dict[str, str]:

@@ -134,7 +134,9 @@ class Generation:
         yield self._last_event(started, items)
 
     def _outputs(self) -> tuple[Output, ...]:
-        return model_answers.answer(self.call.items, self.call.body.get("tools") or ())
+        body = self.call.body
+        instructions = str(body.get("instructions") or "")
+        return model_answers.answer(self.call.items, body.get("tools") or (), instructions)
 
     def _last_event(self, started: JsonObject, items: list[JsonObject]) -> JsonObject:
         tokens = model_wire.tokens_of(self.call.items)

@@ -6,6 +6,7 @@ import importlib.util
 import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -37,6 +38,9 @@ CUT_NOTE = "\n[cut: the output was too long]"
 OnFault = Callable[[str, Exception], object]
 """Called with the name of a tool and the exception that it raised."""
 
+Instead = Callable[[Tool, FunctionCall, ToolContext], str | None]
+"""Gives the output of a call in place of the tool, which is then not called; None: it is."""
+
 
 class Toolbox:
     """Finds tools by name and calls them. Any task may call it.
@@ -66,6 +70,7 @@ class Toolbox:
         self._remote = remote
         self._disabled = frozenset(disabled)
         self._on_fault = on_fault
+        self._instead: Instead = lambda *_: None
         self._tools: dict[str, Tool] = {}
         for tool in tools:
             # One module may import another's tool, so the same tool may come twice.
@@ -91,6 +96,12 @@ class Toolbox:
             for name, tool in self._tools.items()
             if tool.concurrency
         }
+
+    def answered_by(self, instead: Instead) -> "Toolbox":
+        """The same tools, some of whose calls are answered without them."""
+        other = copy(self)
+        other._instead = instead  # noqa: SLF001 - its own
+        return other
 
     @property
     def all_tools(self) -> tuple[Tool, ...]:
@@ -146,6 +157,9 @@ class Toolbox:
             arguments = tool.read_arguments(call.arguments)
         except ValueError as error:
             return _error(str(error)), True
+        given = self._instead(tool, call, context)
+        if given is not None:
+            return given, False
         if tool.context_parameter:
             arguments[tool.context_parameter] = context
         work = _ToolWork(tool, arguments, self._limits.get(tool.name))

@@ -7,6 +7,7 @@ from click.shell_completion import get_completion_class
 
 MODULES = {
     "account": "account",
+    "ask": "ask",
     "audit": "reports",
     "backup": "data",
     "budget": "reports",
@@ -22,6 +23,7 @@ MODULES = {
     "move-store": "move",
     "nodes": "nodes",
     "numbers": "numbers",
+    "rehearse": "rehearse",
     "replay": "messages",
     "send": "messages",
     "templates": "templates",

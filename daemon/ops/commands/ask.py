@@ -1,0 +1,116 @@
+"""`recado ask`: one turn with what is configured, in the terminal."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import trio
+
+from daemon.domain.messages import FunctionCall
+from daemon.ops.commands.place import (
+    CONFIG,
+    NUMBER,
+    NotDone,
+    failures,
+    number_settings,
+)
+from daemon.ops.rehearsal.model import has_real_model, model_line
+from daemon.ops.rehearsal.stage import Heard, Terms, open_rehearsal
+from daemon.ops.rehearsal.words import shown_message
+from daemon.settings import Settings
+from daemon.tools import builtin_tools
+from daemon.tools.tool import Tool, ToolContext
+
+NOT_RUN = (
+    "Not done: this is a trial, in which tools with effects are not run. Answer as if it had been"
+    " done."
+)
+
+PATIENCE_SECONDS = 300.0
+"""For the answer."""
+
+EXAMPLE = """\b
+Example:
+  recado ask "¿Hay habitaciones para el viernes?"
+  recado ask --simulated "Is breakfast included?"
+"""
+
+
+@click.command(name="ask", epilog=EXAMPLE)
+@click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
+@click.option("--effects", is_flag=True, help="Run tools with effects too, such as a booking.")
+@click.option("--simulated", is_flag=True, help="Ask the simulated model, which costs nothing.")
+@NUMBER
+@CONFIG
+def ask_command(
+    config: Path | None,
+    *,
+    texts: Sequence[str],
+    effects: bool,
+    simulated: bool,
+    number: str | None,
+) -> None:
+    """Answer one message in the terminal, with the configured model, tools and documents.
+
+    Several TEXTs are a burst, which is answered as one. Nothing is sent to WhatsApp, and the store
+    is not touched: the customer is a new one each time. Tools with effects are not run unless
+    --effects is given. Documents are searched by words alone. The answer is on stdout; which model
+    answers, the calls of tools and the cost are on stderr.
+    """
+    settings = number_settings(config, number)
+    simulated = simulated or not has_real_model(settings)
+    click.echo(model_line(settings, simulated=simulated), err=True)
+    with failures():
+        asked = trio.run(_ask, settings, texts, effects, simulated)
+    for line in asked.calls:
+        click.echo(line, err=True)
+    for message in asked.heard.messages:
+        click.echo(shown_message(message))
+    bill = (
+        f"{asked.heard.tokens} tokens of the simulated model" if simulated else asked.bill(settings)
+    )
+    click.echo(bill, err=True)
+    if asked.heard.outcome != "answered":
+        why = asked.heard.reason or "no answer came in time"
+        raise NotDone(f"not answered: {why}")
+
+
+@dataclass(slots=True)
+class _Asked:
+    calls: list[str] = field(default_factory=list)
+    heard: Heard = field(default_factory=Heard)
+    cost: float = 0.0
+
+    def bill(self, settings: Settings) -> str:
+        """Tokens and cost, in a line."""
+        tokens = f"{self.heard.tokens} tokens"
+        if settings.assistant.model in settings.budget.prices:
+            return f"{tokens}, {self.cost:.4f} {settings.budget.currency}".rstrip()
+        return f"{tokens}; without a price of {settings.assistant.model} in budget.prices"
+
+
+async def _ask(
+    settings: Settings,
+    texts: Sequence[str],
+    effects: bool,  # noqa: FBT001 - trio.run gives no names
+    simulated: bool,  # noqa: FBT001
+) -> _Asked:
+    asked = _Asked()
+
+    def instead(tool: Tool, call: FunctionCall, _context: ToolContext) -> str | None:
+        """Leave out what would have effects outside of this trial's own store."""
+        skipped = tool.effects and tool not in builtin_tools.ALL and not effects
+        asked.calls.append(
+            f"tool {call.name}({call.arguments})"
+            + (" not run: --effects runs it" if skipped else "")
+        )
+        return NOT_RUN if skipped else None
+
+    terms = Terms(simulated=simulated, at=time.time(), seed=time.time_ns(), instead=instead)
+    async with open_rehearsal(settings, terms) as rehearsal:
+        key = rehearsal.new_chat()
+        asked.heard = await rehearsal.say(key, texts, seconds=PATIENCE_SECONDS)
+        asked.cost = await rehearsal.cost(key)
+    return asked

@@ -1,0 +1,249 @@
+"""Cases: conversations in TOML files, with what must hold at their end.
+
+A file has one or more ``[[case]]``. What is wrong in it is named with its line.
+"""
+
+import importlib.util
+import re
+import tomllib
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from daemon.domain.messages import JsonObject
+
+SETUP = "rehearsal.toml"
+"""The file of a folder of cases that says with what they are played."""
+
+Texts = str | list[str]
+
+
+class CaseError(Exception):
+    """A file of cases cannot be used; one line for each mistake, with file and line."""
+
+
+class Called(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A call of a tool that must have been made."""
+
+    tool: str
+    arguments: dict[str, Any] = msgspec.field(name="with", default_factory=dict)
+    """Arguments that it must have; a text is a pattern."""
+    times: int | None = None
+
+
+class Expected(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What must hold of answers: of one turn's, or of all of a case."""
+
+    said: Texts = []
+    """Patterns (Python's, whatever the case of letters) that must be found in what was sent."""
+    not_said: Texts = []
+    called: list[str | Called] = []
+    not_called: Texts = []
+    handed_over: bool | None = None
+    """Whether a person was asked for."""
+    language: Literal["es", "en"] | None = None
+    longest: int | None = None
+    """Characters of all messages of a turn together, at most."""
+    messages: int | None = None
+    """Messages of a turn, at most."""
+    check: str = ""
+    """``file.py:function`` beside the case: gets the transcript as a list of objects with ``who``
+    and ``text``, and gives what is wrong, or an empty text."""
+    judge: Texts = []
+    """Sentences that a model must find true of the conversation."""
+
+
+class CaseTurn(Expected, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A burst of the customer, and what must hold of its answer."""
+
+    says: Texts
+
+
+class Case(Expected, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One conversation."""
+
+    name: str
+    turn: list[CaseTurn]
+    customer: str = ""
+    """The customer's name."""
+    tools: dict[str, Any] = {}
+    """What each tool gives in place of being called: a text or an object; a list: one each call,
+    the last one again and again."""
+
+
+class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A file as it is written."""
+
+    case: list[Case]
+
+
+class Setup(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """`SETUP`: what the cases of a folder are played with, in place of the configuration's."""
+
+    instructions: str = ""
+    tools: str = ""
+    """A folder of tools, relative to this one; so are the two others."""
+    knowledge: str = ""
+    language: Literal["es", "en"] | None = None
+    timezone: str = ""
+    at: str = ""
+    """The time that it is, such as 2026-03-02T10:00."""
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A case and where it stands."""
+
+    case: Case
+    path: Path
+    line: int
+
+    @property
+    def place(self) -> str:
+        """File and line."""
+        return f"{self.path}:{self.line}"
+
+
+def texts(value: Texts) -> list[str]:
+    """One text or several, as several."""
+    return [value] if isinstance(value, str) else value
+
+
+def find_cases(paths: Sequence[Path], *, named: str = "") -> list[Found]:
+    """Read the cases of files and folders, those whose name matches the pattern ``named``.
+
+    Raises CaseError.
+    """
+    files: list[Path] = []
+    for path in paths:
+        inside = sorted(path.rglob("*.toml")) if path.is_dir() else [path]
+        files += [file for file in inside if file.name != SETUP]
+    faults: list[str] = []
+    found: list[Found] = []
+    for file in files:
+        try:
+            found += _read_file(file)
+        except CaseError as error:
+            faults.append(str(error))
+    names: dict[str, str] = {}
+    for one in found:
+        if one.case.name in names:
+            faults.append(f"{one.place}: {names[one.case.name]} has the same name")
+        names.setdefault(one.case.name, one.place)
+    if faults:
+        raise CaseError("\n".join(faults))
+    return [one for one in found if re.search(named, one.case.name, re.IGNORECASE)]
+
+
+def find_setup(paths: Sequence[Path]) -> tuple[Setup, Path]:
+    """The set-up of the first folder that has one, and the folder. Raises CaseError."""
+    for path in paths:
+        folder = path if path.is_dir() else path.parent
+        if (folder / SETUP).is_file():
+            return _converted(folder / SETUP, Setup), folder
+    return Setup(), Path()
+
+
+def unknown_tools(found: Sequence[Found], known: Collection[str]) -> list[str]:
+    """The tools of cases that do not exist, each with its place."""
+    faults: list[str] = []
+    for one in found:
+        named = [*one.case.tools]
+        for expected in (one.case, *one.case.turn):
+            named += [c if isinstance(c, str) else c.tool for c in expected.called]
+            named += texts(expected.not_called)
+        unknown = dict.fromkeys(name for name in named if name not in known)
+        faults += [f"{one.place}: there is no tool {name}" for name in unknown]
+    return faults
+
+
+def checker(found: Found, name: str) -> Callable[[list[JsonObject]], str]:
+    """The function that ``check`` names. Raises CaseError."""
+    file, _, function = name.partition(":")
+    path = found.path.parent / file
+    spec = importlib.util.spec_from_file_location(f"recado_check_{path.stem}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise CaseError(f"{found.place}: check: there is no file {file}")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        wanted: Callable[[list[JsonObject]], str] = getattr(module, function)
+    except Exception as error:
+        raise CaseError(f"{found.place}: check: {name}: {error}") from error
+    return wanted
+
+
+def _read_file(path: Path) -> list[Found]:
+    cases = _converted(path, CaseFile).case
+    lines = _headers(path.read_text("utf-8"), "case")
+    found = [
+        Found(case=case, path=path, line=line) for case, line in zip(cases, lines, strict=True)
+    ]
+    faults = [fault for one in found for fault in _faults(one)]
+    if faults:
+        raise CaseError("\n".join(faults))
+    return found
+
+
+def _faults(found: Found) -> list[str]:
+    faults = []
+    if not found.case.turn:
+        faults.append(f"{found.place}: the case has no turn")
+    for expected in (found.case, *found.case.turn):
+        for pattern in (*texts(expected.said), *texts(expected.not_said)):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                faults.append(f"{found.place}: {pattern}: {error}")
+        if expected.check:
+            try:
+                checker(found, expected.check)
+            except CaseError as error:
+                faults.append(str(error))
+    return faults
+
+
+def _converted(path: Path, kind: type[Any]) -> Any:
+    text = ""
+    try:
+        text = path.read_text("utf-8")
+        return msgspec.convert(tomllib.loads(text), kind)
+    except OSError as error:
+        raise CaseError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CaseError(f"{path}: it is not UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"line (\d+)", str(error))
+        raise CaseError(f"{path}:{at[1] if at else 1}: {error}") from error
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at ")
+        key = re.search(r"field `([^`]+)`", what)
+        path_in = where.strip("`") + (f".{key[1]}" if key else "")
+        raise CaseError(f"{path}:{_line(text, path_in)}: {what}") from error
+
+
+def _headers(text: str, table: str) -> list[int]:
+    """The lines at which tables of a list begin, counted from 1."""
+    header = re.compile(rf"\s*\[\[\s*{re.escape(table)}\s*\]\]")
+    return [number for number, line in enumerate(text.splitlines(), 1) if header.match(line)]
+
+
+def _line(text: str, path: str) -> int:
+    """The line of what a path such as ``$.case[1].turn[0].says`` names, as near as it is found."""
+    steps = re.findall(r"(\w+)(?:\[(\d+)\])?", path)
+    table, start, end = "", 1, len(text.splitlines()) + 1
+    for name, index in steps:
+        if not index:
+            break
+        table = f"{table}.{name}" if table else name
+        inside = [line for line in _headers(text, table) if start <= line < end]
+        if int(index) < len(inside):
+            later = inside[int(index) + 1 :]
+            start, end = inside[int(index)], later[0] if later else end
+    last = steps[-1][0] if steps else ""
+    written = re.compile(rf"\s*(?:\[+\w*\.)*{re.escape(last)}\b")
+    for number, line in enumerate(text.splitlines(), 1):
+        if start <= number < end and written.match(line):
+            return number
+    return start

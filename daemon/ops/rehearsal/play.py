@@ -1,0 +1,208 @@
+"""Cases played: each several times, several at once, within a budget."""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import trio
+
+from daemon.domain.messages import ChatKey, FunctionCall, JsonObject
+from daemon.errors import AssistantError
+from daemon.ops.rehearsal.cases import Case, Found, checker, texts
+from daemon.ops.rehearsal.checks import PlayedTurn, ToolCall, failures
+from daemon.ops.rehearsal.judge import Judge, agreement
+from daemon.ops.rehearsal.stage import HELD, Rehearsal, Terms, open_rehearsal
+from daemon.ops.rehearsal.words import shown_message
+from daemon.settings import Settings
+from daemon.tools import builtin_tools
+from daemon.tools.tool import Tool, ToolContext
+
+TURN_SECONDS = 180.0
+"""For the answer to one burst."""
+
+NOT_MOCKED = '{"error": "this tool gives nothing in a rehearsal"}'
+
+
+@dataclass(slots=True)
+class Play:
+    """One conversation as it went."""
+
+    found: Found
+    attempt: int
+    turns: list[PlayedTurn] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    cost: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """True if all that must hold does."""
+        return not self.failures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tries:
+    """How the cases are played."""
+
+    times: int = 1
+    at_once: int = 4
+    """Conversations at the same time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """All plays, in the order of the cases."""
+
+    plays: Sequence[Play]
+    version: str
+    """What the answers were made with."""
+    agreement: str
+    """How far the judge agrees with people, in words; empty if none was asked."""
+
+
+class Mocks:
+    """What tools give in the chats of a rehearsal, and a record of their calls."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, dict[str, list[object]]] = {}
+        self._calls: dict[str, list[ToolCall]] = defaultdict(list)
+        self.missing: dict[str, list[str]] = defaultdict(list)
+        """By chat: the tools that were called and for which its case has nothing."""
+
+    def expect(self, chat: str, case: Case) -> None:
+        """The tools give in this chat what the case says."""
+        self._given[chat] = {
+            name: list(value) if isinstance(value, list) else [value]
+            for name, value in case.tools.items()
+        }
+
+    def taken(self, chat: str) -> list[ToolCall]:
+        """The calls in a chat since this was last asked."""
+        return self._calls.pop(chat, [])
+
+    def __call__(self, tool: Tool, call: FunctionCall, context: ToolContext) -> str | None:
+        """See `daemon.tools.toolbox.Instead`. Built-in tools work, on the rehearsal's own store."""
+        chat = context.key.chat
+        given = self._given.get(chat, {}).get(tool.name)
+        output: str | None = None
+        if given:
+            value = given.pop(0) if len(given) > 1 else given[0]
+            output = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        elif tool not in builtin_tools.ALL:
+            self.missing[chat].append(tool.name)
+            output = NOT_MOCKED
+        self._calls[chat].append(ToolCall(tool.name, call.arguments, output or ""))
+        return output
+
+
+async def play_cases(
+    settings: Settings,
+    terms: Terms,
+    cases: Sequence[Found],
+    order: Tries,
+    done: Callable[[Play], None] = lambda _play: None,
+) -> Played:
+    """Play each case so often.
+
+    ``done`` gets each play when it has ended. Raises what `open_rehearsal` raises.
+    """
+    mocks = Mocks()
+    plays = [Play(found, attempt) for found in cases for attempt in range(1, order.times + 1)]
+    limit = trio.CapacityLimiter(order.at_once)
+
+    async def one(play: Play, key: ChatKey, rehearsal: Rehearsal) -> None:
+        async with limit:
+            await _play(play, key, rehearsal, mocks)
+        done(play)
+
+    async with open_rehearsal(settings, replace(terms, instead=mocks)) as rehearsal:
+        async with trio.open_nursery() as nursery:
+            for play in plays:
+                name = f"case {play.found.case.name} {play.attempt}"
+                nursery.start_soon(one, play, rehearsal.new_chat(), rehearsal, name=name)
+        judged = any(one.judge for found in cases for one in (found.case, *found.case.turn))
+        agreed = await agreement(rehearsal.services.model.engine) if judged else ""
+        return Played(plays=plays, version=rehearsal.services.version.digest, agreement=agreed)
+
+
+async def _play(play: Play, key: ChatKey, rehearsal: Rehearsal, mocks: Mocks) -> None:
+    case = play.found.case
+    mocks.expect(key.chat, case)
+    for number, turn in enumerate(case.turn, 1):
+        played = PlayedTurn(says=texts(turn.says))
+        play.turns.append(played)
+        began = time.perf_counter()
+        heard = await rehearsal.say(key, played.says, name=case.customer, seconds=TURN_SECONDS)
+        played.seconds = time.perf_counter() - began
+        played.answers = [shown_message(message) for message in heard.messages]
+        played.calls, played.tokens = mocks.taken(key.chat), heard.tokens
+        played.outcome, played.reason = heard.outcome, heard.reason
+        if heard.outcome not in {"answered", "handed_off", HELD}:
+            why = heard.reason or heard.outcome or f"no answer in {TURN_SECONDS:g} s"
+            play.failures.append(f"turn {number}: {why}")
+            break
+        found = failures(turn, [played])
+        found += await _judged(play, rehearsal, texts(turn.judge), turn.check)
+        play.failures += [f"turn {number}: {what}" for what in found]
+    play.failures += failures(case, play.turns)
+    play.failures += await _judged(play, rehearsal, texts(case.judge), case.check)
+    play.failures += [
+        f"{name} was called, and the case says nothing of what it gives"
+        for name in dict.fromkeys(mocks.missing.pop(key.chat, []))
+    ]
+    play.cost = await rehearsal.cost(key)
+
+
+async def _judged(play: Play, rehearsal: Rehearsal, sentences: list[str], check: str) -> list[str]:
+    """What a function of the operator's and a judge have to say against a conversation."""
+    lines, found = transcript(play.turns), []
+    if check:
+        try:
+            found += [fault for fault in [checker(play.found, check)(lines)] if fault]
+        except Exception as error:  # noqa: BLE001 - a function of the operator's
+            found.append(f"{check}: {type(error).__name__}: {error}")
+    judge = Judge(rehearsal.services.model.engine)
+    for sentence in sentences:
+        try:
+            verdict = await judge.holds(sentence, lines)
+        except AssistantError as error:
+            found.append(f"no judge: {error}")
+        else:
+            found += [] if verdict.holds else [f"judge: {sentence}: {verdict.reason}"]
+    return found
+
+
+def transcript(turns: Sequence[PlayedTurn]) -> list[JsonObject]:
+    """The conversation, a line each: ``who`` is customer, tool or assistant."""
+    lines: list[JsonObject] = []
+    for turn in turns:
+        lines += [{"who": "customer", "text": text} for text in turn.says]
+        lines += [
+            {"who": "tool", "text": f"{call.tool}({call.arguments})" + _gave(call)}
+            for call in turn.calls
+        ]
+        lines += [{"who": "assistant", "text": text} for text in turn.answers]
+    return lines
+
+
+def _gave(call: ToolCall) -> str:
+    return f" -> {call.output}" if call.output else ""
+
+
+def pass_at(plays: Sequence[Play], k: int) -> float:
+    """The share of cases in which ``k`` tries would all succeed (pass^k), from all their tries.
+
+    Estimated as in tau-bench (https://arxiv.org/abs/2406.12045): of ``n`` tries with ``c``
+    successes the share of the choices of ``k`` in which all are successes.
+    """
+    tries: dict[str, list[bool]] = defaultdict(list)
+    for play in plays:
+        tries[play.found.case.name].append(play.passed)
+    shares = [
+        math.comb(sum(passed), k) / math.comb(len(passed), k)
+        for passed in tries.values()
+        if len(passed) >= k
+    ]
+    return sum(shares) / len(shares) if shares else 0.0
