@@ -5,6 +5,8 @@ dictionaries, as the server has them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from email.utils import formatdate
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -36,6 +38,12 @@ class EdgeLog(Protocol):
 
     def exception(self, event: str, /, **fields: Any) -> Any:
         """Log a fault of ours with the current exception."""
+
+
+@lru_cache(1)
+def http_date(second: int) -> bytes:
+    """Format a Unix time for HTTP (RFC 9110, section 5.6.7)."""
+    return formatdate(second, usegmt=True).encode("ascii")
 
 
 async def answer_json(

@@ -12,9 +12,10 @@ a whole server:
   connection becomes idle. Here a deadline of the reading task does both.
 
 Requests that were read whole (`daemon.http.whole_request`) bypass hypercorn, at a third of the
-cost.
+cost; `daemon.http.hook` answers the usual ones of them without ASGI either.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -30,14 +31,17 @@ from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from daemon.http.asgi import EdgeLog
-from daemon.http.clients import CLIENT, Client, ConnectionLimit, Networks
+from daemon.http.clients import Client, ConnectionLimit, Networks
 from daemon.http.http11 import Http11, RequestTasks
-from daemon.http.whole_request import IsHot, WholeRequest, run_app, whole_request
+from daemon.http.whole_request import Direct, IsHot, WholeRequest, run_app, whole_request
 
 BODY_READ_BYTES = 64 * 1024
 """Bytes read at once inside a request: hypercorn's own choice."""
 JUST_ANSWERED_SECONDS = 0.25
 """For so long after an answer the client may still send its next request during the stop."""
+
+END, CLOSING_END = b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"
+"""The end of a response's head, and of the last one on a connection."""
 
 UNREAD = {h11.SEND_BODY, h11.ERROR}
 """h11's states of a client that may still be sending."""
@@ -65,6 +69,11 @@ class Limits:
     linger_bytes: int = 1024 * 1024
     """At most so much of it."""
 
+    @property
+    def check_seconds(self) -> float:
+        """How often connections are checked for having passed a limit: they may be so late."""
+        return min(1.0, min(self.head_seconds, self.idle_seconds, self.send_seconds) / 4)
+
 
 class HttpConnection:
     """Serves one client until either side closes, and then closes the stream.
@@ -82,6 +91,7 @@ class HttpConnection:
         limits: Limits,
         log: EdgeLog,
         is_hot: IsHot,
+        direct: Direct,
         limit: ConnectionLimit,
         proxies: Networks,
     ) -> None:
@@ -90,10 +100,13 @@ class HttpConnection:
         self._context = context
         self._log = log
         self._is_hot = is_hot
+        self._direct = direct
         self._stream = stream
         self._limits = limits
         self._writing = trio.Lock()
-        self._reading = trio.CancelScope(deadline=trio.current_time() + limits.head_seconds)
+        self._reading = trio.CancelScope()
+        self._due = trio.current_time() + limits.head_seconds
+        """When reading is cut off, on trio's clock; see `cut_if_late`."""
         self._idle_since: float | None = trio.current_time()
         self._head_begun = True
         self._peer_ended = False
@@ -156,7 +169,12 @@ class HttpConnection:
         """
         self._client.leave()
         if self._idle_since is not None:
-            self._reading.deadline = self._idle_since + JUST_ANSWERED_SECONDS
+            self._due = self._idle_since + JUST_ANSWERED_SECONDS
+
+    def cut_if_late(self, now: float) -> None:
+        """Close if a time limit has passed; the server calls it for all connections."""
+        if now >= self._due:
+            self._reading.cancel()
 
     def abort(self) -> None:
         """Close at once, in the middle of reading or writing."""
@@ -168,12 +186,7 @@ class HttpConnection:
         """Feed the protocol until the client closes, a deadline passes, or we close."""
         with self._reading:
             while not self._peer_ended:
-                try:
-                    data = await self._stream.receive_some(
-                        self._limits.head_bytes if self.idle else BODY_READ_BYTES
-                    )
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    data = b""
+                data = await self._received()
                 if self._nothing_begun and (request := whole_request(data, self._is_hot)):
                     await self._answer(request)
                     continue
@@ -184,6 +197,23 @@ class HttpConnection:
                     self._set_deadline(self._limits.head_seconds)
                 await self._protocol.handle(RawData(data=bytes(data)))
         await self._protocol.handle(Closed())
+
+    async def _received(self) -> bytes:
+        """What the client has sent; nothing if it has closed, or the connection is broken."""
+        try:
+            if self.idle and not self._head_begun:
+                # Past trio's stream, which costs as much as parsing a request. No task goes
+                # without a checkpoint for it: one read may find data, the next one is below.
+                socket = self._stream.socket
+                try:
+                    return os.read(socket.fileno(), self._limits.head_bytes)
+                except BlockingIOError:
+                    await trio.lowlevel.wait_readable(socket.fileno())
+                    return os.read(socket.fileno(), self._limits.head_bytes)
+            most = self._limits.head_bytes if self.idle else BODY_READ_BYTES
+            return bytes(await self._stream.receive_some(most))
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            return b""
 
     @property
     def _nothing_begun(self) -> bool:
@@ -202,24 +232,39 @@ class HttpConnection:
         No other task writes meanwhile, and a cancellation of this task closes the connection, so
         neither lock nor shield is needed.
         """
-        self._idle_since = None
-        self._reading.deadline = inf
-        request.scope[CLIENT] = self._client
-        answer = await run_app(self._app, request, self._log)
-        last = answer.closes or self._context.terminated.is_set()
-        self._reading.deadline = trio.current_time() + self._limits.send_seconds
-        try:
-            await self._stream.send_all(
-                answer.encode(self._config.response_headers("h11"), last=last)
-            )
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            last = True
-        if last:
+        self._idle_since, self._due = None, inf
+        answer = await self._direct(request, self._client)
+        if answer is None:
+            answer = await run_app(self._app, request, self._client, self._log)
+        last = self._context.terminated.is_set()
+        if isinstance(answer, bytes):
+            content = answer.replace(END, CLOSING_END, 1) if last else answer
+        else:
+            last = last or answer.closes
+            content = answer.encode(self._config.response_headers("h11"), last=last)
+        if not await self._sent(content) or last:
             self._reading.cancel()
             return
         self._become_idle()
         if self._context.terminated.is_set():
             self.end_if_idle()
+
+    async def _sent(self, content: bytes) -> bool:
+        """Send an answer in the reading task; False if the client is gone."""
+        try:
+            # Past trio's stream: an answer to a webhook always fits into the socket's buffer.
+            sent = os.write(self._stream.socket.fileno(), content)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return False
+        if sent < len(content):
+            self._due = trio.current_time() + self._limits.send_seconds
+            try:
+                await self._stream.send_all(content[sent:])
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return False
+        return True
 
     async def _handle(self, event: Event) -> None:
         """Handle an event of the protocol; called in the reading task and in the app's."""
@@ -231,8 +276,7 @@ class HttpConnection:
         elif isinstance(event, Updated) and event.idle:
             self._become_idle()
         elif isinstance(event, Updated):
-            self._idle_since = None
-            self._reading.deadline = inf
+            self._idle_since, self._due = None, inf
 
     async def _proceed(self) -> None:
         await self._protocol.proceed()
@@ -245,7 +289,7 @@ class HttpConnection:
 
     def _set_deadline(self, seconds: float) -> None:
         if self._idle_since is not None:
-            self._reading.deadline = trio.current_time() + seconds
+            self._due = trio.current_time() + seconds
 
     async def _write(self, data: bytes) -> None:
         """Write all of `data`, or close the connection at the time limit.

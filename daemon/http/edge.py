@@ -62,15 +62,21 @@ def is_webhook(path: str) -> bool:
     return path == "/hook" or path.startswith(("/hook/", "/n/"))
 
 
+def create_hook(
+    operations: Operations, settings: EdgeSettings, log: EdgeLog, access: Access
+) -> Hook:
+    """Return what answers webhooks."""
+    return Hook(operations.numbers, operations.state, settings, log, access, now=operations.now)
+
+
 def create_edge(
-    operations: Operations, settings: EdgeSettings, pages: Pages, log: EdgeLog, access: Access
+    operations: Operations, settings: EdgeSettings, pages: Pages, log: EdgeLog, hook: Hook
 ) -> ASGIApp:
     """Return the whole edge as one ASGI app, to be given to `daemon.http.server.serve`.
 
     `pages` gets every route that is not ``/hook``, ``/health`` or ``/ready``, the WebSockets, and
     the server's start and stop (lifespan).
     """
-    hook = Hook(operations.numbers, operations.state, settings, log, access, now=operations.now)
     probes = _create_probes(operations, settings, log)
 
     async def edge(scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import trio
 
 from daemon.http.asgi import ASGIApp, Headers, Receive, Scope, Send, answer_json, answer_lifespan
+from daemon.http.clients import Client
+from daemon.http.whole_request import Direct, GatheredResponse, WholeRequest, no_direct_answer
 from daemon.observability.lines import iso_utc
 
 PATIENCE_SECONDS = 3.0
@@ -40,16 +42,23 @@ class Front:
         self._now = now
         self._patience_seconds = patience_seconds
         self._app: ASGIApp | None = None
+        self._direct: Direct = no_direct_answer
         self._opened = trio.Event()
 
-    def open(self, app: ASGIApp) -> None:
-        """Pass requests on to `app` from now on, also those that wait."""
-        self._app = app
+    def open(self, app: ASGIApp, direct: Direct = no_direct_answer) -> None:
+        """Pass requests on to `app` from now on, also those that wait; to `direct` first."""
+        self._app, self._direct = app, direct
         self._opened.set()
 
     def give_up(self) -> None:
         """There will be no app: refuse requests that wait. Does nothing after `open`."""
         self._opened.set()
+
+    async def direct(
+        self, request: WholeRequest, client: Client
+    ) -> GatheredResponse | bytes | None:
+        """Answer a request without ASGI; see `daemon.http.whole_request.Direct`."""
+        return await self._direct(request, client)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on. Follows the server's lifespan itself."""

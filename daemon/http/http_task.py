@@ -14,7 +14,7 @@ from daemon.http.api.api import api_routes, create_api
 from daemon.http.clients import read_networks
 from daemon.http.dashboard.dashboard import register_dashboard
 from daemon.http.dashboard.guard import Guard
-from daemon.http.edge import create_edge, create_standby, is_hot_path
+from daemon.http.edge import create_edge, create_hook, create_standby, is_hot_path
 from daemon.http.front import Front
 from daemon.http.pages import create_pages
 from daemon.http.request_context import EdgeSettings
@@ -103,7 +103,8 @@ class HttpTask:
         pages.register_blueprint(create_api(api_routes(operations, edge, access, guard), log))
         operations.state.opened(self.urls)
         self._operations = operations
-        self._front.open(create_edge(operations, edge, pages, log, access))
+        hook = create_hook(operations, edge, log, access)
+        self._front.open(create_edge(operations, edge, pages, log, hook), hook.direct)
 
     def _edge(self) -> EdgeSettings:
         settings = self._settings
@@ -147,6 +148,7 @@ class HttpTask:
                 log=self._log,
                 proxies=read_networks(self._settings.web.trusted_proxies),
                 is_hot=is_hot_path,
+                direct=self._front.direct,
                 task_status=task_status,
             )
         except OSError as error:

@@ -10,8 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from email.utils import formatdate
-from functools import lru_cache, partial
+from functools import partial
 from typing import cast
 
 import trio
@@ -22,10 +21,13 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 from hypercorn.utils import repr_socket_addr
 
-from daemon.http.asgi import ASGIApp, EdgeLog
+from daemon.http.asgi import ASGIApp, EdgeLog, http_date
 from daemon.http.clients import ConnectionLimit, Networks
-from daemon.http.connection import HttpConnection, Limits
-from daemon.http.whole_request import IsHot
+from daemon.http.connection import JUST_ANSWERED_SECONDS, HttpConnection, Limits
+from daemon.http.whole_request import Direct, IsHot, no_direct_answer
+
+STOPPING_CHECK_SECONDS = JUST_ANSWERED_SECONDS / 5
+"""How often the times of connections are looked at during the stop."""
 
 
 async def serve(
@@ -38,6 +40,7 @@ async def serve(
     limits: Limits | None = None,
     proxies: Networks = (),
     is_hot: IsHot = lambda _path: False,
+    direct: Direct = no_direct_answer,
     now: Callable[[], float] = time.time,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -51,7 +54,8 @@ async def serve(
     still queue in it), idle connections end, requests in flight have `grace_seconds`, and then all
     connections are closed. ``proxies``: those whose ``X-Forwarded-For`` is trusted. ``is_hot``:
     the paths whose whole requests are answered in the connection's own task; their app reads the
-    body at once and answers with a length, without waiting for the client. ``now``: wall clock in
+    body at once and answers with a length, without waiting for the client. ``direct`` is asked for
+    their answer before the app. ``now``: wall clock in
     Unix seconds, for the ``Date`` of answers. Errors of one connection are contained and logged.
     Raises OSError if an address cannot be listened on, and ValueError if it cannot be parsed.
     """
@@ -63,7 +67,7 @@ async def serve(
         async with trio.open_nursery() as around:
             await around.start(lifespan.handle_lifespan, name="http lifespan")
             await lifespan.wait_for_startup()
-            clients = _Clients(wrapped, config, limits or Limits(), log, is_hot, proxies)
+            clients = _Clients(wrapped, config, limits or Limits(), log, is_hot, direct, proxies)
             await clients.serve(listeners, stop, grace_seconds, task_status)
             await lifespan.wait_for_shutdown()
             around.cancel_scope.cancel()
@@ -109,13 +113,7 @@ class DatedConfig(Config):
 
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:  # noqa: ARG002 - hypercorn's signature
         """Return the headers of all answers: the date, without the name of the server."""
-        return [(b"date", _http_date(int(self._now())))]
-
-
-@lru_cache(1)
-def _http_date(second: int) -> bytes:
-    """Format a Unix time for HTTP (RFC 9110, section 5.6.7)."""
-    return formatdate(second, usegmt=True).encode("ascii")
+        return [(b"date", http_date(int(self._now())))]
 
 
 def _config(limits: Limits, now: Callable[[], float]) -> Config:
@@ -142,9 +140,11 @@ class _Clients:
         limits: Limits,
         log: EdgeLog,
         is_hot: IsHot,
+        direct: Direct,
         proxies: Networks,
     ) -> None:
         self._log = log
+        self._check_seconds = limits.check_seconds
         self._context = WorkerContext(None)
         self._limit = ConnectionLimit(
             most=limits.connections,
@@ -161,6 +161,7 @@ class _Clients:
             limits=limits,
             log=log,
             is_hot=is_hot,
+            direct=direct,
             limit=self._limit,
             proxies=proxies,
         )
@@ -178,6 +179,7 @@ class _Clients:
                 watching.start_soon(
                     self._cut_after_grace, stop, grace_seconds, handlers, name="http grace"
                 )
+                watching.start_soon(self._cut_late, stop, name="http time limits")
                 await self._accept(listeners, handlers, stop, task_status)
                 await self._context.terminated.set()
                 for connection in self._open:
@@ -202,6 +204,21 @@ class _Clients:
             task_status.started([_url(listener) for listener in listeners])
             await stop.wait()
             accepting.cancel_scope.cancel()
+
+    async def _cut_late(self, stop: trio.Event) -> None:
+        """Cut the connections whose time is over. Runs until cancelled.
+
+        One task looks at all of them: a deadline of each would be set three times a request.
+        """
+        while True:
+            if stop.is_set():
+                await trio.sleep(STOPPING_CHECK_SECONDS)
+            else:
+                with trio.move_on_after(self._check_seconds):
+                    await stop.wait()
+            now = trio.current_time()
+            for connection in self._open:
+                connection.cut_if_late(now)
 
     async def _cut_after_grace(
         self, stop: trio.Event, grace_seconds: float, handlers: trio.Nursery

@@ -5,7 +5,7 @@ in hypercorn's protocol. `daemon.http.connection` answers them in its reading ta
 part of a request, two of them, a chunked body, an upgrade) go through hypercorn.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -14,6 +14,7 @@ import trio
 from hypercorn.typing import AppWrapper, ASGISendEvent
 
 from daemon.http.asgi import EdgeLog, Event, Headers, Scope
+from daemon.http.clients import CLIENT, Client
 from daemon.observability.events import UNEXPECTED_ERROR
 
 IsHot = Callable[[str], bool]
@@ -35,9 +36,29 @@ STAYS = b"keep-alive"
 class WholeRequest(NamedTuple):
     """One request with all of its body."""
 
-    scope: Scope
-    """ASGI's, but for the addresses of both ends."""
+    method: str
+    path: str
+    raw_path: bytes
+    query: bytes
+    headers: Headers
     body: bytes
+
+    @property
+    def scope(self) -> Scope:
+        """A new ASGI scope of it, without the addresses of both ends."""
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": self.method,
+            "scheme": "http",
+            "path": self.path,
+            "raw_path": self.raw_path,
+            "query_string": self.query,
+            "root_path": "",
+            "headers": self.headers,
+            "extensions": {WHOLE: {}},
+        }
 
     async def receive(self) -> Event:
         """Return the body as an ASGI message. May be called once."""
@@ -107,20 +128,7 @@ def whole_request(data: bytes, is_hot: IsHot) -> WholeRequest | None:
         readable = unquote(readable)
     if not is_hot(readable):
         return None
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": readable,
-        "raw_path": path,
-        "query_string": query,
-        "root_path": "",
-        "headers": parts.headers,
-        "extensions": {WHOLE: {}},
-    }
-    return WholeRequest(scope, parts.body)
+    return WholeRequest(method, readable, path, query, parts.headers, parts.body)
 
 
 FAILED: Headers = [(b"content-length", b"0"), (b"connection", b"close")]
@@ -157,7 +165,20 @@ class GatheredResponse:
         return b"HTTP/1.1 %d \r\n%b\r\n%b" % (self._status, b"".join(lines), self._body)
 
 
-async def run_app(app: AppWrapper, request: WholeRequest, log: EdgeLog) -> GatheredResponse:
+Direct = Callable[[WholeRequest, Client], Awaitable[GatheredResponse | bytes | None]]
+"""Answers a request in the connection's own task, without ASGI; None: the app has to.
+
+Bytes are a whole response that keeps the connection open.
+"""
+
+
+async def no_direct_answer(_request: WholeRequest, _client: Client) -> None:
+    """Leave every request to the app."""
+
+
+async def run_app(
+    app: AppWrapper, request: WholeRequest, client: Client, log: EdgeLog
+) -> GatheredResponse:
     """Run the app for one request in the calling task; its failure is logged and becomes a 500.
 
     The app answers with a length, and without waiting for the client.
@@ -165,7 +186,7 @@ async def run_app(app: AppWrapper, request: WholeRequest, log: EdgeLog) -> Gathe
     answer = GatheredResponse()
     try:
         await app(
-            request.scope,  # type: ignore[arg-type]  # plain dictionaries, as ASGI has them
+            {**request.scope, CLIENT: client},  # type: ignore[arg-type]  # plain dictionaries, as ASGI has them
             request.receive,  # type: ignore[arg-type]
             answer.send,
             trio.to_thread.run_sync,

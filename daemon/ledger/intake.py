@@ -15,10 +15,18 @@ from daemon.domain.messages import Call, ChatKey, Webhook
 from daemon.domain.records import Accepted, Arrival, NewPart, StoredMessage
 from daemon.errors import StoreUnavailable
 from daemon.ledger.arrivals import insert_event, take_in
-from daemon.ledger.drivers.port import Connection, Role, Transactions, query, transaction
+from daemon.ledger.drivers.port import (
+    Connection,
+    Role,
+    Transactions,
+    Write,
+    query,
+    transaction,
+)
 from daemon.ledger.messages import UNANSWERED, WAITING, stored_message
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
+from daemon.ledger.plain_texts import TextCall, plain_text
 from daemon.ledger.references import Judging, judge
 from daemon.ledger.statuses import NEVER, Tariff
 from daemon.ledger.threads import append
@@ -83,7 +91,12 @@ class Inbox(Role):
                 tariff=tariff,
             )
 
-        return await self._database.write(write)
+        operation: Write[Accepted] = write
+        if isinstance(verdicts, Judging) and not body_file:
+            message = plain_text(webhook, verdicts)
+            if message is not None:
+                operation = TextCall(webhook, message, body, judging=verdicts, now=now, alone=write)
+        return await self._database.write(operation)
 
     @query
     def waiting(

@@ -53,8 +53,8 @@ class References(Role):
 
         ``own_ids`` and ``mentions``: see `Judging`. Most messages need no query, and cause none.
         """
-        if not any(_needs_look(message, mentions=mentions) for message in messages):
-            return [_known_by_itself(message) for message in messages]
+        if not any(needs_look(message, mentions=mentions) for message in messages):
+            return [known_by_itself(message) for message in messages]
         return await self._database.read(
             lambda connection: know(
                 connection, messages, own_ids=own_ids, mentions=mentions, now=now
@@ -119,8 +119,8 @@ def know(
     """See `References.know`; inside the caller's transaction."""
     return [
         _look(connection, message, own_ids, now)
-        if _needs_look(message, mentions=mentions)
-        else _known_by_itself(message)
+        if needs_look(message, mentions=mentions)
+        else known_by_itself(message)
         for message in messages
     ]
 
@@ -146,7 +146,8 @@ def learn_own_id(connection: Connection, message: Message) -> None:
         )
 
 
-def _needs_look(message: Message, *, mentions: bool) -> bool:
+def needs_look(message: Message, *, mentions: bool) -> bool:
+    """Whether the ledger must be asked about the surroundings of a message."""
     if message.quote is not None and not message.quote.body:
         return True
     if message.from_me:
@@ -159,7 +160,7 @@ def _needs_look(message: Message, *, mentions: bool) -> bool:
     )
 
 
-def _known_by_itself(message: Message) -> Known:
+def known_by_itself(message: Message) -> Known:
     """The facts that a message alone shows."""
     chat = message.key.chat
     authors = {chat_of(message.author)} if message.author else set()

@@ -200,12 +200,12 @@ async def read_all(stream: trio.SocketStream) -> bytes:
 
 async def read_until(stream: trio.SocketStream, ending: bytes) -> bytes:
     """Read up to and including `ending`; fail if the other side closes before."""
-    got = b""
+    got = bytearray()
     while not got.endswith(ending):
         part = await stream.receive_some()
-        assert part, f"closed after {got!r}"
+        assert part, f"closed after {bytes(got[:500])!r}"
         got += part
-    return got
+    return bytes(got)
 
 
 Start = Callable[..., Awaitable[Served]]

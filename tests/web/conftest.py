@@ -13,11 +13,11 @@ from daemon.http.clients import Networks, read_networks
 from daemon.http.connection import Limits
 from daemon.http.dashboard.dashboard import register_dashboard
 from daemon.http.dashboard.guard import Guard
-from daemon.http.edge import create_edge, is_hot_path
+from daemon.http.edge import create_edge, create_hook, is_hot_path
 from daemon.http.pages import create_pages
 from daemon.http.request_context import EdgeSettings
 from daemon.http.server import serve
-from daemon.http.whole_request import IsHot
+from daemon.http.whole_request import Direct, IsHot, no_direct_answer
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
         proxies: Networks = (),
         binds: Sequence[str] = ("127.0.0.1:0",),
         is_hot: IsHot = lambda _path: False,
+        direct: Direct = no_direct_answer,
     ) -> Served:
         stop, ended = trio.Event(), trio.Event()
 
@@ -55,6 +56,7 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
                 limits=limits,
                 proxies=proxies,
                 is_hot=is_hot,
+                direct=direct,
                 task_status=task_status,
             )
             ended.set()
@@ -67,15 +69,15 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
         servers.cancel_scope.cancel()
 
 
-@pytest.fixture(params=["at once", "in a task"])
+@pytest.fixture(params=["directly", "at once", "in a task"])
 def start_edge(
     start: Start, daemon: MemoryDaemon, log: MemoryLog, request: pytest.FixtureRequest
 ) -> Start:
     """Serve the whole edge over `daemon`; arguments are those of EdgeSettings.
 
-    Both ways of a request through the server: that of whole ones, and that of the rest.
+    All ways of a request through the server: those of whole ones, and that of the rest.
     """
-    is_hot: IsHot = is_hot_path if request.param == "at once" else lambda _path: False
+    is_hot: IsHot = is_hot_path if request.param != "in a task" else lambda _path: False
 
     async def start_one(
         *, limits: Limits | None = None, proxies: Sequence[str] = (), **settings: Any
@@ -84,7 +86,11 @@ def start_edge(
         access = Access(daemon.state, log, audit=daemon.audit)
         pages = create_pages(daemon, chosen, log, access)
         register_dashboard(pages, daemon, chosen, log, access, Guard(daemon, chosen, access))
-        edge = create_edge(daemon, chosen, pages, log, access)
-        return await start(edge, limits=limits, proxies=read_networks(proxies), is_hot=is_hot)
+        hook = create_hook(daemon, chosen, log, access)
+        edge = create_edge(daemon, chosen, pages, log, hook)
+        direct = hook.direct if request.param == "directly" else no_direct_answer
+        return await start(
+            edge, limits=limits, proxies=read_networks(proxies), is_hot=is_hot, direct=direct
+        )
 
     return start_one

@@ -8,7 +8,7 @@ from support.edge import MemoryDaemon, MemoryLog, Start, read_until
 from support.plain import NO_TLS
 
 from daemon.http.access import Access
-from daemon.http.edge import PAGE_BODY_BYTES, create_edge
+from daemon.http.edge import PAGE_BODY_BYTES, create_edge, create_hook
 from daemon.http.pages import create_pages
 from daemon.http.request_context import EdgeSettings
 
@@ -166,7 +166,9 @@ async def test_pages_take_no_large_bodies(
         return "read"
 
     with trio.fail_after(30):
-        served = await start(create_edge(daemon, settings, pages, log, access))
+        served = await start(
+            create_edge(daemon, settings, pages, log, create_hook(daemon, settings, log, access))
+        )
         async with await served.connect() as stream:
             await stream.send_all(f"POST /form HTTP/1.1\r\nhost: x\r\n{header}\r\n\r\n".encode())
             if "chunked" in header:

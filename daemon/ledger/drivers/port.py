@@ -8,14 +8,16 @@ integers 0 and 1 for truth. Modules that need more belong to one engine, and
 ``tests/test_common_sql.py`` lists them.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 import trio
 
 T = TypeVar("T")
+Result_co = TypeVar("Result_co", covariant=True)
 
 
 class Cursor(Protocol):
@@ -61,6 +63,34 @@ class Connection(Protocol):
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
         """Run one statement for each of many sets of parameters: the way to insert many rows."""
+
+
+class Write(Protocol[Result_co]):
+    """A function that runs inside a transaction; its name is for logs."""
+
+    __qualname__: str
+
+    def __call__(self, connection: Connection, /) -> Result_co:
+        """Change the database, and nothing else: it may be undone and run again."""
+
+
+class JointWrite(ABC, Generic[T]):
+    """A write that can share statements with neighbours of its kind in one transaction.
+
+    An engine that commits the writes of many tasks together may call `together` in their place.
+    """
+
+    @abstractmethod
+    def __call__(self, connection: Connection, /) -> T:
+        """Write this one."""
+
+    @staticmethod
+    @abstractmethod
+    def together(connection: Connection, writes: Sequence[Any], /) -> Sequence[Any]:
+        """Write these, in their order, and give their results.
+
+        If it raises, everything is undone and each one is called by itself.
+        """
 
 
 class Transactions(Protocol):

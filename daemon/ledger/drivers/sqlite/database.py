@@ -9,7 +9,8 @@ import contextlib
 import math
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from traceback import clear_frames
 from typing import TypeGuard, TypeVar, cast
@@ -17,10 +18,11 @@ from typing import TypeGuard, TypeVar, cast
 import trio
 
 from daemon.errors import StoreError, StoreUnavailable
-from daemon.ledger.drivers.port import Meter
+from daemon.ledger.drivers.port import JointWrite, Meter
 from daemon.ledger.drivers.threads import HandOver, QueuedWrite, Readers
 
 T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], object]
 
 MAX_BATCH = 256
 """Writes in one transaction. More would only delay the first of them."""
@@ -238,12 +240,13 @@ class SqliteDatabase:
         """
         try:
             with transaction(self._connection):
-                for write in batch:
-                    write.result = write.operation(self._connection)
+                results = run_together(self._connection, [one.operation for one in batch])
         except Exception as error:  # noqa: BLE001 - the second run tells which failed
             if _is_of_the_disk(error):
                 return self._note_error(error)
         else:
+            for write, result in zip(batch, results, strict=True):
+                write.result = result
             return ""
         try:
             with transaction(self._connection):
@@ -315,6 +318,21 @@ def _is_of_the_disk(error: Exception) -> TypeGuard[sqlite3.Error]:
     return isinstance(error, sqlite3.OperationalError) or (
         isinstance(error, sqlite3.Error) and _is_fatal(error)
     )
+
+
+def run_together(connection: sqlite3.Connection, writes: Sequence[Operation]) -> list[object]:
+    """Run writes in their order, neighbours of one joint kind together; gives their results."""
+    results: list[object] = []
+    for kind, alike in groupby(writes, key=_joint_kind):
+        if kind is None:
+            results += [write(connection) for write in alike]
+        else:
+            results += kind.together(connection, list(alike))
+    return results
+
+
+def _joint_kind(write: object) -> type[JointWrite[object]] | None:
+    return type(write) if isinstance(write, JointWrite) else None
 
 
 def _apply(connection: sqlite3.Connection, write: QueuedWrite[object]) -> None:
