@@ -5,7 +5,7 @@ that is allocated at once, and the steps of SQLite's virtual machine. They are t
 else the machine does, and on every machine with the same Python; a time or a hardware counter is
 not. Callgrind is exact too, but not everywhere, depends on how Python was built, and takes minutes.
 Instructions do not see what C code does; where that is much, memory and SQLite's steps do. A whole
-turn is counted in a daemon of its own (`whole_turn.py`), where they waver by a few per cent.
+turn and a whole webhook are counted in a daemon of its own (`whole_work.py`), trio included.
 
 Usage: python benchmarks/bench_check.py [--write]. Exit status 1 if a limit is passed.
 """
@@ -24,13 +24,15 @@ from typing import Any
 
 from contenders import HERE
 from hot_paths import hot_paths
-from whole_turn import whole_turn
+from whole_work import whole_turn, whole_webhook
 
 LIMITS = HERE / "limits.toml"
 TOLERANCE = 0.25
 SMALL = {
     "instructions": 40,
     "library instructions": 2000,
+    "trio instructions": 2000,
+    "thread instructions": 500,
     "bytes": 600,
     "sqlite steps": 20,
     "writes": 3,
@@ -111,6 +113,7 @@ def measured() -> dict[str, dict[str, int]]:
         others = hot_paths(connection, seed=2)
         for name in STORING:
             found[name]["sqlite steps"] = _sqlite_steps(connection, others[name])
+    found["whole webhook"] = whole_webhook()
     found["whole turn"] = whole_turn()
     return found
 

@@ -1,13 +1,14 @@
-"""The daemon with a counter in it: how many instructions of Python its main thread executes.
+"""The daemon with a counter in it: how many instructions of Python it executes.
 
 Usage: python counted_daemon.py FILE run. At the first SIGUSR2 it begins to count, at the second the
-counts are written to the file, by package. What trio does itself is left out: how often tasks take
-turns depends on what else the machine does.
+counts are written to the file: those of the main thread by package, and those of the store's
+threads together, as `THREADS`.
 """
 
 import json
 import signal
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from types import CodeType, FrameType
@@ -17,7 +18,8 @@ from profiled_daemon import package_of
 
 from daemon.__main__ import main
 
-LEFT_OUT = frozenset({"trio", "outcome", "attr", "attrs"})
+THREADS = "threads of the store"
+COUNTED = ("store writer", "store reader")
 
 
 class Counting:
@@ -27,23 +29,35 @@ class Counting:
         self._output = output
         self._counts: Counter[str] = Counter()
         self._packages: dict[CodeType, str] = {}
-        self._began = False
+        self._counts_now = False
 
-    def begin_or_tell(self, _number: int, _frame: FrameType | None) -> None:
+    def begin_or_tell(self, _number: int, frame: FrameType | None) -> None:
         """Begin; at the second signal, write what was counted since."""
-        if not self._began:
-            self._began = True
+        if not self._counts_now:
+            self._counts_now = True
             sys.settrace(self._trace)
+            while frame is not None:  # the event loop, which is called no more
+                frame.f_trace, frame.f_trace_opcodes, frame.f_trace_lines = self._trace, True, False
+                frame = frame.f_back
             return
         sys.settrace(None)
         new = self._output.with_suffix(".new")
         new.write_text(json.dumps(self._counts))
         new.rename(self._output)
 
+    def trace_thread(self, frame: FrameType, event: str, _argument: object) -> Any:
+        """Trace a thread that begins: all of its functions, if it is one of the store's."""
+        if threading.current_thread().name not in COUNTED:
+            sys.settrace(None)
+            return None
+        if event == "call":
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        elif event == "opcode" and self._counts_now:
+            self._counts[THREADS] += 1
+        return self.trace_thread
+
     def _trace(self, frame: FrameType, event: str, _argument: object) -> Any:
         if event == "call":
-            if self._package(frame) in LEFT_OUT:
-                return None
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
         elif event == "opcode":
             self._counts[self._package(frame)] += 1
@@ -59,7 +73,9 @@ class Counting:
 
 def run(output: Path, arguments: list[str]) -> None:
     """Run the daemon to its end."""
-    signal.signal(signal.SIGUSR2, Counting(output).begin_or_tell)
+    counting = Counting(output)
+    signal.signal(signal.SIGUSR2, counting.begin_or_tell)
+    threading.settrace(counting.trace_thread)
     sys.argv = ["recado", *arguments]
     main()
 

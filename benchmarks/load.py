@@ -44,7 +44,7 @@ class Load:
     """Of the generator itself."""
 
 
-def requests(kind: str, seed: int) -> Iterator[bytes]:
+def requests(kind: str, seed: int, *, chats: int = CHATS) -> Iterator[bytes]:
     """Yield whole HTTP requests without end, prepared so that each costs one formatting."""
     chat = "120363000000%06d@g.us" if kind == "group" else "573001%06d@s.whatsapp.net"
     new_id = f"{seed:08x}%014x-gHqFdSGxaw"
@@ -58,7 +58,7 @@ def requests(kind: str, seed: int) -> Iterator[bytes]:
     request = (head + template).encode()
     number = 0
     while True:
-        yield request % (number, number % CHATS)
+        yield request % (number, number % chats)
         number += 1
 
 
