@@ -18,6 +18,7 @@ from daemon.ledger.audit import Audit
 from daemon.ledger.chats import ChatSnapshots, Exchanges, Handovers
 from daemon.ledger.drivers.port import Database, Meter, Role
 from daemon.ledger.drivers.sqlite.opening import open_database
+from daemon.ledger.enquiries import Enquiries
 from daemon.ledger.files import AUDIO_FOLDER, DeletedFiles, KeptFiles
 from daemon.ledger.intake import Calls, Inbox
 from daemon.ledger.knowledge import Passages, Questions
@@ -130,6 +131,7 @@ class Store:
     views: Views
     webhooks: WebhookDeliveries
     reminders: Reminders
+    enquiries: Enquiries
 
     def of(self, number: str) -> "Store":
         """The same ledger for those who write for this number of ours only."""
@@ -205,6 +207,7 @@ async def open_store(
             views=Views(database),
             webhooks=WebhookDeliveries(database),
             reminders=Reminders(database),
+            enquiries=Enquiries(database),
             dashboard_log=DashboardLog(process),
             samples=Samples(process),
             accounts=Accounts(process),

@@ -36,6 +36,7 @@ _TABLES_BY_CHAT = (
     "knowledge_questions",
     "webhook_deliveries",
     "reminders",
+    "enquiries",
 )
 
 

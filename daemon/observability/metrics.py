@@ -23,6 +23,7 @@ from prometheus_client.exposition import choose_encoder
 from daemon.domain.announcements import EndpointCounts
 from daemon.domain.gateway_prices import CATEGORIES, FREE
 from daemon.domain.messages import Usage
+from daemon.domain.outcomes import SETTLED
 from daemon.domain.validation.builtin_validators import BUILT_IN
 from daemon.observability.vitals import QUEUE_STATES, Vitals
 
@@ -99,6 +100,7 @@ _WINDOW_BUCKETS = (1, 2.5, 5, 6, 8, 10, 15, 20, 30, 45, 60, 90)
 _RUN_BUCKETS = (0.25, 0.5, 1, 2, 4, 6, 10, 15, 20, 30, 45, 60, 90, 120, 300)
 _CALL_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 _DELIVERY_BUCKETS = (1, 2, 5, 10, 30, 60, 300, 1800, 3600, 21600, 86400)
+_FIRST_ANSWER_BUCKETS = (5, 10, 20, 30, 60, 120, 300, 900, 3600, 21600, 86400)
 _ROW_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -107,7 +109,7 @@ OF_NUMBERS = (
     *("gateway_messages", "gateway_cost"),
     *("send_failures", "channel_state_changes", "budget_used_ratio", "oldest_unanswered"),
     *("oldest_waiting", "chats_waiting_for_person", "outbox_rows", "_channel_state"),
-    *("queue_messages", "dead_letters"),
+    *("queue_messages", "dead_letters", "enquiries"),
 )
 """The attributes that count for each number apart, where there are several."""
 
@@ -182,6 +184,7 @@ class Metrics:
         for metric, values in (
             (self._messages, MESSAGE_KINDS if not self._labels else ()),
             (self.turns, TURN_OUTCOMES),
+            (self.enquiries, SETTLED),
             (self.tokens, ("input", "cached", "output", "reasoning")),
             (self.brakes, BRAKES),
             (self.send_failures, ("said_again", "given_up")),
@@ -208,6 +211,9 @@ class Metrics:
             "messages", "Inbound messages stored, by kind", "kind"
         )
         self.duplicates = self._counter("duplicates", "Messages that had been stored before")
+        self.enquiries: Counted = self._numbered_counter(
+            "enquiries", "Enquiries of customers that are over, by outcome", "outcome"
+        )
         self.turns: Counted = self._numbered_counter("turns", "Turns ended, by outcome", "outcome")
         self.fallbacks: Counted = self._numbered_counter(
             "fallbacks", "Built-in texts sent in place of an answer"
@@ -307,6 +313,11 @@ class Metrics:
         self.send = self._histogram("send_seconds", "Sends, without pacing", _CALL_BUCKETS)
         self.turn = self._histogram(
             "turn_seconds", "From a window's end to the turn's outcome", _RUN_BUCKETS
+        )
+        self.first_answer = self._histogram(
+            "first_answer_seconds",
+            "From an enquiry's first message to its first answer",
+            _FIRST_ANSWER_BUCKETS,
         )
         self.delivery = self._histogram(
             "delivery_seconds", "From a send to its delivery at the customer", _DELIVERY_BUCKETS

@@ -34,6 +34,7 @@ from daemon.ops.daemon_state import DaemonState
 from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.retention import Forgetter
 from daemon.ops.operator_views import OperatorViews
+from daemon.ops.outcomes import FiguresQuery, outcome_figures
 from daemon.ops.passwords import Passwords
 
 REMINDER_OBSTACLES = {
@@ -375,6 +376,10 @@ class Operations:
         """
         replay = self._store.webhooks.replay
         return await replay(ids, endpoint=endpoint, by=by, now=self.now())
+
+    async def outcomes(self, query: FiguresQuery) -> JsonObject:
+        """Return what came of customers' enquiries; see `daemon.ops.outcomes`."""
+        return await outcome_figures(self._store.enquiries, query)
 
     async def audit(
         self, by: Actor, action: Action, subject: str = "", *, before: str = "", after: str = ""

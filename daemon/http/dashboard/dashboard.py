@@ -19,6 +19,7 @@ from daemon.http.dashboard.conversations import create_conversations
 from daemon.http.dashboard.guard import DATA_PATHS, Guard
 from daemon.http.dashboard.log_page import create_log
 from daemon.http.dashboard.login import create_login
+from daemon.http.dashboard.outcomes import create_outcomes
 from daemon.http.dashboard.overview import create_overview
 from daemon.http.dashboard.shell import Shell
 from daemon.http.dashboard.work import create_work
@@ -45,6 +46,7 @@ def register_dashboard(
         create_overview(shell),
         create_conversations(shell),
         create_work(shell),
+        create_outcomes(shell),
         create_log(shell),
         _create_rest(shell),
     ):

@@ -117,6 +117,7 @@ SECTIONS = (
     NavigationEntry("overview", "/dashboard", "Overview", "gauge"),
     NavigationEntry("chats", "/dashboard/chats", "Chats", "chats"),
     NavigationEntry("work", "/dashboard/work", "Work", "work"),
+    NavigationEntry("figures", "/dashboard/figures", "Figures", "check"),
     NavigationEntry("log", "/dashboard/log", "Log", "log"),
 )
 PHONE = NavigationEntry("phone", "/dashboard/phone", "Phone", "phone")

@@ -198,6 +198,8 @@ _QUERIES = {
     "outbox": "SELECT * FROM outbox WHERE chat IN (SELECT value FROM names) ORDER BY id",
     "reminders": """SELECT * FROM reminders
         WHERE chat IN (SELECT value FROM names) ORDER BY id""",
+    "enquiries": """SELECT * FROM enquiries
+        WHERE chat IN (SELECT value FROM names) ORDER BY id""",
     "outgoing_webhooks": """SELECT * FROM webhook_deliveries
         WHERE chat IN (SELECT value FROM names) ORDER BY id""",
 }

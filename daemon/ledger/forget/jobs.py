@@ -244,6 +244,10 @@ _OWN_CHAT = (
     "DELETE FROM facts WHERE channel = :channel AND chat = :chat",
     "DELETE FROM calls WHERE channel = :channel AND chat = :chat",
     "DELETE FROM reminders WHERE channel = :channel AND chat = :chat",
+    # Its figures stay, and say nothing of the person.
+    """UPDATE enquiries SET chat = '', first_seq = 0, last_seq = 0, settled = 1,
+        outcome = CASE outcome WHEN 'waiting' THEN 'unanswered' ELSE outcome END
+        WHERE channel = :channel AND chat = :chat""",
     "DELETE FROM early_changes WHERE channel = :channel AND chat = :chat",
     # An escalation stays marked as sent: its turn is erased later than this.
     """DELETE FROM notifications WHERE channel = :channel AND chat = :chat

@@ -17,6 +17,7 @@ MODULES = {
     "done": "messages",
     "explain": "explain",
     "export": "data",
+    "figures": "figures",
     "forget": "data",
     "knowledge": "knowledge",
     "mcp": "mcp",

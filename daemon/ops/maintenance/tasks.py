@@ -19,6 +19,7 @@ from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log
 from daemon.observability.vitals import Vitals
 from daemon.ops.maintenance.figures import Figures, keep_figures
+from daemon.ops.maintenance.outcomes import drop_old_enquiries, keep_outcomes
 from daemon.ops.maintenance.retention import (
     Forgetter,
     delete_files,
@@ -147,6 +148,7 @@ def start_housekeeping(
     store, telemetry, log = process.store, process.telemetry, process.telemetry.log
     vitals = telemetry.metrics.vitals
     side("figures", keep_figures, process, numbers, figures, every.figures_seconds)
+    side("outcomes", keep_outcomes, process, numbers, log)
     side("traces", telemetry.traces.run)
     side("event loop lag", watch_loop_lag, vitals)
 
@@ -171,6 +173,8 @@ def start_housekeeping(
     media = partial(drop_media, store, telemetry, media_days=kept.media_days)
     regularly("old files", media, hourly, "old files not deleted")
     deleted = partial(delete_files, store, telemetry)
+    enquiries = partial(drop_old_enquiries, store.enquiries, telemetry)
+    regularly("old enquiries", enquiries, hourly, "old enquiries not deleted")
     regularly("deleted files", deleted, every.sweep_seconds, "files given up are not deleted yet")
     if store.file_store.is_shared:
         copies = partial(drop_copies, store, telemetry)

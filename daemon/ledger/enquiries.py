@@ -1,0 +1,263 @@
+"""Enquiries: what customers wanted, one row each, and what came of it.
+
+One side task of the process keeps them in step, behind the messages and outside of their writes: it
+takes new messages in by their numbers, and looks again at what is not settled. What it reads of an
+enquiry is between its first and its last message, so nothing here grows with the store.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from daemon.domain.limits import day_of
+from daemon.domain.messages import NOTE_KIND, ChatKey
+from daemon.domain.outcomes import (
+    QUIET_SECONDS,
+    EnquiryFacts,
+    EnquiryOutcome,
+    EnquiryRow,
+    goes_on,
+    outcome_of,
+    reopens,
+)
+from daemon.domain.states import ANSWERED, FOR_BOT, HANDED_OFF, IGNORED, RECEIVED, SENT, WITH_AGENT
+from daemon.ledger.drivers.port import Connection, Role, listed, marks, query, transaction
+from daemon.ledger.people import FORGOTTEN
+
+TAKEN_AT_ONCE = 100
+"""Messages in one write, so that it delays no other for long."""
+
+LOOKED_AT_ONCE = 50
+
+KEPT_DAYS = 800
+"""Rows of two years and a little more, to compare a month with those of earlier years."""
+
+_AGENT = f"m.from_me = 1 AND (m.state = '{RECEIVED}' OR m.reason = 'agent')"
+_CUSTOMER = f"m.from_me = 0 AND m.kind != '{NOTE_KIND}'"
+_RANGE = "m.channel || '/' || m.chat = :name AND m.seq BETWEEN :first AND :last"
+_FACTS = f"""
+    SELECT
+        SUM(CASE WHEN {_CUSTOMER} AND m.state IN ({listed((*FOR_BOT, WITH_AGENT))})
+            THEN 1 ELSE 0 END),
+        SUM(CASE WHEN {_CUSTOMER} AND m.state = '{ANSWERED}' THEN 1 ELSE 0 END),
+        SUM(CASE WHEN {_AGENT} OR ({_CUSTOMER} AND m.state IN ('{HANDED_OFF}', '{WITH_AGENT}'))
+            THEN 1 ELSE 0 END),
+        MIN(CASE WHEN {_AGENT} THEN m.received_at END)
+    FROM messages m WHERE {_RANGE}
+"""
+_TURNS = f"SELECT DISTINCT m.turn_id FROM messages m WHERE {_RANGE} AND m.turn_id IS NOT NULL"
+_ANSWERS = f"""
+    SELECT MIN(o.sent_at) FROM outbox o
+    WHERE o.turn_id IN ({_TURNS} AND {_CUSTOMER}) AND o.state = '{SENT}'
+"""
+_COSTS = f"""
+    SELECT COALESCE(SUM(u.micros), 0) FROM runs r JOIN usage u ON u.run_id = r.id
+    WHERE r.turn_id IN ({_TURNS})
+"""
+_ESCALATED = f"SELECT 1 FROM escalations e WHERE e.turn_id IN ({_TURNS}) LIMIT 1"
+_VERSION = f"""
+    SELECT t.version_id FROM turns t WHERE t.id IN ({_TURNS}) AND t.version_id IS NOT NULL
+    ORDER BY t.id LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What one step has taken in."""
+
+    messages: int = 0
+    """`TAKEN_AT_ONCE`: there may be more."""
+    enquiries: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """An enquiry as it is now."""
+
+    id: int
+    outcome: EnquiryOutcome
+    reopened: bool
+    first_answer_seconds: float | None
+    version_id: int | None
+    micros: int
+    began_at: float
+    settled: bool
+    """True if nothing of it changes any more, unless it is reopened."""
+
+
+class Enquiries(Role):
+    """The enquiries. One task of the process writes them; any task may read."""
+
+    @query
+    def is_behind(self, connection: Connection, number: str) -> bool:
+        """Whether there are messages that `take_in` has not seen."""
+        row = connection.execute(
+            "SELECT 1 WHERE COALESCE((SELECT MAX(seq) FROM messages), 0)"
+            " > COALESCE((SELECT seq FROM enquiry_marks WHERE channel = ?), 0)",
+            (number,),
+        ).fetchone()
+        return row is not None
+
+    @transaction
+    def take_in(self, connection: Connection, number: str, zone: ZoneInfo) -> Taken:
+        """Take the next messages of a number into its enquiries. Groups have none."""
+        mark, newest = connection.execute(
+            "SELECT COALESCE((SELECT seq FROM enquiry_marks WHERE channel = ?), 0),"
+            " COALESCE((SELECT MAX(seq) FROM messages), 0)",
+            (number,),
+        ).fetchone()
+        rows = connection.execute(
+            "SELECT m.seq, m.chat, m.from_me, m.received_at FROM messages m"
+            f" WHERE m.seq > ? AND m.seq <= ? AND m.channel = ? AND m.chat NOT LIKE '%@g.us'"
+            f" AND m.chat NOT LIKE '{FORGOTTEN}%'"
+            f" AND ({_AGENT} OR ({_CUSTOMER} AND m.state != '{IGNORED}'))"
+            " ORDER BY m.seq LIMIT ?",
+            (mark, newest, number, TAKEN_AT_ONCE),
+        ).fetchall()
+        touched = frozenset(
+            found
+            for seq, chat, from_me, at in rows
+            if (found := _assign(connection, ChatKey(number, chat), seq, from_me, at, zone))
+        )
+        reached = rows[-1][0] if len(rows) == TAKEN_AT_ONCE else newest
+        if reached != mark:
+            connection.execute(
+                "INSERT INTO enquiry_marks (channel, seq) VALUES (?, ?)"
+                " ON CONFLICT (channel) DO UPDATE SET seq = excluded.seq",
+                (number, reached),
+            )
+        return Taken(messages=len(rows), enquiries=touched)
+
+    @query
+    def due(self, connection: Connection, number: str, *, now: float) -> tuple[int, ...]:
+        """The enquiries to be looked at: those that wait, and those that may be settled."""
+        waiting = connection.execute(
+            "SELECT id FROM enquiries WHERE channel = ? AND outcome = 'waiting'"
+            " ORDER BY looked_at LIMIT ?",
+            (number, LOOKED_AT_ONCE),
+        ).fetchall()
+        over = connection.execute(
+            "SELECT id FROM enquiries WHERE channel = ? AND settled = 0 AND last_at <= ?"
+            " AND outcome != 'waiting' ORDER BY last_at LIMIT ?",
+            (number, now - QUIET_SECONDS, LOOKED_AT_ONCE),
+        ).fetchall()
+        return tuple(row[0] for row in (*waiting, *over))
+
+    @query
+    def look(
+        self, connection: Connection, ids: Collection[int], *, now: float
+    ) -> tuple[Looked, ...]:
+        """What these are now."""
+        rows = connection.execute(
+            "SELECT id, channel, chat, first_seq, last_seq, began_at, last_at, reopened"
+            f" FROM enquiries WHERE id IN ({marks([*ids])}) AND chat != ''",
+            (*ids,),
+        ).fetchall()
+        return tuple(_look(connection, row, now) for row in rows)
+
+    @transaction
+    def note(self, connection: Connection, looked: Sequence[Looked], *, now: float) -> None:
+        """Keep what was found. A person who was forgotten meanwhile is left alone."""
+        connection.executemany(
+            "UPDATE enquiries SET outcome = ?, first_answer_seconds = ?, version_id = ?,"
+            " micros = ?, settled = ?, looked_at = ? WHERE id = ? AND chat != ''",
+            [
+                (
+                    *(one.outcome, one.first_answer_seconds, one.version_id, one.micros),
+                    *(int(one.settled), now, one.id),
+                )
+                for one in looked
+            ],
+        )
+
+    @query
+    def between(
+        self, connection: Connection, first_day: str, last_day: str, *, number: str, topic: str
+    ) -> tuple[EnquiryRow, ...]:
+        """The enquiries of some days, both included; of one number or topic if it is named."""
+        return enquiries_between(connection, first_day, last_day, number=number, topic=topic)
+
+    @transaction
+    def drop_old(self, connection: Connection, *, before_day: str, limit: int) -> int:
+        """Delete some rows of days before one; gives how many."""
+        return connection.execute(
+            "DELETE FROM enquiries WHERE id IN"
+            " (SELECT id FROM enquiries WHERE day < ? ORDER BY day LIMIT ?)",
+            (before_day, limit),
+        ).rowcount
+
+
+def enquiries_between(
+    connection: Connection, first_day: str, last_day: str, *, number: str = "", topic: str = ""
+) -> tuple[EnquiryRow, ...]:
+    """See `Enquiries.between`; inside the caller's read."""
+    rows = connection.execute(
+        "SELECT day, channel, topic, outcome, reopened, first_answer_seconds FROM enquiries"
+        " WHERE day BETWEEN ? AND ? AND (? = '' OR channel = ?) AND (? = '' OR topic = ?)",
+        (first_day, last_day, number, number, topic, topic),
+    )
+    return tuple(
+        EnquiryRow(day, channel, named, outcome, bool(reopened), seconds)
+        for day, channel, named, outcome, reopened, seconds in rows
+    )
+
+
+def _assign(
+    connection: Connection, key: ChatKey, seq: int, from_me: int, at: float, zone: ZoneInfo
+) -> int:
+    """Put a message into its enquiry, or let it begin one; gives its id, 0 for none."""
+    last = connection.execute(
+        "SELECT id, began_at, last_at, outcome FROM enquiries WHERE channel = ? AND chat = ?"
+        " ORDER BY id DESC LIMIT 1",
+        key,
+    ).fetchone()
+    if last is not None and goes_on(began_at=last[1], last_at=last[2], at=at):
+        connection.execute(
+            "UPDATE enquiries SET last_at = ?, last_seq = ?, settled = 0 WHERE id = ?",
+            (at, seq, last[0]),
+        )
+        return int(last[0])
+    if from_me:
+        return 0  # a person of the business begins: the customer has asked nothing
+    if last is not None and reopens(last[3], last_at=last[2], at=at):
+        connection.execute("UPDATE enquiries SET reopened = 1 WHERE id = ?", (last[0],))
+    (found,) = connection.execute(
+        "INSERT INTO enquiries (channel, chat, day, began_at, last_at, first_seq, last_seq)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        (*key, day_of(at, zone), at, at, seq, seq),
+    ).fetchone()
+    return int(found)
+
+
+def _look(
+    connection: Connection,
+    row: tuple[int, str, str, int, int, float, float, int],
+    now: float,
+) -> Looked:
+    row_id, channel, chat, first, last, began_at, last_at, reopened = row
+    names = {"name": f"{channel}/{chat}", "first": first, "last": last}
+    open_, answered, by_person, agent_at = connection.execute(_FACTS, names).fetchone()
+    (sent_at,) = connection.execute(_ANSWERS, names).fetchone()
+    (micros,) = connection.execute(_COSTS, names).fetchone()
+    version = connection.execute(_VERSION, names).fetchone()
+    answers = [at for at in (sent_at, agent_at) if at is not None]
+    facts = EnquiryFacts(
+        open=open_ or 0,
+        answered=answered or 0,
+        by_person=by_person or 0,
+        escalated=connection.execute(_ESCALATED, names).fetchone() is not None,
+        answered_at=min(answers, default=None),
+    )
+    outcome = outcome_of(facts)
+    return Looked(
+        id=row_id,
+        outcome=outcome,
+        reopened=bool(reopened),
+        first_answer_seconds=None
+        if facts.answered_at is None
+        else max(0.0, facts.answered_at - began_at),
+        version_id=version[0] if version else None,
+        micros=micros,
+        began_at=began_at,
+        settled=outcome != "waiting" and now - last_at >= QUIET_SECONDS,
+    )
