@@ -32,16 +32,15 @@ LOOKED_AT_ONCE = 50
 KEPT_DAYS = 800
 """Rows of two years and a little more, to compare a month with those of earlier years."""
 
-_AGENT = f"m.from_me = 1 AND (m.state = '{RECEIVED}' OR m.reason = 'agent')"
+_AGENT = f"(m.from_me = 1 AND (m.state = '{RECEIVED}' OR m.reason = 'agent'))"
 _CUSTOMER = f"m.from_me = 0 AND m.kind != '{NOTE_KIND}'"
 _RANGE = "m.channel || '/' || m.chat = :name AND m.seq BETWEEN :first AND :last"
 _FACTS = f"""
     SELECT
-        SUM(CASE WHEN {_CUSTOMER} AND m.state IN ({listed((*FOR_BOT, WITH_AGENT))})
-            THEN 1 ELSE 0 END),
-        SUM(CASE WHEN {_CUSTOMER} AND m.state = '{ANSWERED}' THEN 1 ELSE 0 END),
-        SUM(CASE WHEN {_AGENT} OR ({_CUSTOMER} AND m.state IN ('{HANDED_OFF}', '{WITH_AGENT}'))
-            THEN 1 ELSE 0 END),
+        COUNT(CASE WHEN {_CUSTOMER} AND m.state IN ({listed((*FOR_BOT, WITH_AGENT))}) THEN 1 END),
+        COUNT(CASE WHEN {_CUSTOMER} AND m.state = '{ANSWERED}' THEN 1 END),
+        COUNT(CASE WHEN {_AGENT} OR ({_CUSTOMER} AND m.state IN ('{HANDED_OFF}', '{WITH_AGENT}'))
+            THEN 1 END),
         MIN(CASE WHEN {_AGENT} THEN m.received_at END)
     FROM messages m WHERE {_RANGE}
 """
@@ -148,10 +147,11 @@ class Enquiries(Role):
         self, connection: Connection, ids: Collection[int], *, now: float
     ) -> tuple[Looked, ...]:
         """What these are now."""
+        names = [*ids]
         rows = connection.execute(
             "SELECT id, channel, chat, first_seq, last_seq, began_at, last_at, reopened"
-            f" FROM enquiries WHERE id IN ({marks([*ids])}) AND chat != ''",
-            (*ids,),
+            f" FROM enquiries WHERE id IN ({marks(names)}) AND chat != ''",
+            (*names,),
         ).fetchall()
         return tuple(_look(connection, row, now) for row in rows)
 
@@ -242,9 +242,9 @@ def _look(
     version = connection.execute(_VERSION, names).fetchone()
     answers = [at for at in (sent_at, agent_at) if at is not None]
     facts = EnquiryFacts(
-        open=open_ or 0,
-        answered=answered or 0,
-        by_person=by_person or 0,
+        open=open_,
+        answered=answered,
+        by_person=by_person,
         escalated=connection.execute(_ESCALATED, names).fetchone() is not None,
         answered_at=min(answers, default=None),
     )
@@ -257,7 +257,7 @@ def _look(
         if facts.answered_at is None
         else max(0.0, facts.answered_at - began_at),
         version_id=version[0] if version else None,
-        micros=micros,
+        micros=int(micros),
         began_at=began_at,
         settled=outcome != "waiting" and now - last_at >= QUIET_SECONDS,
     )

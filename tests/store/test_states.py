@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from daemon.domain import states
+from daemon.domain.outcomes import OUTCOMES
 from daemon.domain.roles import ACCESS_ROLES
 from daemon.ledger.drivers.sqlite.opening import open_database
 
@@ -30,6 +31,7 @@ WORDS = {
     "notifications.state": states.NOTIFICATION_STATES,
     "knowledge_documents.state": states.DOCUMENT_STATES,
     "process_ends.how": states.PROCESS_ENDS,
+    "enquiries.outcome": OUTCOMES,
     "api_tokens.role": ACCESS_ROLES,
 }
 
