@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from daemon.domain.ids import is_group
 from daemon.domain.limits import day_of
 from daemon.domain.messages import NOTE_KIND, ChatKey
 from daemon.domain.outcomes import (
@@ -61,7 +62,7 @@ _VERSION = f"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class TakenIn:
     """What one step has taken in."""
 
     messages: int = 0
@@ -98,7 +99,7 @@ class Enquiries(Role):
         return row is not None
 
     @transaction
-    def take_in(self, connection: Connection, number: str, zone: ZoneInfo) -> Taken:
+    def take_in(self, connection: Connection, number: str, zone: ZoneInfo) -> TakenIn:
         """Take the next messages of a number into its enquiries. Groups have none."""
         mark, newest = connection.execute(
             "SELECT COALESCE((SELECT seq FROM enquiry_marks WHERE channel = ?), 0),"
@@ -107,7 +108,7 @@ class Enquiries(Role):
         ).fetchone()
         rows = connection.execute(
             "SELECT m.seq, m.chat, m.from_me, m.received_at FROM messages m"
-            f" WHERE m.seq > ? AND m.seq <= ? AND m.channel = ? AND m.chat NOT LIKE '%@g.us'"
+            f" WHERE m.seq > ? AND m.seq <= ? AND m.channel = ?"
             f" AND m.chat NOT LIKE '{FORGOTTEN}%'"
             f" AND ({_AGENT} OR ({_CUSTOMER} AND m.state != '{IGNORED}'))"
             " ORDER BY m.seq LIMIT ?",
@@ -116,7 +117,8 @@ class Enquiries(Role):
         touched = frozenset(
             found
             for seq, chat, from_me, at in rows
-            if (found := _assign(connection, ChatKey(number, chat), seq, from_me, at, zone))
+            if not is_group(chat)
+            and (found := _assign(connection, ChatKey(number, chat), seq, from_me, at, zone))
         )
         reached = rows[-1][0] if len(rows) == TAKEN_AT_ONCE else newest
         if reached != mark:
@@ -125,7 +127,7 @@ class Enquiries(Role):
                 " ON CONFLICT (channel) DO UPDATE SET seq = excluded.seq",
                 (number, reached),
             )
-        return Taken(messages=len(rows), enquiries=touched)
+        return TakenIn(messages=len(rows), enquiries=touched)
 
     @query
     def due(self, connection: Connection, number: str, *, now: float) -> tuple[int, ...]:

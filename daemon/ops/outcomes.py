@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from io import StringIO
 from zoneinfo import ZoneInfo
 
@@ -39,7 +39,8 @@ def figures_query(
     """
     today = datetime.fromtimestamp(now, zone or UTC).date()
     last = _day(fields("to"), today)
-    first = _day(fields("from"), last - timedelta(days=USUAL_DAYS - 1))
+    usual = date.fromordinal(max(1, last.toordinal() - USUAL_DAYS + 1))
+    first = _day(fields("from"), usual)
     if not 0 <= (last - first).days < MOST_DAYS:
         raise ValueError(f"from and to are at most {MOST_DAYS} days, in this order")
     names = [name for name in fields("by").split(",") if name]

@@ -129,6 +129,11 @@ async def test_the_daemon_tells_of_itself(client: Client) -> None:
             *("daemon", "channel", "model", "store")
         }
         assert figures["last_day"].keys() >= {"messages", "answers", "tokens"}
+        outcomes = await read(api, "outcomes?by=number,day")
+        assert outcomes.keys() == {"from", "to", "rows", "total"}
+        assert outcomes["total"]["enquiries"] >= 0
+        for wrong in ("from=2026-13-01", "from=2026-01-01", "by=weather"):
+            assert (await api.get(f"outcomes?{wrong}")).status_code == 400
         usage = await read(api, "usage")
         assert usage["numbers"][0]["tokens"] > 0
         assert usage["contacts"][0]["chat"]

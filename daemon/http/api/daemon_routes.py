@@ -22,6 +22,10 @@ from daemon.http.api.work_types import (
     NumberRow,
     NumberRows,
     NumberUsage,
+    OutcomeCounts,
+    OutcomeFilter,
+    OutcomeRow,
+    OutcomesOfDays,
     PartState,
     PeriodFigures,
     UsageOfDay,
@@ -30,6 +34,7 @@ from daemon.http.api.work_types import (
     contact_fields,
 )
 from daemon.ops.operations import Operations
+from daemon.ops.outcomes import figures_query
 
 
 def add_daemon(api: ApiRoutes, operations: Operations) -> None:
@@ -84,6 +89,24 @@ def add_daemon(api: ApiRoutes, operations: Operations) -> None:
             ),
             last_hour=_period([one for one in now.samples if one.at > now.at - 3600]),
             last_day=_period(now.samples),
+        )
+
+    @api.add("GET", "/outcomes", action="read", tag="daemon")
+    async def show_outcomes(query: OutcomeFilter) -> OutcomesOfDays:
+        """Show what came of customers' enquiries, by day, number and topic."""
+        fields = {"from": query.first_day, "to": query.last_day, "number": query.number}
+        fields |= {"topic": query.topic, "by": query.by}
+        zone = operations.numbers.first.services.config.rules.zone
+        try:
+            wanted = figures_query(fields.__getitem__, zone=zone, now=operations.now())
+        except ValueError as error:
+            raise ApiProblem(400, str(error)) from None
+        found = await operations.outcomes(wanted)
+        return OutcomesOfDays(
+            first_day=found["from"],
+            last_day=found["to"],
+            rows=[OutcomeRow(**row) for row in found["rows"]],
+            total=OutcomeCounts(**found["total"]),
         )
 
     @api.add("GET", "/usage", action="read", tag="daemon")

@@ -331,6 +331,52 @@ class UsageToday(Given, frozen=True):
     contacts: list[UsageRow]
 
 
+Day = Annotated[str, Meta(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", description="YYYY-MM-DD")]
+
+
+class OutcomeFilter(Taken, frozen=True, rename={"first_day": "from", "last_day": "to"}):
+    """Whose enquiries, and by what they are told apart; without days those of the last 30."""
+
+    first_day: Day = ""
+    last_day: Day = ""
+    number: Annotated[str, Meta(max_length=80)] = ""
+    topic: Annotated[str, Meta(max_length=80)] = ""
+    by: Annotated[
+        str, Meta(max_length=40, description="Of day, number and topic, with commas between")
+    ] = "day"
+
+
+class OutcomeCounts(Given, frozen=True):
+    """What came of some enquiries; docs/figures.md defines each figure."""
+
+    enquiries: int
+    automatic: Annotated[int, Meta(description="Resolved without a person")]
+    handed_over: int
+    waiting: int
+    unanswered: int
+    reopened: Annotated[int, Meta(description="Within seven days; of those above")]
+    first_answer_median: Annotated[float | None, Meta(description="Seconds")]
+    first_answer_p90: Annotated[float | None, Meta(description="Seconds")]
+    automatic_share: Annotated[float | None, Meta(description="Of those that do not wait")]
+
+
+class OutcomeRow(OutcomeCounts, frozen=True):
+    """The same of one group; what it is not told apart by is empty."""
+
+    day: str = ""
+    number: str = ""
+    topic: str = ""
+
+
+class OutcomesOfDays(Given, frozen=True, rename={"first_day": "from", "last_day": "to"}):
+    """What came of the enquiries of some days."""
+
+    first_day: str
+    last_day: str
+    rows: list[OutcomeRow]
+    total: OutcomeCounts
+
+
 class LogFilter(Taken, frozen=True):
     """Which lines of the live log."""
 
