@@ -49,12 +49,12 @@ format: $(VENV)/dev.stamp  ## rewrite the code in the project's format
 
 venv: $(VENV)/dev.stamp  ## build .venv with the development tools
 
-# The tests of tests/daemon that are tried on PostgreSQL too, beside CONTRACT.
-ON_POSTGRES = brakes bursts conversation consent edits_and_deletes groups handover history interleavings \
-	outages statuses stop_and_start supersede tool_effects tools_round two_numbers windows
-test-postgres: $(VENV)/dev.stamp  ## commands and conversations on a private PostgreSQL
-	@TEST_STORE=postgres $(TESTS) -m "not sqlite" tests/commands \
-		$(ON_POSTGRES:%=tests/daemon/test_%.py)
+# All else that touches the ledger; tests/postgres chooses its database itself.
+ON_POSTGRES = tests/commands tests/crash tests/daemon tests/media tests/notifications tests/observe \
+	tests/process tests/settings tests/web
+test-postgres: $(VENV)/dev.stamp  ## what CONTRACT leaves, on a private PostgreSQL
+	@TEST_STORE=postgres $(TESTS) -m "not sqlite" $(ON_POSTGRES) \
+		$(filter tests/daemon/%,$(CONTRACT:%=--deselect %))
 
 bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/performance.md (15 min)
 	@$(BIN)/python benchmarks/run.py
@@ -92,8 +92,9 @@ engines: $(VENV)/dev.stamp  ## ask a model server at URL=http://…/v1 (KEY=, MO
 N ?= 1000
 SEED ?= 1
 GATEWAY ?= whapi
-crash: $(VENV)/dev.stamp  ## kill -9 at every named point, then N=1000 times at random (SEED=1, GATEWAY=whapi or cloud)
-	@PYTHONPATH=tests $(BIN)/python -m support.crash_main --kills $(N) --seed $(SEED) --gateway $(GATEWAY)
+STORE ?= sqlite
+crash: $(VENV)/dev.stamp  ## kill -9 at every named point, then N=1000 times at random (SEED=1, GATEWAY=whapi or cloud, STORE=sqlite or postgres)
+	@TEST_STORE=$(STORE) PYTHONPATH=tests $(BIN)/python -m support.crash_main --kills $(N) --seed $(SEED) --gateway $(GATEWAY)
 
 FUZZ_MINUTES ?= 10
 fuzz: $(VENV)/dev.stamp  ## mutated input for FUZZ_MINUTES=10: the HTTP edge, parsers, functions of texts (SEED=1)

@@ -35,6 +35,10 @@ RETRY: Headers = [(b"retry-after", b"2")]
 """Two seconds: as long as a restart takes, and short for a customer who waits."""
 
 
+STORE_SECONDS = 20.0
+"""How long a call waits to be stored: a database whose standby is gone does not say when."""
+
+
 class _Refusal(Exception):
     """The call is answered without being accepted."""
 
@@ -212,7 +216,10 @@ class Hook:
             if not number:
                 await self._admit(scope, name)
             await self._check_signature(scope, name, content)
-            await self._intake.accept(content, event, name)
+            with trio.move_on_after(STORE_SECONDS) as limit:
+                await self._intake.accept(content, event, name)
+            if limit.cancelled_caught:
+                raise StoreUnavailable(f"the store has not answered for {STORE_SECONDS:.0f} s")
 
     def _called(self, scope: Scope) -> tuple[str, str]:
         """The event that URL and method name, and the number, empty if the body has to name it.

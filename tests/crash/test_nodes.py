@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from support.nodes import NodeFault, cut, hand_over, kill_owner, stall_at, suffer
+from support.node_faults import NodeFault, cut, hand_over, kill_owner, stall_at, suffer
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,6 @@ async def test_nodes_lose_nothing_and_send_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: Sequence[NodeFault]
 ) -> None:
     monkeypatch.setenv("TEST_STORE", "postgres")
-    nodes, found = await suffer(tmp_path, faults, seed=7, per_second=1)
+    figures, found = await suffer(tmp_path, faults, seed=7, per_second=1)
     assert not found
-    figures = nodes.figures()
     assert figures["messages"] == figures["acknowledged"] > 0

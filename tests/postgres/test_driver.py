@@ -121,6 +121,14 @@ async def test_connections_that_have_ended_are_made_again(
         assert not store.database.fatal_error
 
 
+async def test_the_primary_is_found_by_readers_too(tmp_path: Path, url: str) -> None:
+    async with opened(tmp_path, f"{url}&target_session_attrs=read-write") as store:
+        await accept(store, message("m-1"))
+        assert await own_ids(store) == []
+        with pytest.raises(StoreUnavailable, match="read-only"):
+            await store.database.read(lambda connection: connection.execute(INSERT, ("x",)))
+
+
 async def test_nothing_is_stored_while_the_server_is_away(
     tmp_path: Path, url: str, proxy: Proxy
 ) -> None:

@@ -58,6 +58,9 @@ GatewayKind = Literal["whapi", "cloud"]
 class Harness:
     """One store, the simulators, and the daemon's current process."""
 
+    bind = "127.0.0.1"
+    """Where the simulators listen."""
+
     def __init__(
         self,
         folder: Path,
@@ -268,7 +271,9 @@ async def open_harness(
     )
     receiver = Receiver()
     harness = made(folder, gateway, model, receiver)
-    start = partial(serve, binds=["127.0.0.1:0"], stop=trio.Event(), grace_seconds=0.1, log=log)
+    start = partial(
+        serve, binds=[f"{harness.bind}:0"], stop=trio.Event(), grace_seconds=0.1, log=log
+    )
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(gateway.run, name="simulated gateway's webhooks")

@@ -77,6 +77,8 @@ class Lives:
         folder.mkdir(parents=True, exist_ok=True)
         self.start_seconds: list[float] = []
         """Seconds from the spawn to READY, of each process that became ready."""
+        self.launcher: tuple[str, ...] = ()
+        """What the command of the processes begins with."""
         self._folder = folder
         self._environment: dict[str, str] = {}
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -127,7 +129,13 @@ class Lives:
         ours.setblocking(False)
         with theirs, (self._folder / "victim.log").open("ab") as log:
             self._template = subprocess.Popen(
-                [sys.executable, "-m", "support.crash_victim", str(theirs.fileno())],
+                [
+                    *self.launcher,
+                    sys.executable,
+                    "-m",
+                    "support.crash_victim",
+                    str(theirs.fileno()),
+                ],
                 env=self._environment,
                 cwd=self._folder,
                 stderr=log,

@@ -124,6 +124,7 @@ def timeline(data_dir: Path, chat: str) -> str:
         "tool_calls c JOIN turns t ON t.id = c.turn_id",
         "c.started_at, c.id, c.turn_id, c.state, c.arguments, c.output",
     )
+    add("reminder", "reminders", "created_at, id, state, reason, due_at, text", chat=chat)
     add(
         "outbox",
         "outbox",

@@ -1,24 +1,35 @@
-"""Several daemons on one PostgreSQL: the crash harness with nodes, and a balancer before them."""
+"""Several daemons on one PostgreSQL: the crash harness with nodes, and a balancer before them.
+
+`support.node_faults` has what happens to them.
+"""
 
 import contextlib
 import random
 import signal
 import socket
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import trio
+from psycopg.conninfo import conninfo_to_dict
 
+from daemon.ledger.drivers.postgres.connection import connect
+from daemon.ledger.drivers.postgres.opening import migrate
+from daemon.ledger.nodes import NodeState, nodes
 from support.crash import Harness, open_harness
-from support.crash_judges import Fault
 from support.crash_process import POLL_SECONDS, Lives
+from support.crash_victim import CLOCK_VARIABLE
 from support.model_script import Step
+from support.network import Network, open_network
 from support.place import POSTGRES
+from support.postgres import OPTIONS, binaries, place_for_server
+from support.postgres_pair import PostgresPair, running_pair
+from support.postgres_proxy import Proxy, proxy_before
 
 LEASE_SECONDS = 2.0
 CALL_SECONDS = 2.0
@@ -26,8 +37,10 @@ NODE_SETTINGS = {
     "RECADO_NODE__LEASE_SECONDS": str(LEASE_SECONDS),
     "RECADO_WHAPI__TIMEOUT_SECONDS": str(CALL_SECONDS),
 }
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
 """For any step of a fault, on any machine."""
+
+DURABLE = "options=-c%20synchronous_commit%3Don"
 
 
 class Node:
@@ -37,7 +50,10 @@ class Node:
         self.name = name
         self.lives = Lives(folder / name)
         self.takes_calls = False
-        self.start_at = 0.0
+        self.is_to_run = False
+        """Whether a process that ends by itself is followed by another, as systemd sees to it."""
+        self.clock = folder / f"{name}.clock"
+        """A file with how far its wall clock is ahead, in seconds."""
 
     @property
     def address(self) -> tuple[str, int]:
@@ -49,12 +65,26 @@ class Node:
         """Start its next process; it takes webhooks as soon as it says that it can."""
         await self.lives.start(**plan)
         await self.lives.ready()
-        self.takes_calls = True
+        self.takes_calls = self.is_to_run = True
 
     def kill(self) -> None:
         """End it at once; the balancer notices."""
-        self.takes_calls = False
+        self.takes_calls = self.is_to_run = False
         self.lives.kill()
+
+    async def stop(self) -> None:
+        """Stop it in the ordinary way; it may have been replaced just before, and says so."""
+        self.takes_calls = self.is_to_run = False
+        self.lives.signal(signal.SIGTERM)
+        with trio.fail_after(WAIT_SECONDS):
+            status = await self.lives.ended()
+        assert status in {0, 1}, f"{self.name} ended with {status}"
+
+    def set_clock(self, ahead_seconds: float) -> None:
+        """Let its wall clock jump."""
+        draft = self.clock.with_suffix(".new")
+        draft.write_text(str(ahead_seconds))
+        draft.replace(self.clock)
 
     @property
     def is_stopped(self) -> bool:
@@ -74,23 +104,29 @@ class Nodes(Harness):
     def __init__(self, folder: Path, *world: Any) -> None:
         super().__init__(folder, *world)
         self.nodes = [Node(f"node{number}", folder) for number in range(self.count)]
+        self.stack = ExitStack()
+        """What ends with the harness."""
         self._balancer = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.done: Counter[str] = Counter()
         """Faults by their kind."""
         self.failovers: list[float] = []
         """Seconds from a fault of the node at work until another one was."""
 
+    def store_url(self, node: Node) -> str:  # noqa: ARG002 - all nodes have the same way
+        """The way of a node to the database."""
+        return f"{POSTGRES.url(self.data_dir)}&{DURABLE}"
+
     def configure(self, environment: Mapping[str, str]) -> None:
         """Set the environment of all nodes; each has a folder of its own."""
-        POSTGRES.url(self.data_dir)
         for node in self.nodes:
+            node.set_clock(0)
             own = {
                 **environment,
                 **NODE_SETTINGS,
-                "RECADO_STORE__URL": f"{POSTGRES.url(self.data_dir)}"
-                "&options=-c%20synchronous_commit%3Don",
+                "RECADO_STORE__URL": self.store_url(node),
                 "RECADO_DATA_DIR": str(self.folder / node.name / "data"),
                 "RECADO_NODE__NAME": node.name,
+                CLOCK_VARIABLE: str(node.clock),
             }
             node.lives.configure(own)
 
@@ -108,6 +144,25 @@ class Nodes(Harness):
                 node.lives.signal(signal.SIGCONT)
             node.lives.close()
         self._balancer.close()
+        self.stack.close()
+
+    def figures(self) -> dict[str, Any]:
+        """Counts of what happened."""
+        return {
+            "faults": dict(self.done),
+            "failovers": [round(one, 1) for one in sorted(self.failovers)],
+            "refused": dict(self.refusals()),
+            **super().figures(),
+        }
+
+    def refusals(self) -> Counter[str]:
+        """What the gateway got instead of a 200, and how often."""
+        return Counter(
+            f"{attempt.status} {attempt.reason}".strip()
+            for delivery in self.gateway.postbox.deliveries
+            for attempt in delivery.attempts
+            if attempt.status != 200
+        )
 
     def sql(self, statement: str) -> list[Any]:
         """Ask the database."""
@@ -117,20 +172,39 @@ class Nodes(Harness):
 
     @property
     def owner(self) -> Node | None:
-        """The node that has the ledger now, by the database."""
-        rows = self.sql(
-            "SELECT n.name FROM numbers o JOIN nodes n ON n.process = o.owner"
-            " WHERE o.number = '' AND o.until > extract(epoch FROM clock_timestamp())"
-        )
-        names = {node.name: node for node in self.nodes}
-        return names[rows[0][0]] if rows else None
+        """The node that has the number now, as `recado nodes` says; None: no one, or unknown."""
+        try:
+            with POSTGRES.connect(self.data_dir) as connection:
+                now = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()
+                found = nodes(connection, float(now[0]))
+        except psycopg.Error:
+            return None  # no server is the primary now
+        owners = {one.name for one in found if _works(one)}
+        return next((node for node in self.nodes if node.name in owners), None)
 
     async def owned(self, *, not_by: Node | None = None) -> Node:
         """Wait until a node has the ledger, another one than this."""
         with trio.fail_after(WAIT_SECONDS):
-            while (node := self.owner) is None or node is not_by:  # noqa: ASYNC110 - other processes
+            while (node := self.owner) is None or node is not_by:
+                await self.revive()
                 await trio.sleep(POLL_SECONDS)
         return node
+
+    async def revive(self) -> None:
+        """Start nodes again that have ended by themselves, because they were replaced."""
+        for node in self.nodes:
+            if node.is_to_run and not node.lives.pid:
+                node.takes_calls = False
+                await node.lives.ended()
+                await node.start()
+
+    async def finish(self, *, seconds: float) -> bool:
+        """Wait until no work is left; False if that takes too long."""
+        with trio.move_on_after(seconds) as scope:
+            while not self.is_finished():
+                await self.revive()
+                await trio.sleep(POLL_SECONDS)
+        return not scope.cancelled_caught
 
     async def balance(self) -> None:
         """Pass connections on to the nodes that take calls. Runs until cancelled."""
@@ -161,6 +235,73 @@ async def _pump(
     scope.cancel()
 
 
+def _works(node: NodeState) -> bool:
+    """Whether a node has the number, and its lease lasts."""
+    return node.state == "at work" and (node.lease_seconds or 0) > 0
+
+
+class ThreeNodes(Nodes):
+    """Three nodes instead of two."""
+
+    count = 3
+
+
+class ProxiedNodes(Nodes):
+    """Each node has a proxy of its own to the database, which loses what it is to lose."""
+
+    def __init__(self, folder: Path, *world: Any) -> None:
+        super().__init__(folder, *world)
+        self.proxies: dict[str, Proxy] = {}
+
+    def store_url(self, node: Node) -> str:
+        """Through the proxy of this node."""
+        url = super().store_url(node)
+        server = str(conninfo_to_dict(url)["host"])
+        proxy = self.stack.enter_context(proxy_before(Path(server)))
+        self.proxies[node.name] = proxy
+        return url.replace(server, str(proxy.folder))
+
+
+class PairedNodes(Nodes):
+    """Their database has a synchronous standby, without which nothing is committed."""
+
+    def __init__(self, folder: Path, *world: Any) -> None:
+        super().__init__(folder, *world)
+        programs = binaries()
+        assert programs is not None
+        self.pair: PostgresPair = self.stack.enter_context(running_pair(programs))
+        POSTGRES.adopt(self.data_dir, self.pair.url)
+        with closing(connect(self.pair.url)) as connection:
+            migrate(connection)
+
+
+class SplitNodes(Nodes):
+    """Each node is in a network namespace of its own, and can be cut off from all else."""
+
+    def __init__(self, folder: Path, *world: Any) -> None:
+        super().__init__(folder, *world)
+        programs = binaries()
+        assert programs is not None
+        self.network: Network = self.stack.enter_context(
+            open_network([node.name for node in self.nodes])
+        )
+        self.bind = self.network.host
+        host, port = self.network.host, self.network.free_port()
+        options = f"{OPTIONS} -c listen_addresses={host} -c port={port}"
+        server = self.stack.enter_context(place_for_server(programs, options))
+        server.make()
+        server.admit(self.network.addresses)
+        server.start()
+        address = f"postgresql://recado@{host}:{port}"
+        with closing(connect(f"{address}/postgres")) as connection:
+            connection.execute("CREATE DATABASE recado")
+        POSTGRES.adopt(self.data_dir, f"{address}/recado?application_name=recado")
+        with closing(connect(f"{address}/recado")) as connection:
+            migrate(connection)
+        for node in self.nodes:
+            node.lives.launcher = self.network.inside(node.name)
+
+
 @asynccontextmanager
 async def open_nodes(
     folder: Path,
@@ -183,132 +324,6 @@ async def open_nodes(
         nursery.cancel_scope.cancel()
 
 
-NodeFault = Callable[[Nodes, random.Random], Coroutine[Any, Any, None]]
-
-# -- faults: each begins and ends with all nodes running ---------------------------------------
-
-
-async def kill_owner(nodes: Nodes, _rng: random.Random) -> None:
-    """Kill the node at work; another takes over."""
-    owner = await nodes.owned()
-    owner.kill()
-    began = time.monotonic()
-    await owner.lives.death()
-    await nodes.owned(not_by=owner)
-    nodes.failovers.append(time.monotonic() - began)
-    await owner.start()
-
-
-async def kill_standby(nodes: Nodes, rng: random.Random) -> None:
-    """Kill a node that stands by."""
-    owner = await nodes.owned()
-    node = rng.choice([node for node in nodes.nodes if node is not owner])
-    node.kill()
-    await node.lives.death()
-    await node.start()
-
-
-async def hand_over(nodes: Nodes, _rng: random.Random) -> None:
-    """Stop the node at work in the ordinary way."""
-    owner = await nodes.owned()
-    owner.takes_calls = False
-    await owner.lives.stop()
-    await nodes.owned(not_by=owner)
-    await owner.start()
-
-
-async def stand_still(nodes: Nodes, _rng: random.Random) -> None:
-    """Stop the node at work for longer than its lease; then it goes on, and finds that it lost."""
-    owner = await nodes.owned()
-    owner.takes_calls = False
-    owner.lives.signal(signal.SIGSTOP)
-    began = time.monotonic()
-    await nodes.owned(not_by=owner)
-    nodes.failovers.append(time.monotonic() - began)
-    await trio.sleep(LEASE_SECONDS)
-    await _goes_on(owner)
-
-
-async def _goes_on(node: Node) -> None:
-    node.lives.signal(signal.SIGCONT)
-    with trio.fail_after(WAIT_SECONDS):
-        await node.lives.ended()
-    await node.start()
-
-
-async def nap(nodes: Nodes, rng: random.Random) -> None:
-    """Stop the node at work for less than its lease."""
-    owner = await nodes.owned()
-    owner.takes_calls = False
-    owner.lives.signal(signal.SIGSTOP)
-    await trio.sleep(rng.uniform(0.1, 0.4) * LEASE_SECONDS)
-    owner.lives.signal(signal.SIGCONT)
-    owner.takes_calls = True
-    await _is_well(nodes, owner)
-
-
-async def _is_well(nodes: Nodes, node: Node) -> None:
-    """Wait until a node has the ledger; one that has lost it meanwhile ends, and starts again."""
-    with trio.fail_after(WAIT_SECONDS):
-        while nodes.owner is None or not all(node.lives.pid for node in nodes.nodes):
-            for one in nodes.nodes:
-                if not one.lives.pid:
-                    one.takes_calls = False
-                    await one.lives.ended()
-                    await one.start()
-            await trio.sleep(POLL_SECONDS)
-    assert node in nodes.nodes
-
-
-async def cut(nodes: Nodes, _rng: random.Random) -> None:
-    """Cut all connections to the database."""
-    owner = await nodes.owned()
-    nodes.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid != pg_backend_pid()"
-    )
-    await _is_well(nodes, owner)
-
-
-def stall_at(point: str) -> NodeFault:
-    """The node at work stops at a point, for longer than its lease and the settling."""
-
-    async def stall(nodes: Nodes, _rng: random.Random) -> None:
-        await hand_over(nodes, _rng)
-        standing_by = next(node for node in nodes.nodes if node is not nodes.owner)
-        standing_by.takes_calls = False
-        await standing_by.lives.stop()
-        await standing_by.start(point=point, armed=True, signal=int(signal.SIGSTOP))
-        owner = await nodes.owned(not_by=standing_by)
-        owner.takes_calls = False
-        await owner.lives.stop()
-        await owner.start()
-        with trio.fail_after(WAIT_SECONDS):
-            while not standing_by.is_stopped:  # noqa: ASYNC110 - another process
-                await trio.sleep(POLL_SECONDS)
-        standing_by.takes_calls = False
-        await nodes.owned(not_by=standing_by)
-        await trio.sleep(LEASE_SECONDS + CALL_SECONDS + 1)
-        await _goes_on(standing_by)
-
-    stall.__name__ = f"stall {point}"
-    return stall
-
-
-FAULTS: Sequence[NodeFault] = (
-    kill_owner,
-    kill_owner,
-    kill_standby,
-    hand_over,
-    stand_still,
-    nap,
-    cut,
-    cut,
-    stall_at("before send"),
-    stall_at("after send"),
-)
-
-
 async def write_meanwhile(
     nodes: Nodes, rng: random.Random, *, chats: int, per_second: float
 ) -> None:
@@ -318,38 +333,3 @@ async def write_meanwhile(
         await trio.sleep(rng.expovariate(per_second))
         if nodes.waiting() < 100:
             await nodes.write(rng.choice(contacts), book=rng.random() < 1 / 7)
-
-
-async def suffer(
-    folder: Path,
-    faults: Sequence[NodeFault],
-    *,
-    seed: int,
-    kind: type[Nodes] = Nodes,
-    per_second: float = 4.0,
-    tell: Callable[[str], None] = lambda _line: None,
-) -> tuple[Nodes, list[Fault]]:
-    """Let these faults happen while customers write; gives what the judges found."""
-    rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    async with open_nodes(folder, rng=rng, kind=kind) as nodes:
-        async with trio.open_nursery() as nursery:
-
-            async def customers() -> None:
-                writers = random.Random(seed + 1)  # noqa: S311 - likewise
-                await write_meanwhile(nodes, writers, chats=20, per_second=per_second)
-
-            nursery.start_soon(customers, name="customers")
-            for number, fault in enumerate(faults):
-                await trio.sleep(rng.uniform(0.2, 1.5))
-                tell(f"{number + 1}/{len(faults)} {fault.__name__}: {nodes.progress()}")
-                await fault(nodes, rng)
-                nodes.done[fault.__name__] += 1
-            nursery.cancel_scope.cancel()
-        finished = await nodes.finish(seconds=120)
-        for node in nodes.nodes:
-            if node.lives.pid:
-                await node.lives.stop()
-        found = nodes.judge()
-        if not finished:
-            found.append(Fault("", "work is left"))
-        return nodes, found

@@ -14,41 +14,49 @@ from pathlib import Path
 import click
 import trio
 
-from support.crash import report
-from support.nodes import FAULTS, Nodes, stall_at, suffer
+from support.node_faults import FAULTS, POOLS, stall_at, suffer
+from support.nodes import Nodes, PairedNodes, ProxiedNodes, SplitNodes, ThreeNodes
 
-NAMED = {fault.__name__.replace(" ", "-"): fault for fault in FAULTS}
+NAMED = {
+    fault.__name__.replace(" ", "-"): fault for pool in (FAULTS, *POOLS.values()) for fault in pool
+}
 
 
-class ThreeNodes(Nodes):
-    """Three nodes instead of two."""
-
-    count = 3
+KINDS: dict[str, type[Nodes]] = {
+    "two": Nodes,
+    "three": ThreeNodes,
+    "proxied": ProxiedNodes,
+    "split": SplitNodes,
+    "paired": PairedNodes,
+}
 
 
 @click.command()
 @click.option("--faults", "count", default=30)
 @click.option("--seed", default=1)
-@click.option("--three", is_flag=True, help="Three nodes instead of two.")
+@click.option("--kind", type=click.Choice(sorted(KINDS)), default="two", help="Of which nodes.")
+@click.option("--per-second", default=4.0, help="How many messages customers write.")
 @click.option("--last-look", is_flag=True, help="Only stalls after the last look at the lease.")
 @click.argument("names", nargs=-1, type=click.Choice(sorted(NAMED)))
-def main(count: int, seed: int, names: tuple[str, ...], *, three: bool, last_look: bool) -> None:
+def main(
+    count: int, seed: int, kind: str, per_second: float, names: tuple[str, ...], *, last_look: bool
+) -> None:
     """Let faults happen to nodes, chosen at random (or of NAMES), and judge the result."""
     os.environ["TEST_STORE"] = "postgres"
     rng = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    pool = [NAMED[name] for name in names] or list(FAULTS)
+    made = KINDS[kind]
+    pool = [NAMED[name] for name in names] or list(POOLS.get(made, FAULTS))
     faults = [rng.choice(pool) for _ in range(count)]
     if last_look:
         faults = [stall_at("after the last look")] * count
     folder = Path(tempfile.mkdtemp(prefix="recado-nodes-"))
-    kind = ThreeNodes if three else Nodes
 
     async def run() -> None:
-        nodes, found = await suffer(folder, faults, seed=seed, kind=kind, tell=_tell)
-        figures = {"faults": dict(nodes.done), "failovers": sorted(nodes.failovers)}
-        sys.stdout.write(json.dumps({**figures, **nodes.figures(), "broken": len(found)}) + "\n")
+        figures, found = await suffer(
+            folder, faults, seed=seed, kind=made, per_second=per_second, tell=_tell
+        )
+        sys.stdout.write(json.dumps({**figures, "broken": len(found)}) + "\n")
         if found:
-            _tell(report(nodes, found, f"seed {seed}"))
             sys.exit(1)
 
     trio.run(run)

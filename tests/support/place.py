@@ -70,7 +70,7 @@ class Postgres:
     """A database of a private server for each data directory."""
 
     def __init__(self) -> None:
-        self._names: dict[Path, str] = {}
+        self._urls: dict[Path, str] = {}
         self._server: PostgresServer | None = None
         self._template = ""
 
@@ -84,9 +84,14 @@ class Postgres:
     def url(self, data_dir: Path) -> str:
         """The ``store.url`` of a daemon with this data directory; made if need be."""
         data_dir = data_dir.absolute()
-        if data_dir not in self._names:
-            self._names[data_dir] = self._running().create(self._template)
-        return self._running().url(self._names[data_dir])
+        if data_dir not in self._urls:
+            server = self._running()
+            self._urls[data_dir] = server.url(server.create(self._template))
+        return self._urls[data_dir]
+
+    def adopt(self, data_dir: Path, url: str) -> None:
+        """Let a data directory have a database of a server that the test has started."""
+        self._urls[data_dir.absolute()] = url
 
     def set_version(self, data_dir: Path, version: int) -> None:
         """Let the tables be of another version."""
@@ -95,7 +100,7 @@ class Postgres:
 
     def is_made(self, data_dir: Path) -> bool:
         """Whether a daemon has come as far as to make its tables: they are in the template."""
-        return data_dir.absolute() in self._names
+        return data_dir.absolute() in self._urls
 
     def orphaned_rows(self, place: Place) -> int:  # noqa: ARG002 - PostgreSQL always looks
         """None: the server refuses them."""

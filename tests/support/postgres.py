@@ -32,8 +32,11 @@ def binaries() -> Path | None:
 class PostgresServer:
     """One running server."""
 
-    def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
+    def __init__(
+        self, programs: Path, folder: Path, user: str | None, options: str = OPTIONS
+    ) -> None:
         self._programs, self.folder, self._user = programs, folder, user
+        self._options = options
         self.data = folder / "data"
 
     def run(self, program: str, *arguments: str) -> None:
@@ -52,9 +55,21 @@ class PostgresServer:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         return name
 
+    def make(self) -> None:
+        """Make its data."""
+        self.run(
+            "initdb", "-D", f"{self.data}", "-U", "recado", "-A", "trust", "-E", "UTF8",
+            "--locale=C.UTF-8", "--no-sync",
+        )  # fmt: skip
+
+    def admit(self, addresses: str) -> None:
+        """Let connections in from these addresses."""
+        with (self.data / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {addresses} trust\n")
+
     def start(self) -> None:
         """Start the server, and return when it takes connections."""
-        options = f"{OPTIONS} -c unix_socket_directories={self.folder}"
+        options = f"{self._options} -c unix_socket_directories={self.folder}"
         log = self.folder / "log"
         self.run("pg_ctl", "-D", f"{self.data}", "-w", "-l", f"{log}", "-o", options, "start")
 
@@ -64,21 +79,25 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres(programs: Path) -> Iterator[PostgresServer]:
-    """Run a fresh server for the length of the block."""
+def place_for_server(programs: Path, options: str = OPTIONS) -> Iterator[PostgresServer]:
+    """A server without data, in a folder of its own; it is stopped and removed at the end."""
     user = "nobody" if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="recado-pg-"))  # short: a socket's path has 107 bytes
-    server = PostgresServer(programs, folder, user)
+    server = PostgresServer(programs, folder, user, options)
     try:
         if user:
             os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-        server.run(
-            "initdb", "-D", f"{server.data}", "-U", "recado", "-A", "trust", "-E", "UTF8",
-            "--locale=C.UTF-8", "--no-sync",
-        )  # fmt: skip
-        server.start()
         yield server
     finally:
         if (server.data / "postmaster.pid").exists():
             server.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def running_postgres(programs: Path, options: str = OPTIONS) -> Iterator[PostgresServer]:
+    """Run a fresh server for the length of the block."""
+    with place_for_server(programs, options) as server:
+        server.make()
+        server.start()
+        yield server

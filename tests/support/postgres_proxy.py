@@ -25,6 +25,9 @@ class Proxy:
         self.folder = folder
         self.refuses = False
         """Whether new connections are closed at once."""
+        self.flows = threading.Event()
+        """Unset: nothing passes in any direction, and nobody is told."""
+        self.flows.set()
         self.commits = 0
         """How many COMMITs have come."""
         self.over = threading.Event()
@@ -68,7 +71,7 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(OSError):
             server.connect(str(self._server / SOCKET))
-            back = threading.Thread(target=_copy, args=[server, client], daemon=True)
+            back = threading.Thread(target=_copy, args=[server, client, self.flows], daemon=True)
             first, marked = True, ""
             back.start()
             self._clients.add(client)
@@ -83,6 +86,7 @@ class Proxy:
                         self._cut_at(client, server, back, message if "after" in cut else b"")
                         self.over.set()
                         break
+                self.flows.wait()
                 server.sendall(message)
                 first = False
             self._clients.discard(client)
@@ -119,10 +123,11 @@ def _exactly(client: socket.socket, size: int) -> bytes | None:
     return found
 
 
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket, flows: threading.Event) -> None:
     """Pass on what the server says until it ends; what nobody reads is dropped."""
     with contextlib.suppress(OSError):
         while chunk := source.recv(65536):
+            flows.wait()
             with contextlib.suppress(OSError):
                 target.sendall(chunk)
     with contextlib.suppress(OSError):

@@ -103,7 +103,7 @@ def connect(url: str, *, read_only: bool = False) -> Psycopg:
         "statement_timeout": STATEMENT_SECONDS * 1000,
         "lock_timeout": LOCK_SECONDS * 1000,
         "idle_in_transaction_session_timeout": IDLE_SECONDS * 1000,
-        "default_transaction_read_only": "on" if read_only else "off",
+        "default_transaction_read_only": "off",
         "timezone": "UTC",
     }
     given = conninfo_to_dict(url)
@@ -120,6 +120,8 @@ def connect(url: str, *, read_only: bool = False) -> Psycopg:
     }
     connection = psycopg.connect(autocommit=True, **parameters)
     connection.adapters.register_loader("numeric", _Number)
+    if read_only:  # not in the options: with target_session_attrs=read-write no server fits
+        connection.execute("SET default_transaction_read_only = on")
     return connection
 
 

@@ -151,7 +151,10 @@ class PostgresDatabase:
         if self.fatal_error or self._closing:
             raise StoreUnavailable(self.fatal_error or "the store is closed")
         write = NumberedWrite(operation, numbers)
-        self._writer_of(numbers).put(cast("NumberedWrite[object]", write))
+        writer = self._writer_of(numbers)
+        if writer.is_stuck():
+            raise StoreUnavailable("the database does not answer")
+        writer.put(cast("NumberedWrite[object]", write))
         await write.done.wait()
         if write.error is not None:
             raise write.error

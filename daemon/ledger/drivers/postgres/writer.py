@@ -27,6 +27,9 @@ MAX_BATCH = 128
 TRIES = 3
 """How often a transaction is tried that the server has rolled back because of another one."""
 
+STUCK_SECONDS = 20.0
+"""A commit that takes longer waits for a standby that is gone, and nobody knows for how long."""
+
 RESOLVE_SECONDS, RESOLVE_EVERY_SECONDS = 5.0, 0.1
 """How long the server is asked what became of a transaction, and how often."""
 
@@ -67,6 +70,7 @@ class Writer:
         self._clock = clock
         self._connection: Psycopg | None = None
         self._timeline = ""
+        self._busy_since: float | None = None
         self._writes: HandOver[NumberedWrite[object]] = HandOver()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
@@ -75,6 +79,11 @@ class Writer:
     def put(self, write: NumberedWrite[object]) -> None:
         """Queue a write for the next transaction."""
         self._writes.put(write)
+
+    def is_stuck(self) -> bool:
+        """Whether a transaction takes so long that others should not queue up behind it."""
+        since = self._busy_since
+        return since is not None and self._clock() - since > STUCK_SECONDS
 
     def end(self) -> None:
         """Finish the waiting writes; later ones are ignored. Idempotent."""
@@ -89,8 +98,9 @@ class Writer:
 
     def _write_all(self) -> None:
         while batch := self._writes.take(MAX_BATCH):
-            started = self._clock()
+            started = self._busy_since = self._clock()
             failure = self._commit(batch)
+            self._busy_since = None
             self._finished(batch, self._clock() - started, failure)
         if self._connection is not None:
             self._connection.close()
