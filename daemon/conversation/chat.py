@@ -111,9 +111,12 @@ class Chat:
             left = inf if due is None else due - trio.current_time()
             if left <= 0:
                 return True
-            idle_seconds = inf if gathers else self._config.rules.idle_seconds
-            wait = signals.woken_in_window if gathers else signals.woken
-            signalled = await wait(min(left, idle_seconds))
+            if due is not None and gathers:
+                await signals.woken_in_window(due)
+                signals.stop_if_asked()
+                continue
+            idle_seconds = self._config.rules.idle_seconds
+            signalled = await signals.woken(min(left, idle_seconds))
             signals.stop_if_asked()
             if not signalled and idle_seconds < left:
                 if signals.waits:

@@ -67,6 +67,7 @@ class ChatSignals:
         self._wake = trio.Event()
         self._looks_at: float | None = None
         """When a task that waits for the window to close looks at it by itself."""
+        self._window_closes_at = lambda window: closes_at(window, self._rules)
         self._run: tuple[Callable[[], None], Callable[[], bool]] | None = None
         """The function that cancels the run under way, and whether news may."""
         self._send: trio.CancelScope | None = None
@@ -151,7 +152,7 @@ class ChatSignals:
         Most messages of a burst only put off its end.
         """
         window, looks_at = self._window, self._looks_at
-        if window is None or looks_at is None or closes_at(window, self._rules) < looks_at:
+        if window is None or looks_at is None or self._window_closes_at(window) < looks_at:
             self.wake()
 
     def _interrupt(self, why: Interruption) -> bool:
@@ -288,6 +289,7 @@ class ChatSignals:
 
     def next_due(self, window_closes_at: Callable[[Window], float]) -> float | None:
         """When there is something to take up; None if nothing is known of."""
+        self._window_closes_at = window_closes_at
         now = self._clock()
         if self._look or (self.is_paused and self._window is not None):
             return now
@@ -416,11 +418,11 @@ class ChatSignals:
         self._wake = trio.Event()
         return not scope.cancelled_caught
 
-    async def woken_in_window(self, seconds: float) -> bool:
+    async def woken_in_window(self, until: float) -> bool:
         """Wait like `woken`, but not for messages and presences that only put off the close."""
-        self._looks_at = self._clock() + seconds
+        self._looks_at = until
         try:
-            return await self.woken(seconds)
+            return await self.woken(until - self._clock())
         finally:
             self._looks_at = None
 

@@ -4,6 +4,7 @@ A message that is not answered has a reason, which the ledger stores. Some of th
 in the thread, so that the model knows of them at its next answer.
 """
 
+import re
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,10 @@ class Wish:
     """True if the burst has nothing else, so that there is nothing for the model to answer."""
 
 
+_WORDS = re.compile(r"[^\W_]+")
+"""Letters and digits: those for which `str.isalnum` is true."""
+
+
 def plain(text: str) -> str:
     """The form of a text for comparing: lower case, no accents or signs, single spaces.
 
@@ -55,9 +60,11 @@ def plain(text: str) -> str:
     """
     if len(text) > LONGEST_WORDS:
         return ""
-    letters = unicodedata.normalize("NFD", text.casefold())
-    kept = (letter if letter.isalnum() else " " for letter in letters if not _is_accent(letter))
-    return " ".join("".join(kept).split())
+    text = text.casefold()
+    if not text.isascii():
+        letters = unicodedata.normalize("NFD", text)
+        text = "".join(letter for letter in letters if letter.isascii() or not _is_accent(letter))
+    return " ".join(_WORDS.findall(text))
 
 
 def plain_words(words: Collection[str]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from daemon.domain.ids import is_group
+from daemon.domain.strict_schema import fits_strict
 
 JsonObject = dict[str, Any]
 """One JSON object of a foreign protocol, passed on unread."""
@@ -392,6 +393,12 @@ class ToolSpec(Value, frozen=True, kw_only=True):
     name: str
     description: str
     parameters: Mapping[str, Any]
+    is_strict: bool = False
+    """Whether a server can enforce the schema; found out once, since a schema may be large."""
+
+    def __post_init__(self) -> None:
+        """Look through the schema."""
+        msgspec.structs.force_setattr(self, "is_strict", fits_strict(self.parameters))
 
 
 class ModelRequest(Value, frozen=True, kw_only=True):

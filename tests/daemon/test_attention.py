@@ -31,7 +31,7 @@ async def in_window() -> ChatSignals:
 async def woken_at(signals: ChatSignals, clock: MockClock, *whats: str) -> float:
     """When a task that waits five seconds for the window to close goes on, after two seconds."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(signals.woken_in_window, 5)
+        nursery.start_soon(signals.woken_in_window, trio.current_time() + 5)
         await wait_all_tasks_blocked()
         await trio.sleep(2)
         for what in whats:

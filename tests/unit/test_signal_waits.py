@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import trio
@@ -11,7 +12,7 @@ from daemon.conversation.signals import ChatSignals, Stopping, TakenOver
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import Arrival
 from daemon.domain.transitions.handover import AN_AGENT
-from daemon.domain.window import Window, WindowRules
+from daemon.domain.window import Window, WindowRules, closes_at
 
 KEY = ChatKey("CHAN-1", "573001234567@s.whatsapp.net")
 RULES = WindowRules(
@@ -274,13 +275,44 @@ async def test_a_message_that_only_extends_the_window_wakes_no_task(
     assert await chat.signals.woken(5)
 
     async def wait() -> None:
-        await chat.signals.woken_in_window(5)
+        await chat.signals.woken_in_window(trio.current_time() + 5)
 
     assert await ends_at(chat, wait, Chat.customer_writes) == 5
     assert await ends_at(chat, wait, Chat.agent_writes) == 2
     chat.customer_writes()
     assert await chat.signals.woken(5)
     assert autojump_clock.current_time() == 7
+
+
+async def test_messages_at_the_longest_wait_wake_no_task(autojump_clock: MockClock) -> None:
+    """Although every look at a clock takes a moment."""
+    looks = count()
+    signals = ChatSignals(
+        RULES,
+        pause_seconds=PAUSE_SECONDS,
+        agent_seconds=5,
+        stopping=bool,
+        now=trio.current_time,
+        clock=lambda: trio.current_time() + next(looks) / 1e6,
+    )
+
+    def write() -> None:
+        signals.arrived(Arrival(KEY, "message", received_at=trio.current_time()))
+
+    write()
+    for _ in range(14):
+        await trio.sleep(4)
+        write()
+    assert await signals.woken(1)
+    due = signals.next_due(lambda window: closes_at(window, RULES))
+    assert due is not None
+    assert round(due) == RULES.max_wait_seconds
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(signals.woken_in_window, due)
+        for _ in range(3):
+            await trio.sleep(1)
+            write()
+    assert round(autojump_clock.current_time()) == RULES.max_wait_seconds
 
 
 @pytest.mark.parametrize("wait", ["rest", "rest_until_news"])

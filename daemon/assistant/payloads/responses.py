@@ -22,7 +22,6 @@ from daemon.domain.messages import (
     is_for_customer,
 )
 from daemon.domain.prompt.message_text import RULE
-from daemon.domain.strict_schema import fits_strict
 
 # -- what becomes of each item of an output --------------------------------------------------------
 
@@ -263,7 +262,7 @@ def function_tool(spec: ToolSpec) -> JsonObject:
         "name": spec.name,
         "description": spec.description,
         "parameters": dict(spec.parameters),
-        "strict": fits_strict(spec.parameters),
+        "strict": spec.is_strict,
     }
 
 
