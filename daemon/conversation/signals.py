@@ -67,7 +67,7 @@ class ChatSignals:
         self._wake = trio.Event()
         self._looks_at: float | None = None
         """When a task that waits for the window to close looks at it by itself."""
-        self._window_closes_at = lambda window: closes_at(window, self._rules)
+        self._window_closes_at: Callable[[Window], float] = self._quiet_at
         self._run: tuple[Callable[[], None], Callable[[], bool]] | None = None
         """The function that cancels the run under way, and whether news may."""
         self._send: trio.CancelScope | None = None
@@ -154,6 +154,9 @@ class ChatSignals:
         window, looks_at = self._window, self._looks_at
         if window is None or looks_at is None or self._window_closes_at(window) < looks_at:
             self.wake()
+
+    def _quiet_at(self, window: Window) -> float:
+        return closes_at(window, self._rules)
 
     def _interrupt(self, why: Interruption) -> bool:
         """Cancel the run under way, if it may be for this reason; False if it goes on."""
