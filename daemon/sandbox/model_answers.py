@@ -128,6 +128,8 @@ def answer(
     everything = " ".join(customer_burst(items)[0])
     if "<sentence>" in everything:
         return (Say(judgement(everything)),)
+    if "</a>" in everything:
+        return (Say(preference(everything)),)
     language = language_of(everything)
     phrases = PHRASES[language]
     if outputs := trailing_outputs(items):
@@ -167,6 +169,14 @@ def judgement(text: str) -> str:
     if re.search(r"\b(no|not|never|nunca|sin|without)\b", sentence, re.IGNORECASE):
         holds = not holds
     return f"{'TRUE' if holds else 'FALSE'}\n{sum(hits)} of {len(hits)} words occur."
+
+
+def preference(text: str) -> str:
+    """Return which of two answers is better: the one that is not just "I understood"."""
+    first, _, second = text.partition("</a>")
+    lost = [bool(re.search(r"Entendí|I understood", one)) for one in (first, second)]
+    better = "EQUAL" if lost[0] == lost[1] else "B" if lost[0] else "A"
+    return f"{better}\nAn answer that only repeats the question helps nobody."
 
 
 def _ruled(text: str, instructions: str, offered: Mapping[str, Item]) -> str:

@@ -11,6 +11,7 @@ MODULES = {
     "audit": "reports",
     "backup": "data",
     "budget": "reports",
+    "case": "case",
     "check": "checks",
     "completion": "group",
     "deliveries": "deliveries",

@@ -1,10 +1,10 @@
 """`recado rehearse`: conversations played against the configuration, before customers have them."""
 
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,19 @@ import trio
 
 from daemon.conversation.live_config import toolbox_of
 from daemon.domain.versions import SHOWN_DIGITS
-from daemon.ops.commands.place import CONFIG, NUMBER, CommandFailure, failures, number_settings
+from daemon.ledger.recordings import recordings_since
+from daemon.ops.commands.place import (
+    CONFIG,
+    NUMBER,
+    CommandFailure,
+    failures,
+    note,
+    number_settings,
+    place_of,
+    read_settings,
+)
+from daemon.ops.commands.progress import shown
+from daemon.ops.commands.reports import since_of
 from daemon.ops.rehearsal.cases import (
     CaseError,
     Found,
@@ -22,8 +34,14 @@ from daemon.ops.rehearsal.cases import (
     find_setup,
     unknown_tools,
 )
+from daemon.ops.rehearsal.comparison_report import (
+    ComparisonReport,
+    comparison_lines,
+    comparison_page,
+)
 from daemon.ops.rehearsal.model import has_real_model, model_line
-from daemon.ops.rehearsal.play import Play, Tries, play_cases
+from daemon.ops.rehearsal.play import Tries, play_cases
+from daemon.ops.rehearsal.replay import replay
 from daemon.ops.rehearsal.report import RehearsalSummary, as_html, as_junit, lines
 from daemon.ops.rehearsal.stage import Terms
 from daemon.settings import Settings
@@ -35,6 +53,7 @@ Example:
   recado rehearse
   recado rehearse my-cases --instructions new.md --times 4 --budget 2 --html report.html
   recado rehearse my-cases --only pool --simulated
+  recado rehearse --from 7d --instructions new.md --html comparison.html
 """
 
 
@@ -62,6 +81,15 @@ class _Wanted:
 )
 @click.option("--model", default="", metavar="NAME", help="Model to try, on the same server.")
 @click.option("--simulated", is_flag=True, help="Ask the simulated model, which costs nothing.")
+@click.option(
+    "--from",
+    "since",
+    default="",
+    metavar="TIME",
+    help="Replay stored conversations in place of cases, from then on: 24h, 7d, or 2026-01-31.",
+)
+@click.option("--most", default=50, type=click.IntRange(1, 5000), help="With --from: newest turns.")
+@click.option("--no-judge", is_flag=True, help="With --from: do not have changes judged.")
 @click.option("--only", default="", metavar="PATTERN", help="Only cases whose name has this.")
 @click.option("--times", default=1, type=click.IntRange(1, 100), help="Tries of each case.")
 @click.option("--at-once", default=4, type=click.IntRange(1, 100), help="Conversations at once.")
@@ -83,6 +111,9 @@ def rehearse_command(
     bar: float,
     page: Path | None,
     junit: Path | None,
+    since: str,
+    most: int,
+    no_judge: bool,
     **options: object,
 ) -> None:
     """Play conversations against the configuration, and check what must hold of the answers.
@@ -91,10 +122,44 @@ def rehearse_command(
     the whole way: window, prompt, tools, validators, splitting. Tools give what the case says, and
     nothing is sent to anybody. docs/rehearsal.md has the format.
 
+    With --from, answered turns of the store are played again, each with what was said before it and
+    the recorded results of its tools, and both answers are compared. It shows no words; the page of
+    --html has them.
+
     Exit status: 0 all well, 1 below the bar, 2 a case or the configuration is wrong.
     """
     wanted = _Wanted(**options)  # type: ignore[arg-type]
-    paths = cases or ((FOLDER,) if FOLDER.is_dir() else ())
+    if since:
+        if cases or junit is not None:
+            raise click.UsageError("--from has no cases, and no --junit")
+        with failures():
+            report = _compare(config, wanted, since, most, judged=not no_judge)
+        _print(comparison_lines(report))
+        _write(page, partial(comparison_page, report))
+        return
+    found, setup, folder = _found(cases or ((FOLDER,) if FOLDER.is_dir() else ()), only)
+    with failures():
+        summary = _rehearse(config, wanted, found, setup, folder)
+    _print(lines(summary))
+    _write(page, partial(as_html, summary))
+    _write(junit, partial(as_junit, summary))
+    if summary.share(wanted.times) < bar:
+        raise SystemExit(1)
+
+
+def _print(report: Iterable[str]) -> None:
+    for line in report:
+        click.echo(line)
+
+
+def _write(path: Path | None, make: Callable[[], str]) -> None:
+    if path is not None:
+        with failures():
+            path.write_text(make(), "utf-8")
+
+
+def _found(paths: Sequence[Path], only: str) -> tuple[list[Found], Setup, Path]:
+    """The cases, and what they are played with."""
     if not paths:
         raise CommandFailure(f"name files or folders of cases; there is no {FOLDER}")
     try:
@@ -104,17 +169,42 @@ def rehearse_command(
         raise CommandFailure(str(error)) from error
     if not found:
         raise CommandFailure("there is no such case")
-    with failures():
-        summary = _rehearse(config, wanted, found, setup, folder)
-    for line in lines(summary):
-        click.echo(line)
-    with failures():
-        if page is not None:
-            page.write_text(as_html(summary), "utf-8")
-        if junit is not None:
-            junit.write_text(as_junit(summary), "utf-8")
-    if summary.share(wanted.times) < bar:
-        raise SystemExit(1)
+    return found, setup, folder
+
+
+def _compare(
+    config: Path | None, wanted: _Wanted, since: str, most: int, *, judged: bool
+) -> ComparisonReport:
+    place = place_of(read_settings(config))
+    number = place.number(wanted.number)
+    settings = _with_candidate(number_settings(config, number), wanted)
+    simulated = _is_simulated(settings, wanted)
+    begin = since_of(since, place)
+    with place.reading() as connection:
+        recordings = recordings_since(connection, number, begin, most=most)
+    if not recordings:
+        raise CommandFailure("no turn has been answered since then")
+    note(place, "reveal", number, after=f"rehearsal with {len(recordings)} turns")
+    click.echo(model_line(settings, simulated=simulated), err=True)
+    at = _moment(wanted.at, settings)
+    terms = Terms(simulated=simulated, at=at, seed=wanted.seed, cost=wanted.budget)
+    tries = Tries(at_once=wanted.at_once)
+    with shown("replaying") as progress:
+        work = partial(replay, settings, terms, recordings, tries, progress, judged=judged)
+        comparison = trio.run(work)
+    return ComparisonReport(
+        comparison=comparison,
+        model="the simulated model" if simulated else settings.assistant.model,
+        currency=settings.budget.currency,
+        simulated=simulated,
+    )
+
+
+def _is_simulated(settings: Settings, wanted: _Wanted) -> bool:
+    simulated, model = wanted.simulated or not has_real_model(settings), settings.assistant.model
+    if wanted.budget and not simulated and model not in settings.budget.prices:
+        raise CommandFailure(f"--budget: needs a price of {model} in budget.prices")
+    return simulated
 
 
 def _rehearse(
@@ -122,30 +212,16 @@ def _rehearse(
 ) -> RehearsalSummary:
     settings = _with_setup(number_settings(config, wanted.number), setup, folder)
     settings = _with_candidate(settings, wanted)
-    simulated = wanted.simulated or not has_real_model(settings)
-    model = settings.assistant.model
-    if wanted.budget and not simulated and model not in settings.budget.prices:
-        raise CommandFailure(f"--budget: needs a price of {model} in budget.prices")
+    simulated, model = _is_simulated(settings, wanted), settings.assistant.model
     known = {tool.name for tool in toolbox_of(settings).all_tools}
     if faults := unknown_tools(found, known):
         raise CommandFailure("\n".join(faults))
     click.echo(model_line(settings, simulated=simulated), err=True)
-    terms = Terms(
-        simulated=simulated,
-        at=_moment(wanted.at or setup.at, settings),
-        seed=wanted.seed,
-        cost=wanted.budget,
-    )
+    at = _moment(wanted.at or setup.at, settings)
+    terms = Terms(simulated=simulated, at=at, seed=wanted.seed, cost=wanted.budget)
     order = Tries(times=wanted.times, at_once=wanted.at_once)
-    tries = len(found) * wanted.times
-    with click.progressbar(
-        range(tries), tries, "rehearsing", hidden=not sys.stderr.isatty(), file=sys.stderr
-    ) as progress:
-
-        def done(_play: Play) -> None:
-            progress.update(1)
-
-        played = trio.run(play_cases, settings, terms, found, order, done)
+    with shown("rehearsing") as progress:
+        played = trio.run(play_cases, settings, terms, found, order, progress)
     return RehearsalSummary(
         plays=played.plays,
         times=wanted.times,
@@ -154,6 +230,7 @@ def _rehearse(
         currency=settings.budget.currency,
         simulated=simulated,
         agreement=played.agreement,
+        judge_cost=played.judge_cost,
     )
 
 

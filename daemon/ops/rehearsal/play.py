@@ -3,17 +3,18 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
 import trio
 
 from daemon.domain.messages import ChatKey, FunctionCall, JsonObject
+from daemon.domain.progress import Progress, unwatched
 from daemon.errors import AssistantError
 from daemon.ops.rehearsal.cases import Case, Found, checker, texts
 from daemon.ops.rehearsal.checks import PlayedTurn, ToolCall, failures
-from daemon.ops.rehearsal.judge import Judge, agreement
+from daemon.ops.rehearsal.judge import Judge
 from daemon.ops.rehearsal.stage import HELD, Rehearsal, Terms, open_rehearsal
 from daemon.ops.rehearsal.words import shown_message
 from daemon.settings import Settings
@@ -60,6 +61,7 @@ class Played:
     """What the answers were made with."""
     agreement: str
     """How far the judge agrees with people, in words; empty if none was asked."""
+    judge_cost: float
 
 
 class Mocks:
@@ -102,32 +104,42 @@ async def play_cases(
     terms: Terms,
     cases: Sequence[Found],
     order: Tries,
-    done: Callable[[Play], None] = lambda _play: None,
+    progress: Progress = unwatched,
 ) -> Played:
     """Play each case so often.
 
-    ``done`` gets each play when it has ended. Raises what `open_rehearsal` raises.
+    Raises what `open_rehearsal` raises.
     """
     mocks = Mocks()
     plays = [Play(found, attempt) for found in cases for attempt in range(1, order.times + 1)]
     limit = trio.CapacityLimiter(order.at_once)
 
-    async def one(play: Play, key: ChatKey, rehearsal: Rehearsal) -> None:
-        async with limit:
-            await _play(play, key, rehearsal, mocks)
-        done(play)
+    done = 0
 
     async with open_rehearsal(settings, replace(terms, instead=mocks)) as rehearsal:
+        judge = Judge(rehearsal.services.model.engine)
+
+        async def one(play: Play, key: ChatKey) -> None:
+            nonlocal done
+            async with limit:
+                await _play(play, key, rehearsal, mocks, judge)
+            done += 1
+            progress(done, len(plays), play.found.case.name)
+
         async with trio.open_nursery() as nursery:
             for play in plays:
                 name = f"case {play.found.case.name} {play.attempt}"
-                nursery.start_soon(one, play, rehearsal.new_chat(), rehearsal, name=name)
+                nursery.start_soon(one, play, rehearsal.new_chat(), name=name)
         judged = any(one.judge for found in cases for one in (found.case, *found.case.turn))
-        agreed = await agreement(rehearsal.services.model.engine) if judged else ""
-        return Played(plays=plays, version=rehearsal.services.version.digest, agreement=agreed)
+        return Played(
+            plays=plays,
+            version=rehearsal.services.version.digest,
+            agreement=await judge.agreement() if judged else "",
+            judge_cost=judge.cost(rehearsal.services.config.rules.budget.price),
+        )
 
 
-async def _play(play: Play, key: ChatKey, rehearsal: Rehearsal, mocks: Mocks) -> None:
+async def _play(play: Play, key: ChatKey, rehearsal: Rehearsal, mocks: Mocks, judge: Judge) -> None:
     case = play.found.case
     mocks.expect(key.chat, case)
     for number, turn in enumerate(case.turn, 1):
@@ -144,10 +156,10 @@ async def _play(play: Play, key: ChatKey, rehearsal: Rehearsal, mocks: Mocks) ->
             play.failures.append(f"turn {number}: {why}")
             break
         found = failures(turn, [played])
-        found += await _judged(play, rehearsal, texts(turn.judge), turn.check)
+        found += await _judged(play, judge, texts(turn.judge), turn.check)
         play.failures += [f"turn {number}: {what}" for what in found]
     play.failures += failures(case, play.turns)
-    play.failures += await _judged(play, rehearsal, texts(case.judge), case.check)
+    play.failures += await _judged(play, judge, texts(case.judge), case.check)
     play.failures += [
         f"{name} was called, and the case says nothing of what it gives"
         for name in dict.fromkeys(mocks.missing.pop(key.chat, []))
@@ -155,7 +167,7 @@ async def _play(play: Play, key: ChatKey, rehearsal: Rehearsal, mocks: Mocks) ->
     play.cost = await rehearsal.cost(key)
 
 
-async def _judged(play: Play, rehearsal: Rehearsal, sentences: list[str], check: str) -> list[str]:
+async def _judged(play: Play, judge: Judge, sentences: list[str], check: str) -> list[str]:
     """What a function of the operator's and a judge have to say against a conversation."""
     lines, found = transcript(play.turns), []
     if check:
@@ -163,7 +175,6 @@ async def _judged(play: Play, rehearsal: Rehearsal, sentences: list[str], check:
             found += [fault for fault in [checker(play.found, check)(lines)] if fault]
         except Exception as error:  # noqa: BLE001 - a function of the operator's
             found.append(f"{check}: {type(error).__name__}: {error}")
-    judge = Judge(rehearsal.services.model.engine)
     for sentence in sentences:
         try:
             verdict = await judge.holds(sentence, lines)

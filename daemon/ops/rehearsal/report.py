@@ -35,6 +35,7 @@ class RehearsalSummary:
     """What the answers were made with."""
     currency: str
     simulated: bool
+    judge_cost: float = 0.0
     agreement: str = ""
     """How far the judge agrees with people, in words; empty if none was asked."""
 
@@ -73,7 +74,7 @@ def figures(summary: RehearsalSummary) -> Iterator[str]:
     for k in sorted({1, summary.times}):
         yield f"pass^{k}: {summary.share(k):.3f}"
     tokens = sum(turn.tokens for play in summary.plays for turn in play.turns)
-    cost = sum(play.cost for play in summary.plays)
+    cost = sum(play.cost for play in summary.plays) + summary.judge_cost
     charged = "" if summary.simulated else f", {cost:.4f} {summary.currency}".rstrip()
     yield f"{tokens} tokens{charged}"
     if not summary.simulated:

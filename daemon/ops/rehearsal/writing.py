@@ -1,0 +1,72 @@
+"""A stored conversation as a case, without what names a person. Pure."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+
+from daemon.domain.knowledge.words import language_of
+from daemon.domain.redaction import mask_private
+from daemon.ledger.recordings import Recording
+
+NAME, NUMBER, MAIL = "Laura", "573001234567", "laura@example.com"
+"""In the place of those of the customer."""
+
+LEAST_LETTERS = 3
+"""Of a part of a name; shorter ones are words."""
+
+_MASKED_MAIL = re.compile(r"[\w.+%-]…@[\w.-]+")
+_MASKED_NUMBER = re.compile(r"\+?\d*…\d+")
+"""What `mask_private` leaves of an address, and of a number."""
+
+
+def anonymous(text: str, names: Sequence[str]) -> str:
+    """A text with another name, number and address in the place of a person's."""
+    masked = _MASKED_MAIL.sub(MAIL, mask_private(text))
+    masked = _MASKED_NUMBER.sub(NUMBER, masked)
+    parts = {part for name in names for part in name.split() if len(part) >= LEAST_LETTERS}
+    for part in sorted(parts, key=len, reverse=True):
+        masked = re.sub(rf"\b{re.escape(part)}\b", NAME, masked, flags=re.IGNORECASE)
+    return masked
+
+
+def as_case(recordings: Sequence[Recording], name: str, own_tools: Sequence[str]) -> str:
+    """A case with these turns of one chat, ready to be given what must hold.
+
+    ``own_tools``: the operator's, whose results the case has.
+    """
+    return "\n".join(_lines([one for one in recordings if one.says], name, own_tools)) + "\n"
+
+
+def _lines(turns: Sequence[Recording], name: str, own_tools: Sequence[str]) -> Iterator[str]:
+    names = [turn.name for turn in turns]
+
+    def shown(text: str) -> str:
+        return json.dumps(anonymous(text, names), ensure_ascii=False)
+
+    yield "# Made of a stored conversation. Say what must hold: said, not_said, called, judge …"
+    yield "[[case]]"
+    yield f"name = {shown(name)}"
+    if any(names):
+        yield f"customer = {json.dumps(NAME)}"
+    for tool, given in _outputs(turns, own_tools).items():
+        yield f"tools.{tool} = [{', '.join(map(shown, given))}]"
+    for turn in turns:
+        yield "\n[[case.turn]]"
+        yield f"says = [{', '.join(map(shown, turn.says))}]"
+        called = dict.fromkeys(call.tool for call in turn.calls if call.tool in own_tools)
+        if called:
+            yield f"called = {json.dumps(list(called))}"
+        if language := language_of(" ".join(turn.answers), ""):
+            yield f"language = {json.dumps(language)}"
+        for answer in turn.answers:
+            yield f"# was answered: {shown(answer)}"
+
+
+def _outputs(turns: Sequence[Recording], own_tools: Sequence[str]) -> dict[str, list[str]]:
+    """What each of the operator's tools gave, in order."""
+    outputs: dict[str, list[str]] = {}
+    for turn in turns:
+        for call in turn.calls:
+            if call.tool in own_tools:
+                outputs.setdefault(call.tool, []).append(call.output)
+    return outputs
