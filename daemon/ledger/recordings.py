@@ -34,7 +34,7 @@ class RecordedToolCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
+class RecordedTurn:
     """One answered turn."""
 
     key: ChatKey
@@ -55,7 +55,7 @@ class Recording:
 
 def recordings_since(
     connection: Connection, number: str, since: float, *, most: int
-) -> list[Recording]:
+) -> list[RecordedTurn]:
     """The newest answered turns of a number's private chats since a Unix time, oldest first."""
     rows = connection.execute(
         "SELECT turns.id, chat, request_id, opened_at, digest FROM turns"
@@ -68,7 +68,7 @@ def recordings_since(
 
 def recordings_until(
     connection: Connection, key: ChatKey, request_id: str, *, most: int
-) -> list[Recording]:
+) -> list[RecordedTurn]:
     """The last answered turns of a chat up to a turn of it, oldest first."""
     rows = connection.execute(
         "SELECT turns.id, chat, request_id, opened_at, digest FROM turns"
@@ -88,7 +88,7 @@ def _recording(
     request_id: str,
     opened_at: float,
     digest: str | None,
-) -> Recording:
+) -> RecordedTurn:
     rows = connection.execute(
         "SELECT message, media.words FROM messages"
         " LEFT JOIN media ON media.channel = messages.channel AND media.message_id = messages.id"
@@ -104,7 +104,7 @@ def _recording(
     calls = connection.execute(
         "SELECT tool, arguments, output FROM tool_calls WHERE turn_id = ? ORDER BY id", (turn_id,)
     )
-    return Recording(
+    return RecordedTurn(
         key=ChatKey(number, chat),
         request_id=request_id,
         opened_at=opened_at,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from daemon.domain.redaction import mask_private
 from daemon.domain.versions import SHOWN_DIGITS
-from daemon.ops.rehearsal.replay import Comparison, Replayed
+from daemon.ops.rehearsal.replay import ComparedTurn, Comparison
 from daemon.ops.rehearsal.report import STYLE
 
 ORDER = ("failed", "worse", "changed", "better", "equal", "same")
@@ -27,7 +27,7 @@ class ComparisonReport:
     simulated: bool
 
     @property
-    def turns(self) -> Sequence[Replayed]:
+    def turns(self) -> Sequence[ComparedTurn]:
         """The turns, those to look at first."""
         return sorted(self.comparison.turns, key=lambda turn: ORDER.index(turn.verdict))
 
@@ -79,7 +79,7 @@ def comparison_page(report: ComparisonReport) -> str:
     )
 
 
-def _row(turn: Replayed) -> str:
+def _row(turn: ComparedTurn) -> str:
     tone = {"worse": "bad", "failed": "bad", "better": "good"}.get(turn.verdict, "who")
     why = turn.fault or (turn.preference.reason if turn.preference else "")
     made = [call.tool for call in turn.recording.calls]

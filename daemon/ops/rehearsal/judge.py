@@ -39,7 +39,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Preference:
+class AnswerPreference:
     """How a new answer compares with the one before."""
 
     verdict: Literal["better", "worse", "equal"]
@@ -61,7 +61,9 @@ class Judge:
         verdict, reason = await self._ask(INSTRUCTIONS, words)
         return Verdict(verdict == "true", reason)
 
-    async def prefers(self, question: str, before: str, after: str, *, swap: bool) -> Preference:
+    async def prefers(
+        self, question: str, before: str, after: str, *, swap: bool
+    ) -> AnswerPreference:
         """How an answer compares with the one before. Raises AssistantError.
 
         ``swap``: show the new one first.
@@ -70,8 +72,8 @@ class Judge:
         words = f"<question>\n{question}\n</question>\n<a>\n{first}\n</a>\n<b>\n{second}\n</b>"
         verdict, reason = await self._ask(PREFERENCE, words)
         if verdict not in {"a", "b"}:
-            return Preference("equal", reason)
-        return Preference("better" if (verdict == "a") == swap else "worse", reason)
+            return AnswerPreference("equal", reason)
+        return AnswerPreference("better" if (verdict == "a") == swap else "worse", reason)
 
     async def agreement(self) -> str:
         """How often it agrees with the judgements that are shipped, in words."""
@@ -99,7 +101,7 @@ class Judge:
         return verdict.strip(" *_`.").lower(), " ".join(reason.split()) or verdict.strip()
 
 
-class Labelled(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class LabelledJudgement(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A judgement of ours."""
 
     sentence: str
@@ -111,10 +113,10 @@ class Labelled(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class LabelledSet(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The file of them."""
 
-    judgement: list[Labelled]
+    judgement: list[LabelledJudgement]
 
 
-def labelled() -> list[Labelled]:
+def labelled() -> list[LabelledJudgement]:
     """The judgements that are shipped, to measure a judge by."""
     text = resources.files(__package__ or "").joinpath("judgements.toml").read_text("utf-8")
     return msgspec.convert(tomllib.loads(text), LabelledSet).judgement

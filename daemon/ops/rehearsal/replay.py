@@ -11,8 +11,8 @@ import trio
 from daemon.domain.messages import ChatKey, FunctionCall
 from daemon.domain.progress import Progress
 from daemon.errors import AssistantError
-from daemon.ledger.recordings import RecordedToolCall, Recording, begin_thread
-from daemon.ops.rehearsal.judge import Judge, Preference
+from daemon.ledger.recordings import RecordedToolCall, RecordedTurn, begin_thread
+from daemon.ops.rehearsal.judge import AnswerPreference, Judge
 from daemon.ops.rehearsal.play import TURN_SECONDS, Tries
 from daemon.ops.rehearsal.stage import Rehearsal, Terms, open_rehearsal
 from daemon.ops.rehearsal.words import shown_message
@@ -27,10 +27,10 @@ ON_OWN_STORE = frozenset(tool.name for tool in builtin_tools.ALL)
 
 
 @dataclass(slots=True)
-class Replayed:
+class ComparedTurn:
     """A turn as it was, and as the candidate answers it."""
 
-    recording: Recording
+    recording: RecordedTurn
     answers: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
     """Names of the tools that the candidate called, in order."""
@@ -38,7 +38,7 @@ class Replayed:
     """Those among them whose result is not known."""
     fault: str = ""
     """Why there is no answer."""
-    preference: Preference | None = None
+    preference: AnswerPreference | None = None
     """The judge's; None if nothing has changed, or no judge was asked."""
     cost: float = 0.0
     seconds: float = 0.0
@@ -57,7 +57,7 @@ class Replayed:
 class Comparison:
     """All turns that were played again."""
 
-    turns: Sequence[Replayed]
+    turns: Sequence[ComparedTurn]
     left_out: int
     """Turns with a picture, a file or the like, which are not played."""
     version: str
@@ -95,7 +95,7 @@ class _Recorded:
 async def replay(
     settings: Settings,
     terms: Terms,
-    recordings: Sequence[Recording],
+    recordings: Sequence[RecordedTurn],
     tries: Tries,
     progress: Progress,
     *,
@@ -106,13 +106,13 @@ async def replay(
     Raises what `open_rehearsal` raises.
     """
     recorded, rng = _Recorded(), Random(terms.seed)  # noqa: S311 - repeatable on purpose
-    turns = [Replayed(recording) for recording in recordings if recording.says]
+    turns = [ComparedTurn(recording) for recording in recordings if recording.says]
     swapped = [rng.random() < 0.5 for _ in turns]  # a judge may like the first answer better
     limit, done = trio.CapacityLimiter(tries.at_once), 0
     async with open_rehearsal(settings, replace(terms, instead=recorded)) as rehearsal:
         judge = Judge(rehearsal.services.model.engine)
 
-        async def one(turn: Replayed, key: ChatKey, swap: bool) -> None:  # noqa: FBT001
+        async def one(turn: ComparedTurn, key: ChatKey, swap: bool) -> None:  # noqa: FBT001
             nonlocal done
             async with limit:
                 await _play_again(turn, key, rehearsal, recorded)
@@ -135,7 +135,7 @@ async def replay(
 
 
 async def _play_again(
-    turn: Replayed, key: ChatKey, rehearsal: Rehearsal, recorded: _Recorded
+    turn: ComparedTurn, key: ChatKey, rehearsal: Rehearsal, recorded: _Recorded
 ) -> None:
     recording, store = turn.recording, rehearsal.services.store
     recorded.expect(key.chat, recording.calls)
@@ -153,7 +153,7 @@ async def _play_again(
         turn.fault = heard.reason or heard.outcome or f"no answer in {TURN_SECONDS:g} s"
 
 
-async def _preference(turn: Replayed, judge: Judge, *, swap: bool) -> Preference | None:
+async def _preference(turn: ComparedTurn, judge: Judge, *, swap: bool) -> AnswerPreference | None:
     before, after = "\n".join(turn.recording.answers), "\n".join(turn.answers)
     question = "\n".join(turn.recording.says)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from daemon.domain.knowledge.words import language_of
 from daemon.domain.redaction import mask_private
-from daemon.ledger.recordings import Recording
+from daemon.ledger.recordings import RecordedTurn
 
 NAME, NUMBER, MAIL = "Laura", "573001234567", "laura@example.com"
 """In the place of those of the customer."""
@@ -29,7 +29,7 @@ def anonymous(text: str, names: Sequence[str]) -> str:
     return masked
 
 
-def as_case(recordings: Sequence[Recording], name: str, own_tools: Sequence[str]) -> str:
+def as_case(recordings: Sequence[RecordedTurn], name: str, own_tools: Sequence[str]) -> str:
     """A case with these turns of one chat, ready to be given what must hold.
 
     ``own_tools``: the operator's, whose results the case has.
@@ -37,7 +37,7 @@ def as_case(recordings: Sequence[Recording], name: str, own_tools: Sequence[str]
     return "\n".join(_lines([one for one in recordings if one.says], name, own_tools)) + "\n"
 
 
-def _lines(turns: Sequence[Recording], name: str, own_tools: Sequence[str]) -> Iterator[str]:
+def _lines(turns: Sequence[RecordedTurn], name: str, own_tools: Sequence[str]) -> Iterator[str]:
     names = [turn.name for turn in turns]
 
     def shown(text: str) -> str:
@@ -62,7 +62,7 @@ def _lines(turns: Sequence[Recording], name: str, own_tools: Sequence[str]) -> I
             yield f"# was answered: {shown(answer)}"
 
 
-def _outputs(turns: Sequence[Recording], own_tools: Sequence[str]) -> dict[str, list[str]]:
+def _outputs(turns: Sequence[RecordedTurn], own_tools: Sequence[str]) -> dict[str, list[str]]:
     """What each of the operator's tools gave, in order."""
     outputs: dict[str, list[str]] = {}
     for turn in turns:
