@@ -33,6 +33,8 @@ class McpServers:
     def tools_of(self, used: Sequence[McpServerSettings]) -> Callable[[], Mapping[str, Tool]]:
         """What these servers offer at the moment of each call, by name."""
         servers = [self._servers[one.name] for one in used if one.name in self._servers]
+        if not servers:
+            return dict
 
         def offered() -> dict[str, Tool]:
             return {name: tool for server in servers for name, tool in server.tools.items()}

@@ -19,7 +19,6 @@ from daemon.domain.states import COMPLETED, FAILED, FINISHED, RUNNING, STARTED
 from daemon.domain.versions import Version
 from daemon.ledger import usage
 from daemon.ledger.drivers.port import Connection, Role, query, transaction
-from daemon.ledger.versions import note_attempt
 
 MOST_AT_ONCE = 500
 """Orphans that one start cancels; the next start cancels more."""
@@ -109,7 +108,7 @@ class Runs(Role):
         the same write; also says whose budget does not allow that. ``version``: what the answer is
         made with, with these ``instructions``.
         """
-        note_attempt(connection, turn.id, attempt, version, instructions, now=now)
+        _note_attempt(connection, turn.id, attempt, version, instructions, now=now)
         run = _begin(connection, turn, now)
         if run.rounds:
             return run, ""
@@ -342,4 +341,47 @@ def _calls(connection: Connection, turn_id: int) -> tuple[RecordedCall, ...]:
             output=None if state == STARTED else output,
         )
         for row_id, run_id, number, call_id, key, effects, state, output in rows
+    )
+
+
+def _note_attempt(
+    connection: Connection,
+    turn_id: int,
+    attempt: int,
+    version: Version | None,
+    instructions: str,
+    *,
+    now: float,
+) -> None:
+    """Note how often the work on a turn has begun, and with what; in the caller's transaction.
+
+    A version that is known costs no statement of its own.
+    """
+    digest = version.digest if version else ""
+    row = connection.execute(
+        "UPDATE turns SET attempts = ?, version_id = (SELECT id FROM versions WHERE digest = ?)"
+        " WHERE id = ? AND attempts < ? RETURNING version_id",
+        (attempt, digest, turn_id, attempt),
+    ).fetchone()
+    if version is None or row is None or row[0] is not None:
+        return
+    connection.execute(
+        "INSERT INTO versions (digest, instructions, tools, validators, knowledge, model,"
+        " model_name, text, first_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (digest) DO NOTHING",
+        (
+            digest,
+            version.instructions,
+            version.tools,
+            version.validators,
+            version.knowledge,
+            version.model,
+            version.model_name,
+            instructions.replace("\0", ""),
+            now,
+        ),
+    )
+    connection.execute(
+        "UPDATE turns SET version_id = (SELECT id FROM versions WHERE digest = ?) WHERE id = ?",
+        (digest, turn_id),
     )

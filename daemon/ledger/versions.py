@@ -5,49 +5,6 @@ from daemon.domain.versions import Version, VersionResults, VersionUse
 from daemon.ledger.drivers.port import Connection
 
 
-def note_attempt(
-    connection: Connection,
-    turn_id: int,
-    attempt: int,
-    version: Version | None,
-    instructions: str,
-    *,
-    now: float,
-) -> None:
-    """Note how often the work on a turn has begun, and with what; in the caller's transaction.
-
-    A version that is known costs no statement of its own.
-    """
-    digest = version.digest if version else ""
-    row = connection.execute(
-        "UPDATE turns SET attempts = ?, version_id = (SELECT id FROM versions WHERE digest = ?)"
-        " WHERE id = ? AND attempts < ? RETURNING version_id",
-        (attempt, digest, turn_id, attempt),
-    ).fetchone()
-    if version is None or row is None or row[0] is not None:
-        return
-    connection.execute(
-        "INSERT INTO versions (digest, instructions, tools, validators, knowledge, model,"
-        " model_name, text, first_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (digest) DO NOTHING",
-        (
-            digest,
-            version.instructions,
-            version.tools,
-            version.validators,
-            version.knowledge,
-            version.model,
-            version.model_name,
-            instructions.replace("\0", ""),
-            now,
-        ),
-    )
-    connection.execute(
-        "UPDATE turns SET version_id = (SELECT id FROM versions WHERE digest = ?) WHERE id = ?",
-        (digest, turn_id),
-    )
-
-
 def version_uses(connection: Connection) -> list[VersionUse]:
     """All versions with the results of their turns, oldest first. It reads all turns."""
     results = _results(connection)

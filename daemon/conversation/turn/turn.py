@@ -261,7 +261,9 @@ class TurnWork:
             text=" ".join(part.body for part in parts)[:MOST_LOGGED],
             seconds=round(trio.current_time() - self._asked_at, 1),
         )
-        if unanswered := unanswered_in(answer.items, answer.text):
+        if services.knowledge is not None and (
+            unanswered := unanswered_in(answer.items, answer.text)
+        ):
             await services.store.questions.keep(turn, unanswered, now=services.telemetry.now())
         concluded = await services.store.turns.conclude(
             turn,

@@ -72,10 +72,8 @@ def contacts_line(content: Contacts) -> str:
 def with_attachments(lines: Sequence[tuple[str, Attachment | None]]) -> JsonObject:
     """Messages as one input item, each line followed by its attachment.
 
-    The parts are those of the Responses API; without attachments it is plain text.
+    The parts are those of the Responses API.
     """
-    if not any(attached for _, attached in lines):
-        return {"role": "user", "content": "\n".join(line for line, _ in lines)}
     parts: list[JsonObject] = []
     texts: list[str] = []
     for line, attached in lines:

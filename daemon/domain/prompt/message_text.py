@@ -339,6 +339,8 @@ def burst_with_files(messages: Sequence[StoredMessage], seen: BurstFiles) -> Jso
         if isinstance(message.content, Media) and message.id in seen.items:
             file_line = media_line(message.content, seen.items[message.id], attached)
         lines.append((as_lines(message, file_line), attached))
+    if not any(attached for _, attached in lines):
+        return {"role": "user", "content": "\n".join(line for line, _ in lines)}
     return with_attachments(lines)
 
 
