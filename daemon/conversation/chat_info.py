@@ -158,6 +158,10 @@ class ChatLabels:
             await self._gateway.remove_label(self._ids[_folded(name)], key.chat)
         return ""
 
+    def known(self) -> tuple[str, ...]:
+        """The names of the labels as they were read last; none before the first time."""
+        return self._names
+
     def forget(self) -> None:
         """The number's labels have changed: read them again when they are needed."""
         self._read_at = float("-inf")

@@ -22,6 +22,10 @@ class Account:
     """``es`` or ``en``; empty: as the browser wants it."""
     zone: str = ""
     """A time zone's name; empty: that of the settings."""
+    notify: bool = False
+    """Whether browsers show a notification when a customer waits."""
+    sound: bool = False
+    """Whether they also play a sound."""
     created_at: float = 0.0
     seen_at: float | None = None
     """When the account last signed in."""
@@ -42,6 +46,8 @@ class Preferences:
 
     language: str = ""
     zone: str = ""
+    notify: bool = False
+    sound: bool = False
 
     def fault(self) -> str:
         """Say what is wrong; empty if nothing is."""
@@ -50,6 +56,13 @@ class Preferences:
         if self.zone and not _is_zone(self.zone):
             return "there is no such time zone"
         return ""
+
+
+def preferences_of(account: Account) -> Preferences:
+    """What an account has chosen for itself."""
+    return Preferences(
+        language=account.language, zone=account.zone, notify=account.notify, sound=account.sound
+    )
 
 
 def account_name(text: str) -> str:

@@ -234,6 +234,8 @@ class Recollection:
     items: tuple[ThreadItem, ...]
     facts: "tuple[Fact, ...]" = ()
     """The facts about the contact, oldest first."""
+    notes: tuple[str, ...] = ()
+    """What colleagues have noted for the model, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

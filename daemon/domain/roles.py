@@ -27,10 +27,12 @@ LEAST_ROLE: Mapping[Action | Literal["read"], AccessRole] = MappingProxyType(
         "read": AccessRole.READ,
         **dict.fromkeys(
             (
+                "assign",
                 "cancel reminder",
                 "consent",
                 "done",
                 "label",
+                "note",
                 "pause",
                 "remind",
                 "resume",

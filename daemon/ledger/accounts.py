@@ -11,7 +11,10 @@ from daemon.ledger.drivers.port import Connection, Role, query, transaction
 MOST_SESSIONS = 1_000
 """More browsers than any business has; the sessions that end first are dropped."""
 
-_COLUMNS = "a.id, a.name, a.role, a.language, a.zone, a.created_at, a.seen_at, a.disabled_at"
+_COLUMNS = (
+    "a.id, a.name, a.role, a.language, a.zone, a.created_at, a.seen_at, a.disabled_at,"
+    " a.notify, a.sound"
+)
 
 
 class Accounts(Role):
@@ -56,9 +59,11 @@ class Accounts(Role):
         self, connection: Connection, number: int, role: AccessRole, *, by: Actor, now: float
     ) -> None:
         """Change the role of an account; its sessions have it from their next request on."""
-        row = connection.execute("SELECT name, role FROM accounts WHERE id = ?", (number,))
-        for name, before in row.fetchall():
-            connection.execute("UPDATE accounts SET role = ? WHERE id = ?", (role, number))
+        rows = connection.execute(
+            "SELECT name, role FROM accounts WHERE id = ? AND role != ?", (number, role.value)
+        )
+        for name, before in rows.fetchall():
+            connection.execute("UPDATE accounts SET role = ? WHERE id = ?", (role.value, number))
             write_audit(
                 connection, by, "account role", name, before=before, after=role.value, now=now
             )
@@ -67,8 +72,8 @@ class Accounts(Role):
     def prefer(self, connection: Connection, number: int, chosen: Preferences) -> None:
         """Store what an account chose for itself."""
         connection.execute(
-            "UPDATE accounts SET language = ?, zone = ? WHERE id = ?",
-            (chosen.language, chosen.zone, number),
+            "UPDATE accounts SET language = ?, zone = ?, notify = ?, sound = ? WHERE id = ?",
+            (chosen.language, chosen.zone, int(chosen.notify), int(chosen.sound), number),
         )
 
     @transaction
@@ -89,7 +94,10 @@ class Accounts(Role):
     def sign_out(self, connection: Connection, name: str, *, by: Actor, now: float) -> int:
         """End all sessions of an account; gives how many."""
         ended = _end_sessions(connection, name)
-        write_audit(connection, by, "sign out everywhere", name, after=f"{ended} ended", now=now)
+        if ended:
+            write_audit(
+                connection, by, "sign out everywhere", name, after=f"{ended} ended", now=now
+            )
         return ended
 
 
@@ -175,13 +183,16 @@ def set_password(
 
     Inside the caller's transaction.
     """
+    login = login_of(name)
+    known = connection.execute("SELECT 1 FROM accounts WHERE login = ?", (login,)).fetchone()
     changed = connection.execute(
-        "UPDATE accounts SET password = ? WHERE login = ?", (password, login_of(name))
+        "UPDATE accounts SET password = ? WHERE login = ? AND password != ?",
+        (password, login, password),
     ).rowcount
     if changed:
         _end_sessions(connection, name)
         write_audit(connection, by, "account password", name, now=now)
-    return bool(changed)
+    return known is not None
 
 
 def disable_account(
@@ -211,7 +222,7 @@ def _end_sessions(connection: Connection, name: str) -> int:
 
 
 def _account(row: Any) -> Account:
-    number, name, role, language, zone, created_at, seen_at, disabled_at = row
+    number, name, role, language, zone, created_at, seen_at, disabled_at, notify, sound = row
     return Account(
         id=number,
         name=name,
@@ -221,4 +232,6 @@ def _account(row: Any) -> Account:
         created_at=created_at,
         seen_at=seen_at,
         disabled_at=disabled_at,
+        notify=bool(notify),
+        sound=bool(sound),
     )

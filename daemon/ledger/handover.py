@@ -26,6 +26,7 @@ from daemon.domain.transitions.handover import (
 )
 from daemon.domain.transitions.turns import after_turn
 from daemon.ledger import announcements
+from daemon.ledger.desk import assign, mark_turn_unread, mark_unread, seen
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.messages import UNANSWERED, redact
 
@@ -85,6 +86,7 @@ def change_hold(connection: Connection, key: ChatKey, decide: Callable[[Hold], H
 
 def agent_wrote(connection: Connection, key: ChatKey, *, pause_until: float, now: float) -> None:
     """Close what an agent's message answers, and pause the bot until a time (0: not at all)."""
+    seen(connection, key)
     before = change_hold(connection, key, lambda hold: agent_has_written(hold, pause_until))
     if pause_until and (before.is_escalated or not before.is_paused(now)):
         taken = ChatTakenOver(chat=key.chat, by="agent", until=moment(pause_until))
@@ -97,6 +99,7 @@ def give_back(connection: Connection, key: ChatKey, *, now: float) -> tuple[Hold
 
     Gives what kept it out before, and whether that or a message has changed.
     """
+    assign(connection, key, None)
     before = change_hold(connection, key, lambda hold: given_back(hold, now))
     waits = apply_event(connection, key, "given back")
     if before.is_paused(now):
@@ -117,6 +120,8 @@ def mark_done(connection: Connection, key: ChatKey) -> tuple[int, bool]:
 
     Gives how many messages were closed, and whether they or the hold on the chat have changed.
     """
+    seen(connection, key)
+    assign(connection, key, None)
     before = change_hold(connection, key, seen_to)
     closed = len(_change(connection, key, lambda message: after(message, "done")))
     return closed, bool(closed) or before != hold_of(connection, key)
@@ -146,6 +151,8 @@ def hold_waiting(connection: Connection, key: ChatKey, now: float) -> int:
     if not reason:
         return 0
     changed = _change(connection, key, lambda message: held(message, reason))
+    if changed:
+        mark_unread(connection, key, now=now)
     announcements.waiting(connection, list(changed), now=now)
     return len(changed)
 
@@ -170,6 +177,8 @@ def end_messages(
         rows,
         lambda message: after_turn(message, outcome, reason, in_thread=in_thread),
     )
+    if any(message.state == WITH_AGENT for message in changed.values()):
+        mark_turn_unread(connection, turn_id, now=now)
     announcements.waiting(connection, list(changed), now=now)
 
 

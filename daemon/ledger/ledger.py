@@ -16,6 +16,7 @@ from daemon.ledger.accounts import Accounts, Sessions
 from daemon.ledger.admin.connection import postgres_driver
 from daemon.ledger.audit import Audit
 from daemon.ledger.chats import ChatSnapshots, Exchanges, Handovers
+from daemon.ledger.desk import DeskRecords
 from daemon.ledger.drivers.port import Database, Meter, Role
 from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.enquiries import Enquiries
@@ -113,6 +114,7 @@ class Store:
     dashboard_log: DashboardLog
     samples: Samples
     accounts: Accounts
+    desk: DeskRecords
     sessions: Sessions
     stages: Stages
     snapshots: ChatSnapshots
@@ -211,6 +213,7 @@ async def open_store(
             dashboard_log=DashboardLog(process),
             samples=Samples(process),
             accounts=Accounts(process),
+            desk=DeskRecords(database),
             sessions=Sessions(process),
             stages=Stages(process),
             snapshots=ChatSnapshots(database),

@@ -15,6 +15,7 @@ from daemon.domain.states import DEAD, DROPPED, FAILED, PENDING
 from daemon.ledger.announcements import contact_changed
 from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
+from daemon.ledger.desk import take
 from daemon.ledger.drivers.port import Connection, Role, transaction
 from daemon.ledger.handover import chats_named, give_back, mark_done, pause
 from daemon.ledger.people import REMEMBERED
@@ -89,6 +90,7 @@ class OperatorActions(Role):
             pause_until=pause_until,
             announces=False,
         )
+        take(connection, key, by)
         write_audit(connection, by, "send", key.chat, after=f"outbox row {row_id}", now=now)
         return row_id, Arrival(key=key, what="agent", received_at=now)
 
@@ -114,6 +116,7 @@ class OperatorActions(Role):
             before = pause(connection, key, until, now=now).paused_until
             if before <= now:
                 taken.append(key)
+            take(connection, key, by)
             if before != until:
                 _write_pause(connection, by, "pause", key, before=before, after=until, now=now)
         return keys, tuple(taken)

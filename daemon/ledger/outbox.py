@@ -26,6 +26,7 @@ from daemon.domain.states import (
 )
 from daemon.domain.transitions.handover import WINDOW_SHUT, seen_to
 from daemon.ledger import announcements
+from daemon.ledger.desk import mark_unread
 from daemon.ledger.drivers.port import Connection, Role, listed, query, transaction
 from daemon.ledger.handover import change_hold
 from daemon.ledger.people import has_opted_out
@@ -471,6 +472,7 @@ class Escalations(Role):
             " outbox_id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (turn.id, reason, summary, urgency, pause_seconds, outbox_id, now),
         )
+        mark_unread(connection, turn.key, now=now)
         announcement = ChatEscalated(
             chat=turn.key.chat,
             turn=turn.request_id,

@@ -37,6 +37,7 @@ _TABLES_BY_CHAT = (
     "webhook_deliveries",
     "reminders",
     "enquiries",
+    "notes",
 )
 
 

@@ -36,6 +36,7 @@ from daemon.domain.transitions.sends import (
 )
 from daemon.domain.transitions.turns import Part, dies_afterwards
 from daemon.ledger import announcements
+from daemon.ledger.desk import mark_turn_unread
 from daemon.ledger.drivers.port import Connection, listed
 
 
@@ -221,6 +222,8 @@ def mark_dead(connection: Connection, row_id: int, error: str, *, now: float) ->
         "UPDATE messages SET state = ?, reason = ? WHERE turn_id = ? AND state = ? RETURNING seq",
         (state, error, turn[0], ANSWERED),
     ).fetchall()
+    if state == WITH_AGENT:
+        mark_turn_unread(connection, turn[0], now=now)
     announcements.turn_ended(connection, turn[0], now=now)
     announcements.waiting(connection, [row[0] for row in messages], now=now)
 

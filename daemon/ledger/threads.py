@@ -22,6 +22,7 @@ from daemon.domain.records import (
 )
 from daemon.domain.states import RECEIVED
 from daemon.ledger import announcements
+from daemon.ledger.desk import marked_notes
 from daemon.ledger.drivers.port import Connection, Role, marks, query, transaction
 from daemon.ledger.messages import redact
 from daemon.ledger.people import facts_of
@@ -208,6 +209,7 @@ class Memories(Role):
             head=head,
             items=items,
             facts=facts_of(connection, key),
+            notes=marked_notes(connection, key),
         )
 
     @transaction

@@ -78,6 +78,7 @@ class Operations:
         self.live_log = live_log
         self.sessions = process.store.sessions
         self.accounts = process.store.accounts
+        self.desk = process.store.desk
         self.passwords = Passwords()
         self.now = process.telemetry.now
         self._data_dir = data_dir

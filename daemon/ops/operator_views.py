@@ -26,6 +26,9 @@ from daemon.ledger.views.chat_list import Live, Wanted
 STATES = {"gathering": "writing", "loop": "paused"}
 """The state that is shown for what a chat's task does, where the two differ."""
 
+DESK_FILTERS = ("mine", "unread")
+"""Filters of the list that are no states."""
+
 MIME_TYPES = {
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
@@ -74,15 +77,27 @@ class OperatorViews:
         return await self._views.key_of(ref)
 
     async def chats(
-        self, *, query: str, state: str, before: str, limit: int, number: str = ""
+        self,
+        *,
+        query: str,
+        state: str,
+        before: str,
+        limit: int,
+        number: str = "",
+        account: int | None = None,
     ) -> JsonObject:
         """Return one page of the list: `chats`, `next` (empty at the end) and `states`.
 
-        `states` counts the chats in each state but ``idle``. ``number``: only its chats.
+        `states` counts the chats in each state but ``idle``; ``mine`` those of `account`, and
+        ``unread`` those that wait for somebody to look. ``state`` may be one of these two.
+        ``number``: only its chats.
         """
         wanted = Wanted(
             query=query.strip(),
-            state=state,
+            state="" if state in DESK_FILTERS else state,
+            mine=account if state == "mine" else None,
+            unread=state == "unread",
+            account=account,
             number=number,
             before=_list_place(before),
             limit=limit,
@@ -93,6 +108,8 @@ class OperatorViews:
             "chats": [self._shown_chat(chat) for chat in page["chats"]],
             "next": f"{at!r}-{ref}" if ref else "",
             "states": page["states"],
+            "mine": page["mine"],
+            "unread": page["unread"],
         }
 
     async def chat(self, key: ChatKey) -> JsonObject | None:
@@ -106,6 +123,7 @@ class OperatorViews:
         return {
             **self._shown_chat(chat),
             "labels": list(details.labels) if details else None,
+            "known_labels": number.services.number.labels.known() if number else (),
             "costs": {name: micros / MICROS for name, micros in costs.items()},
             "currency": number.services.config.rules.budget.currency if number else "",
         }

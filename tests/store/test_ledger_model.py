@@ -397,7 +397,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """Without writing in it; the chat's task then leaves to them what waits for the bot."""
         now = self.now()
         until = now + seconds
-        known = self.store.do(
+        known, _ = self.store.do(
             lambda store: store.operator_actions.pause(key.chat, until, by=OPERATOR, now=now)
         )
         if known:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from daemon.domain.accounts import Account, Preferences
 from daemon.domain.dashboard_values import LogLine, Sample
 from daemon.domain.eligibility import DEFAULT_POLICY
 from daemon.domain.knowledge.passages import Passage
@@ -783,6 +784,111 @@ async def _token_used(scene: Scene) -> Action:
     )
     (token,) = await scene.store.database.read(api_tokens)
     return partial(scene.store.api_tokens.used, token.id, now=200)
+
+
+# -- accounts and the desk ---------------------------------------------------------------------
+
+
+async def _account(scene: Scene) -> Account:
+    """A new account with a session."""
+    name = scene.key.chat
+    role = AccessRole.AGENT
+    account = await scene.store.accounts.add(name, role, "hash", by=OPERATOR, now=100)
+    assert account is not None
+    await scene.store.sessions.begin(name, ends_at=9e9, now=150, account=account.id)
+    return account
+
+
+_simple(
+    "Accounts.add",
+    lambda s: partial(
+        s.store.accounts.add, s.key.chat, AccessRole.READ, "hash", by=OPERATOR, now=200
+    ),
+)
+
+
+@case("Accounts.change_role")
+async def _role_changed(scene: Scene) -> Action:
+    account = await _account(scene)
+    change = scene.store.accounts.change_role
+    return partial(change, account.id, AccessRole.OPERATOR, by=OPERATOR, now=200)
+
+
+@case("Accounts.prefer")
+async def _preferred(scene: Scene) -> Action:
+    account = await _account(scene)
+    return partial(scene.store.accounts.prefer, account.id, Preferences(language="en"))
+
+
+@case("Accounts.set_password")
+async def _password_set(scene: Scene) -> Action:
+    account = await _account(scene)
+    change = scene.store.accounts.set_password
+    return partial(change, account.name, "another", by=OPERATOR, now=200)
+
+
+@case("Accounts.disable")
+async def _disabled(scene: Scene) -> Action:
+    account = await _account(scene)
+    return partial(scene.store.accounts.disable, account.name, by=OPERATOR, now=200)
+
+
+@case("Accounts.sign_out")
+async def _signed_out_everywhere(scene: Scene) -> Action:
+    account = await _account(scene)
+    return partial(scene.store.accounts.sign_out, account.name, by=OPERATOR, now=200)
+
+
+@case("DeskRecords.assign")
+async def _assigned(scene: Scene) -> Action:
+    account = await _account(scene)
+    await scene.received()
+    return partial(scene.store.desk.assign, scene.key, account.id, by=OPERATOR, now=200)
+
+
+@case("DeskRecords.seen")
+async def _seen(scene: Scene) -> Action:
+    account = await _account(scene)
+    await scene.received()
+    await scene.store.desk.assign(scene.key, account.id, by=OPERATOR, now=150)
+    return partial(scene.store.desk.seen, scene.key)
+
+
+def _note_added(scene: Scene) -> Action:
+    return partial(
+        scene.store.desk.add_note,
+        scene.key,
+        "Nota",
+        author="Marta",
+        for_model=True,
+        action=scene.key.chat,
+        by=OPERATOR,
+        now=200,
+    )
+
+
+_simple("DeskRecords.add_note", _note_added)
+
+
+@case("DeskRecords.drop_note")
+async def _note_dropped(scene: Scene) -> Action:
+    await _note_added(scene)()
+    (note,) = await scene.store.desk.notes(scene.key)
+    return partial(scene.store.desk.drop_note, scene.key, note["id"], by=OPERATOR, now=201)
+
+
+_simple(
+    "DeskRecords.keep_answer",
+    lambda s: partial(s.store.desk.keep_answer, s.key.chat, "Hola", by=OPERATOR, now=200),
+)
+
+
+@case("DeskRecords.drop_answer")
+async def _answer_dropped(scene: Scene) -> Action:
+    await scene.store.desk.keep_answer(scene.key.chat, "Hola", by=OPERATOR, now=150)
+    answers = await scene.store.desk.answers()
+    (number,) = [one["id"] for one in answers if one["name"] == scene.key.chat]
+    return partial(scene.store.desk.drop_answer, number, by=OPERATOR, now=200)
 
 
 @case("Sessions.end")

@@ -85,7 +85,7 @@ class PromptBuilder:
         burst = burst_with_files(turn.messages, self._seen)
         unaddressed = await self._unaddressed(turn)
         memory, details = await self._recall(turn.key)
-        known = facts_item(turn.key, memory.facts)
+        known = (*facts_item(turn.key, memory.facts), *notes_item(memory.notes))
         past = shown(memory, budget=budget)
         context_text, moment = self._moment(memory, past, details)
         opening = (*moment, *unaddressed)
@@ -186,6 +186,14 @@ class PromptBuilder:
         lines = await self._services.store.references.unaddressed(turn, limit=limit + 1)
         missing = len(lines) > limit
         return [unaddressed_item(lines[-limit:], missing=missing)] if lines else []
+
+
+def notes_item(notes: Sequence[str]) -> list[JsonObject]:
+    """What colleagues have noted for the model, as an input item; none if there is nothing."""
+    if not notes:
+        return []
+    lines = "\n".join(notes)
+    return [data_item("colleagues", f"[Notes of colleagues about this chat]\n{lines}")]
 
 
 def facts_item(key: ChatKey, facts: Sequence[Fact]) -> list[JsonObject]:

@@ -75,7 +75,12 @@ class _OwnAccount:
         )
 
     async def prefer(self, form: Form) -> ResponseReturnValue:
-        chosen = Preferences(language=form.get("language", ""), zone=form.get("zone", ""))
+        chosen = Preferences(
+            language=form.get("language", ""),
+            zone=form.get("zone", ""),
+            notify=bool(form.get("notify")),
+            sound=bool(form.get("sound")),
+        )
         if fault := chosen.fault():
             return self.page(fault)
         await self._accounts.prefer(_own().id, chosen)

@@ -17,9 +17,13 @@ from daemon.domain.states import WITH_AGENT
 from daemon.errors import FilesUnavailable
 from daemon.http.dashboard.shell import Shell
 from daemon.http.request_context import is_minutes, json_object, visitor
+from daemon.ops.operator_views import DESK_FILTERS
 
 STATES = (WITH_AGENT, "writing", "waiting", "thinking", "sending", "paused", "failed")
-"""By which the list can be narrowed; chats in no other state are idle."""
+"""The states that are shown; chats in no other state are idle."""
+
+FILTERS = frozenset({*STATES, "idle", *DESK_FILTERS})
+"""By which the list can be narrowed; ``idle`` are those that are resolved."""
 
 PARTS = frozenset({"list", "talk", "turns"})
 """Parts of the page that may be requested alone."""
@@ -67,12 +71,18 @@ def page_address() -> PageAddress:
     state, part = request.args.get("state", ""), request.args.get("part", "")
     return PageAddress(
         query=request.args.get("q", "").strip()[:LONGEST_QUERY],
-        state=state if state in STATES else "",
+        state=state if state in FILTERS else "",
         number=request.args.get("number", "")[:LONGEST_PLACE],
         before=request.args.get("before", "")[:LONGEST_PLACE],
         turn=request.args.get("turn", "")[:LONGEST_PLACE],
         part=part if part in PARTS else "",
     )
+
+
+def own_account() -> int | None:
+    """The number of the account of the current request; None if it is of none."""
+    account = visitor().account
+    return account.id if account else None
 
 
 def confirmation(chat: JsonObject) -> str:
@@ -93,6 +103,7 @@ def add_data(chats: Blueprint, shell: Shell) -> None:
             number=address.number,
             before=address.before,
             limit=CHATS_SHOWN,
+            account=own_account(),
         )
 
     @chats.get("/dashboard/api/chats/<ref>")
@@ -176,7 +187,7 @@ def add_actions(chats: Blueprint, shell: Shell) -> None:
     async def forget(ref: str) -> ResponseReturnValue:
         key = await shell.chat(ref)
         chat = found(await operations.views.chat(key))
-        if _text(await json_object(), "confirm") != confirmation(chat):
+        if text_of(await json_object(), "confirm") != confirmation(chat):
             return {"error": "the last four digits do not match; nothing was erased"}, 409
         return {"done": True, "erased": await operations.forget(key, by=shell.actor())}
 
@@ -198,7 +209,7 @@ def add_reminders(chats: Blueprint, shell: Shell) -> None:
 
 async def _send(shell: Shell, ref: str) -> ResponseReturnValue:
     fields = await json_object()
-    text, action = _text(fields, "text"), _text(fields, "action")
+    text, action = text_of(fields, "text"), text_of(fields, "action")
     if not text or len(text) > LONGEST_TEXT:
         return {"error": f"a message has 1 to {LONGEST_TEXT} characters"}, 400
     if not ACTION_ID.fullmatch(action):
@@ -210,7 +221,7 @@ async def _send(shell: Shell, ref: str) -> ResponseReturnValue:
 
 async def _remind(shell: Shell, ref: str) -> ResponseReturnValue:
     fields = await json_object()
-    text, when, action = (_text(fields, key) for key in ("text", "when", "action"))
+    text, when, action = (text_of(fields, key) for key in ("text", "when", "action"))
     if not 0 < len(text) <= MAX_REMINDER_CHARACTERS:
         return {"error": f"a reminder has 1 to {MAX_REMINDER_CHARACTERS} characters"}, 400
     if not ACTION_ID.fullmatch(action):
@@ -229,7 +240,9 @@ async def _remind(shell: Shell, ref: str) -> ResponseReturnValue:
 
 async def _send_template(shell: Shell, ref: str) -> ResponseReturnValue:
     fields = await json_object()
-    template, language, action = (_text(fields, key) for key in ("template", "language", "action"))
+    template, language, action = (
+        text_of(fields, key) for key in ("template", "language", "action")
+    )
     given = fields.get("parameters")
     parameters = given if isinstance(given, dict) else {}
     if not ACTION_ID.fullmatch(action):
@@ -237,7 +250,7 @@ async def _send_template(shell: Shell, ref: str) -> ResponseReturnValue:
     _, fault = await shell.operations.send_template(
         await shell.chat(ref),
         template,
-        {name: _text(parameters, name) for name in parameters},
+        {name: text_of(parameters, name) for name in parameters},
         language=language,
         agent=_agent(shell, fields),
         action=action,
@@ -250,7 +263,7 @@ def _agent(shell: Shell, fields: JsonObject) -> str:
     """The name in which somebody writes: their account's, else the one they have typed."""
     if account := visitor().account:
         return account.name
-    name = " ".join(_text(fields, "name").split())
+    name = " ".join(text_of(fields, "name").split())
     return name[:LONGEST_NAME] or shell.wording().t("Agent")
 
 
@@ -271,7 +284,7 @@ def found(value: JsonObject | None) -> JsonObject:
     return value
 
 
-def _text(fields: JsonObject, key: str) -> str:
+def text_of(fields: JsonObject, key: str) -> str:
     """A text of the request; one that cannot be stored as UTF-8 counts as none."""
     value = fields.get(key)
     return value.strip() if isinstance(value, str) and _is_encodable(value) else ""

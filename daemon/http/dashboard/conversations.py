@@ -5,6 +5,8 @@ The script fetches one part of a page again when the live log has a line about i
 
 import re
 from datetime import date, datetime, timedelta
+from math import inf
+from operator import itemgetter
 from urllib.parse import urlencode
 
 from markupsafe import Markup, escape
@@ -26,10 +28,13 @@ from daemon.http.dashboard.conversation_api import (
     add_reminders,
     confirmation,
     found,
+    own_account,
     page_address,
 )
+from daemon.http.dashboard.desk import filled
 from daemon.http.dashboard.shell import Shell, Wording
 from daemon.http.dashboard.turn_steps import TONES, steps_of
+from daemon.http.request_context import visitor
 
 STATE_TONES = {
     "writing": "busy",
@@ -109,6 +114,7 @@ async def _page(shell: Shell, ref: str) -> Response:
             number=address.number,
             before="" if ref else address.before,
             limit=CHATS_SHOWN,
+            account=own_account(),
         )
     if ref and wanted & {"talk", "turns"}:
         values |= await _chat_values(shell, await shell.chat(ref), address, w, wanted)
@@ -128,11 +134,14 @@ async def _chat_values(
     if "talk" in wanted:
         talk = await views.bubbles(key, before=address.before, limit=BUBBLES_SHOWN)
         talk["bubbles"] = [_whole(bubble) for bubble in talk["bubbles"]]
+        talk["bubbles"] = await _with_notes(shell, key, talk, is_newest=not address.before)
         values |= {"talk": talk, "days": days_of(talk["bubbles"], w)}
+        values |= {"colleagues": await shell.operations.desk.colleagues()}
         values["reminders"] = await views.reminders(key)
         values["reminder_zone"] = views.zone(key).key
         values["reminder_length"] = MAX_REMINDER_CHARACTERS
         values["templates"] = [] if address.part else await views.templates(key)
+        values["answers"] = [] if address.part else await _answers(shell, chat)
     if "turns" in wanted:
         turns = await views.turns(key, limit=TURNS_SHOWN)
         chosen = address.turn or (turns[0]["turn"] if turns else "")
@@ -144,6 +153,32 @@ async def _chat_values(
             "outcome_tones": TONES,
         }
     return values
+
+
+async def _with_notes(
+    shell: Shell, key: ChatKey, talk: JsonObject, *, is_newest: bool
+) -> list[JsonObject]:
+    """The bubbles of a page and the notes of the same time, in the order of time."""
+    bubbles: list[JsonObject] = talk["bubbles"]
+    first = bubbles[0]["at"] if bubbles and talk["next"] else 0.0
+    last = bubbles[-1]["at"] if bubbles and not is_newest else inf
+    notes = [
+        {**note, "id": f"note-{note['id']}", "number": note["id"], "side": "note"}
+        for note in await shell.operations.desk.notes(key)
+        if first <= note["at"] <= last
+    ]
+    return sorted([*bubbles, *notes], key=itemgetter("at")) if notes else bubbles
+
+
+async def _answers(shell: Shell, chat: JsonObject) -> list[JsonObject]:
+    """The prepared answers, with the names of this chat in them."""
+    account = visitor().account
+    name = str(chat["name"])
+    names = {"name": name, "agent": account.name if account else "", "number": chat["number"]}
+    return [
+        {**answer, "text": filled(answer["text"], names)}
+        for answer in await shell.operations.desk.answers()
+    ]
 
 
 def _whole(bubble: JsonObject) -> JsonObject:

@@ -16,6 +16,7 @@ from daemon.http.asgi import EdgeLog
 from daemon.http.dashboard.accounts import create_accounts
 from daemon.http.dashboard.assets import create_assets, read_assets, version_of
 from daemon.http.dashboard.conversations import create_conversations
+from daemon.http.dashboard.desk import create_desk
 from daemon.http.dashboard.guard import DATA_PATHS, Guard
 from daemon.http.dashboard.log_page import create_log
 from daemon.http.dashboard.login import create_login
@@ -45,6 +46,7 @@ def register_dashboard(
         create_accounts(shell),
         create_overview(shell),
         create_conversations(shell),
+        create_desk(shell),
         create_work(shell),
         create_outcomes(shell),
         create_log(shell),

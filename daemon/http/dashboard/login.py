@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from quart import Blueprint, Response, redirect, request
@@ -14,7 +15,7 @@ from daemon.domain.accounts import (
     LONGEST_NAME,
     LONGEST_PASSWORD,
     Account,
-    Preferences,
+    preferences_of,
 )
 from daemon.http.access import Access
 from daemon.http.dashboard.guard import LOGIN
@@ -108,7 +109,7 @@ class _Login:
         language = form.get("language", "")
         known = await self._shell.guard.identify(request) if language in LANGUAGES else None
         if known is not None and (account := known.account) is not None:
-            chosen = Preferences(language=language, zone=account.zone)
+            chosen = replace(preferences_of(account), language=language)
             await self._shell.operations.accounts.prefer(account.id, chosen)
         for cookie, choices, field in (
             (LANGUAGE_COOKIE, LANGUAGES, "language"),

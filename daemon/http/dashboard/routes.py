@@ -48,7 +48,14 @@ NEEDED: Mapping[str, AccessRole] = MappingProxyType(
         ),
         **dict.fromkeys(
             (
+                "/dashboard/answers",
+                "/dashboard/answers/<int:number>/drop",
+                "/dashboard/api/desk",
                 "/dashboard/api/reveal",
+                f"{_CHAT}/assign",
+                f"{_CHAT}/notes",
+                f"{_CHAT}/notes/<int:number>/drop",
+                f"{_CHAT}/seen",
                 f"{_CHAT}/done",
                 f"{_CHAT}/labels",
                 f"{_CHAT}/pause",

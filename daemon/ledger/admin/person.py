@@ -200,6 +200,7 @@ _QUERIES = {
         WHERE chat IN (SELECT value FROM names) ORDER BY id""",
     "enquiries": """SELECT * FROM enquiries
         WHERE chat IN (SELECT value FROM names) ORDER BY id""",
+    "notes": "SELECT * FROM notes WHERE chat IN (SELECT value FROM names) ORDER BY id",
     "outgoing_webhooks": """SELECT * FROM webhook_deliveries
         WHERE chat IN (SELECT value FROM names) ORDER BY id""",
 }

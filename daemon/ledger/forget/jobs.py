@@ -248,6 +248,7 @@ _OWN_CHAT = (
     """UPDATE enquiries SET chat = '', first_seq = 0, last_seq = 0, settled = 1,
         outcome = CASE outcome WHEN 'waiting' THEN 'unanswered' ELSE outcome END
         WHERE channel = :channel AND chat = :chat""",
+    "DELETE FROM notes WHERE channel = :channel AND chat = :chat",
     "DELETE FROM early_changes WHERE channel = :channel AND chat = :chat",
     # An escalation stays marked as sent: its turn is erased later than this.
     """DELETE FROM notifications WHERE channel = :channel AND chat = :chat
@@ -261,7 +262,8 @@ _ALIASES = (
 )
 _RENAME = (
     """UPDATE chats SET chat = :name, name = '', contact_name = '', context_text = '',
-        escalated_at = 0, overdue_at = 0 WHERE channel = :channel AND chat = :chat""",
+        escalated_at = 0, overdue_at = 0, assigned_to = NULL, unread_at = 0
+        WHERE channel = :channel AND chat = :chat""",
     "UPDATE usage_days SET chat = :name WHERE channel = :channel AND chat = :chat",
     *_ALIASES,
 )

@@ -148,6 +148,7 @@ MENTIONS = (
     TextColumns("events", ("id",), ("unreadable",)),
     TextColumns("webhook_deliveries", ("id",), ("payload",)),
     TextColumns("reminders", ("id",), ("text",)),
+    TextColumns("notes", ("id",), ("text",)),
 )
 """Columns in which others, or the model, may have written a number."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from daemon.domain.ids import is_group
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.states import DEAD, FAILED, WITH_AGENT
+from daemon.domain.transitions.handover import ESCALATED
 from daemon.ledger.drivers.port import Connection, marks
 from daemon.ledger.handover import WaitingChat, waiting_chats
 from daemon.ledger.messages import UNANSWERED
@@ -18,6 +19,9 @@ SEARCHED_MESSAGES = 20_000
 """The newest messages, and the newest of our own, that are searched for words: a tenth of a
 second."""
 
+MOST_LOOKED_UP = 500
+"""Chats of one state that are looked up one by one."""
+
 STATES = ("failed", WITH_AGENT, "paused", "writing", "waiting", "thinking", "sending", "idle")
 """The states of a chat. ``writing``: its window is open; ``waiting``: for its turn; ``with_agent``:
 the customer waits for a person."""
@@ -25,7 +29,8 @@ the customer waits for a person."""
 _CHATS = (
     "SELECT channel, chat, ref, name, contact_name, first_seen_at, last_activity_at,"
     " paused_until, loop_until, escalated_at, overdue_at, opted_out_at,"
-    " customer_wrote_at FROM chats"
+    " customer_wrote_at, assigned_to,"
+    " (SELECT a.name FROM accounts a WHERE a.id = assigned_to), unread_at FROM chats"
 )
 
 
@@ -47,6 +52,12 @@ class Wanted:
     """A part of a name or number, or words of a message."""
     state: str = ""
     """One of `STATES`; empty: any."""
+    mine: int | None = None
+    """Only the chats of this account."""
+    unread: bool = False
+    """Only chats that wait for somebody to look."""
+    account: int | None = None
+    """Whose chats are counted."""
     number: str = ""
     """One of our numbers; empty: all."""
     before: tuple[float, str] | None = None
@@ -75,9 +86,10 @@ def list_chats(
     ``next`` is what to ask for the next page with; None at the end.
     """
     open_work = _open_work(connection)
+    states = _states_of_all(connection, open_work, live, now)
     page: list[JsonObject] = []
     following = None
-    for row in _rows(connection, wanted):
+    for row in _rows(connection, wanted, states):
         entry = _entry(row, open_work, live, now)
         if wanted.state and entry["state"] != wanted.state:
             continue
@@ -87,10 +99,17 @@ def list_chats(
         page.append(entry)
     for entry in page:
         entry["last"] = last_bubble(connection, _key(entry))
+        _add_escalation(connection, entry)
+    if wanted.state == WITH_AGENT:
+        page.sort(key=_place_in_queue)
     return {
         "chats": page,
         "next": following,
-        "states": _count_states(connection, open_work, live, now, wanted.number),
+        "states": _count_states(states, wanted.number),
+        "unread": _count(connection, "unread_at > 0", ()),
+        "mine": 0
+        if wanted.account is None
+        else _count(connection, "assigned_to = ?", (wanted.account,)),
     }
 
 
@@ -103,6 +122,7 @@ def one_chat(
         return None
     entry = _entry(row, _open_work(connection, key), live, now)
     entry["last"] = last_bubble(connection, key)
+    _add_escalation(connection, entry)
     return entry
 
 
@@ -117,8 +137,23 @@ def key_of(connection: Connection, ref: str) -> ChatKey | None:
 # -- the rows ------------------------------------------------------------------------------------
 
 
-def _rows(connection: Connection, wanted: Wanted) -> Iterator[tuple[object, ...]]:
+def _rows(
+    connection: Connection, wanted: Wanted, states: Mapping[ChatKey, str]
+) -> Iterator[tuple[object, ...]]:
     conditions, values = [REMEMBERED], list[object]()
+    if wanted.state not in {"", "idle"}:
+        keys = [key for key, state in states.items() if state == wanted.state]
+        if not keys:
+            return iter(())
+        if len(keys) <= MOST_LOOKED_UP:  # by their key; of more, all chats are read
+            only = ", ".join(["(?, ?)"] * len(keys))
+            conditions.append(f"(channel, chat) IN (VALUES {only})")
+            values += [part for key in keys for part in key]
+    if wanted.mine is not None:
+        conditions.append("assigned_to = ?")
+        values.append(wanted.mine)
+    if wanted.unread:
+        conditions.append("unread_at > 0")
     if wanted.query:
         found = _chats_with(connection, wanted.query)
         like = f"%{_escaped(wanted.query)}%"
@@ -188,6 +223,9 @@ def _entry(
         "first_seen_at": first_seen_at,
         "unanswered": unanswered,
         "unanswered_since": first_at,
+        "assigned_to": row[13],
+        "assignee": row[14] or "",
+        "unread": float(str(row[15])) > 0,
         "waiting": _waiting(open_work.waiting.get(key), is_overdue=bool(row[10])),
         "paused_until": paused if paused > now else 0.0,
         "loop": float(str(loop_until)) > now,
@@ -211,7 +249,28 @@ def _waiting(waiting: WaitingChat | None, *, is_overdue: bool) -> JsonObject | N
         "messages": waiting.messages,
         "reason": waiting.reason,
         "is_overdue": is_overdue,
+        **dict.fromkeys(("words", "summary", "urgency"), ""),
     }
+
+
+def _add_escalation(connection: Connection, entry: JsonObject) -> None:
+    """Add to a wait that the model began why it did, in its words, and how urgent it is."""
+    waiting = entry["waiting"]
+    if waiting is None or waiting["reason"] != ESCALATED:
+        return
+    row = connection.execute(
+        "SELECT e.reason, e.summary, e.urgency FROM turns t JOIN escalations e ON e.turn_id = t.id"
+        " WHERE t.channel || '/' || t.chat = ? ORDER BY t.id DESC LIMIT 1",
+        (f"{entry['channel']}/{entry['chat']}",),
+    ).fetchone()
+    if row is not None:
+        waiting |= {"words": row[0], "summary": row[1], "urgency": row[2]}
+
+
+def _place_in_queue(entry: JsonObject) -> tuple[bool, float]:
+    """Urgent ones first, then who has waited longest."""
+    waiting = entry["waiting"] or {}
+    return waiting.get("urgency") != "high", waiting.get("since", 0.0)
 
 
 def _state(key: ChatKey, open_work: _Open, live: Mapping[ChatKey, Live], *, is_paused: bool) -> str:
@@ -283,23 +342,29 @@ def _keys(connection: Connection, query: str, values: tuple[object, ...]) -> set
     return {ChatKey(*row) for row in connection.execute(query, values)}
 
 
-def _count_states(
-    connection: Connection,
-    open_work: _Open,
-    live: Mapping[ChatKey, Live],
-    now: float,
-    number: str,
-) -> JsonObject:
-    """The number of chats in each state but ``idle``; of one number, or (empty) of all."""
+def _states_of_all(
+    connection: Connection, open_work: _Open, live: Mapping[ChatKey, Live], now: float
+) -> dict[ChatKey, str]:
+    """The states of all chats that are not idle."""
     paused = _keys(connection, "SELECT channel, chat FROM chats WHERE paused_until > ?", (now,))
     busy = {key for key, doing in live.items() if doing.state != "idle"}
     known = paused | busy | set(open_work.unanswered) | open_work.turns
     known |= open_work.sends | open_work.dead | set(open_work.waiting)
+    states = {key: _state(key, open_work, live, is_paused=key in paused) for key in known}
+    return {key: state for key, state in states.items() if not key.chat.startswith(FORGOTTEN)}
+
+
+def _count_states(states: Mapping[ChatKey, str], number: str) -> JsonObject:
+    """The number of chats in each state but ``idle``; of one number, or (empty) of all."""
     counts = dict.fromkeys(STATES[:-1], 0)
-    for key in known:
-        state = _state(key, open_work, live, is_paused=key in paused)
-        if number and key.number != number:
-            continue
-        if state in counts and not key.chat.startswith(FORGOTTEN):
+    for key, state in states.items():
+        if state in counts and number in {"", key.number}:
             counts[state] += 1
     return counts
+
+
+def _count(connection: Connection, condition: str, values: tuple[object, ...]) -> int:
+    (count,) = connection.execute(
+        f"SELECT COUNT(*) FROM chats WHERE {condition}", values
+    ).fetchone()
+    return int(count)

@@ -1,6 +1,7 @@
 // Conversations: parts of the page are fetched again when the live log has a line of their chat, and
 // while a chat is busy. Unchanged elements stay in place, so nothing jumps or stops playing.
 
+import { say } from "./desk.js";
 import { getPage, postJson, toast } from "./http.js";
 import { follow } from "./live.js";
 import { changeSend } from "./sends.js";
@@ -37,7 +38,7 @@ async function load() {
   }
   running = false;
   if (wanted.size) want();
-  else if (root.querySelector("[data-busy=True]")) {
+  else if (root.querySelector("[data-busy=True], .talk-head .state.busy")) {
     clearTimeout(due);
     due = setTimeout(() => want("list", "talk", "turns"), BUSY);
   }
@@ -56,6 +57,13 @@ async function renew(part) {
   }
   if (atEnd) scroller.scrollTop = scroller.scrollHeight;
   showTimes(place);
+  if (part === "talk") look();
+}
+
+// Whoever has the chat on their screen has looked.
+function look() {
+  if (document.hidden || !root.querySelector("#talk-head[data-unread=yes]")) return;
+  postJson(`/dashboard/api/chats/${ref}/seen`).then(() => want("list", "talk"), () => {});
 }
 
 // Elements with data-keyed are renewed child by child, by their ids; others as a whole.
@@ -130,7 +138,8 @@ function isHeld(element) {
   const selection = getSelection();
   if (selection && !selection.isCollapsed && element.contains(selection.anchorNode)) return true;
   if ([...element.querySelectorAll("audio, video")].some((media) => !media.paused)) return true;
-  return element.contains(document.activeElement) && element.matches("li.open, .bubble");
+  if (!element.contains(document.activeElement)) return false;
+  return element.matches("li.open, .bubble") || document.activeElement.matches("select");
 }
 
 function isAtEnd(scroller) {
@@ -146,7 +155,66 @@ follow({
   },
   onState: (state) => { if (state === "live") want("list", "talk", "turns"); },
 });
-document.addEventListener("visibilitychange", () => { if (!document.hidden) want("list", "talk", "turns"); });
+document.addEventListener("visibilitychange", () => {
+  say({ view: document.hidden ? "" : ref, typing: false });
+  if (!document.hidden) want("list", "talk", "turns");
+});
+
+// -- colleagues ------------------------------------------------------------------------------------
+
+let known = "";
+let touched = 0;
+say({ view: document.hidden ? "" : ref });
+document.addEventListener("desk", ({ detail }) => {
+  const unread = JSON.stringify(detail.unread);
+  if (unread !== known || detail.touched !== touched) {
+    known = unread;
+    touched = detail.touched;
+    want("list", "talk");
+  }
+  const place = document.getElementById("presence");
+  if (!place) return;
+  const typing = detail.here.filter((one) => one.typing).map((one) => one.name);
+  const here = detail.here.map((one) => one.name);
+  const words = typing.length
+    ? t("{names} is typing here", { names: typing.join(", ") })
+    : here.length ? t("{names} is looking at this chat", { names: here.join(", ") }) : "";
+  place.hidden = !words;
+  place.textContent = words;
+});
+
+root.addEventListener("change", (event) => {
+  const select = event.target.closest("[data-assign]");
+  if (!select) return;
+  const account = select.value ? Number(select.value) : null;
+  act("assign", { account }, account ? t("The chat is {name}'s now.", { name: select.selectedOptions[0].text }) : t("The chat is nobody's now."));
+  select.blur();
+});
+
+root.addEventListener("click", (event) => {
+  const insert = event.target.closest("[data-insert]");
+  const drop = event.target.closest("[data-drop-note]");
+  if (drop) act(`notes/${drop.dataset.dropNote}/drop`, {});
+  if (!insert) return;
+  const box = document.getElementById("words");
+  box.setRangeText(insert.dataset.insert, box.selectionStart, box.selectionEnd, "end");
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+  box.focus();
+});
+
+document.querySelector("[data-note]")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  const { text, model } = form.elements;
+  form.dataset.action ??= newAction();
+  const { action } = form.dataset;
+  if (await act("notes", { text: text.value.trim(), model: model.checked, action })) {
+    delete form.dataset.action;
+    form.reset();
+    form.closest("details").open = false;
+    bubbles.scrollTop = bubbles.scrollHeight;
+  }
+});
 
 // -- reading -----------------------------------------------------------------------------------------
 
@@ -278,6 +346,12 @@ if (composer) {
   const name = composer.elements.namedItem("name"); // who has an account writes in its name
   if (name) name.value = localStorage.getItem("recado-agent") ?? "";
   let action = newAction();
+  let idle = 0;
+  text.addEventListener("input", () => {
+    say({ typing: Boolean(text.value) });
+    clearTimeout(idle);
+    idle = setTimeout(() => say({ typing: false }), 6000);
+  });
   text.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -323,4 +397,5 @@ if (reminder) {
     action = newAction();
   });
 }
+look();
 want("list", ...(ref ? ["talk"] : []));

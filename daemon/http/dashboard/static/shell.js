@@ -44,6 +44,11 @@ themes?.addEventListener("submit", (event) => {
   });
 });
 
+// The browser asks for permission only after a click.
+document.querySelector("[data-ask-notifications]")?.addEventListener("change", (event) => {
+  if (event.target.checked && "Notification" in window) Notification.requestPermission();
+});
+
 // Alt and a digit open a page of the navigation.
 document.addEventListener("keydown", (event) => {
   if (!event.altKey || event.ctrlKey || event.metaKey || !/^[1-9]$/.test(event.key)) return;
