@@ -5,6 +5,7 @@ and the end of every request: with a hundred of them that costs several millisec
 a stack, so a request costs the same whatever their number. Only this module knows httpcore.
 """
 
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -20,6 +21,9 @@ from daemon.errors import SettingsError
 IDLE_SECONDS = 5.0
 """So long is a connection kept without a request (httpx's value). The longer, the likelier is a
 request on one that the other side is just closing: its outcome would be unknown."""
+
+UNHEARD_SECONDS = 15.0
+"""As long as the usual time limit of a call."""
 
 _CLOSING_SECONDS = 1.0
 """More than closing takes: it does not wait for TLS's close_notify either."""
@@ -37,13 +41,22 @@ _ERRORS: Mapping[type[Exception], type[httpx.TransportError]] = {
 class Connections(httpx.AsyncBaseTransport):
     """At most so many connections to one server. Any task may use them; close with `aclose`.
 
-    ``tls``: whom to believe; None: httpx's own authorities. Proxies of the environment are used.
+    ``tls``: whom to believe; None: httpx's own authorities. What the other side has not confirmed
+    for ``unheard_seconds`` is given up on, also by the system, which would send it once the network
+    is back although the request was given up on long ago. Proxies of the environment are used.
     Raises SettingsError if that proxy cannot be.
     """
 
-    def __init__(self, url: httpx.URL, tls: ssl.SSLContext | None, *, most: int) -> None:
+    def __init__(
+        self,
+        url: httpx.URL,
+        tls: ssl.SSLContext | None,
+        *,
+        most: int,
+        unheard_seconds: float = UNHEARD_SECONDS,
+    ) -> None:
         self.url = url
-        self._maker = _maker(url, tls)
+        self._maker = _maker(url, tls, unheard_seconds)
         self._origin = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port).origin
         self._idle: deque[httpcore.AsyncConnectionInterface] = deque()
         """The one that was used last is the last."""
@@ -187,8 +200,11 @@ async def _close(connection: httpcore.AsyncConnectionInterface) -> None:
         await connection.aclose()
 
 
-def _maker(url: httpx.URL, tls: ssl.SSLContext | None) -> httpcore.AsyncConnectionPool:
+def _maker(
+    url: httpx.URL, tls: ssl.SSLContext | None, unheard_seconds: float
+) -> httpcore.AsyncConnectionPool:
     """Make what knows how to connect; as a pool it is not used."""
+    options = [(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(unheard_seconds * 1000))]
     proxy = proxy_for(url)
     secured = url.scheme == "https"
     secured_proxy = proxy is not None and proxy.scheme == "https"
@@ -196,7 +212,10 @@ def _maker(url: httpx.URL, tls: ssl.SSLContext | None) -> httpcore.AsyncConnecti
     backend = httpcore.TrioBackend()
     if proxy is None:
         return httpcore.AsyncConnectionPool(
-            ssl_context=context, keepalive_expiry=IDLE_SECONDS, network_backend=backend
+            ssl_context=context,
+            keepalive_expiry=IDLE_SECONDS,
+            network_backend=backend,
+            socket_options=options,
         )
     named = proxy.username or proxy.password
     return httpcore.AsyncHTTPProxy(
@@ -206,4 +225,5 @@ def _maker(url: httpx.URL, tls: ssl.SSLContext | None) -> httpcore.AsyncConnecti
         proxy_ssl_context=context if secured_proxy else None,
         keepalive_expiry=IDLE_SECONDS,
         network_backend=backend,
+        socket_options=options,
     )

@@ -394,7 +394,8 @@ async def open_calls(
     there is TLS at all. Proxies of the environment are used, except for an API on this machine.
     Raises SettingsError if address, token or proxy cannot be used at all.
     """
-    async with Connections(usable_address(api_url, token, table), tls, most=most) as connections:
+    url = usable_address(api_url, token, table)
+    async with Connections(url, tls, most=most, unheard_seconds=timeout_seconds) as connections:
         yield GatewayCalls(
             Api(connections, token, now),
             name=name,

@@ -266,6 +266,11 @@ class Tool:
         return self.spec.name
 
     @property
+    def is_repeatable(self) -> bool:
+        """Whether a call with an unknown outcome may be made again."""
+        return self.idempotent or not self.effects
+
+    @property
     def origin(self) -> str:
         """The module that declares it."""
         return self.function.__module__

@@ -17,7 +17,7 @@ import trio
 from pydantic import SecretStr
 
 from daemon.domain.messages import FunctionCall, ToolSpec
-from daemon.errors import ToolError, ToolOutcomeUnknown, ValidatorError
+from daemon.errors import StoreUnavailable, ToolError, ToolOutcomeUnknown, ValidatorError
 from daemon.tools.asyncio_tools import AsyncioCall, library_for_asyncio
 from daemon.tools.tool import Tool, ToolContext
 
@@ -141,13 +141,14 @@ class Toolbox:
     def is_repeatable(self, call: FunctionCall) -> bool:
         """True if a call with an unknown outcome may be made again."""
         tool = self._find(call.name)
-        return tool is not None and (tool.idempotent or not tool.effects)
+        return tool is not None and tool.is_repeatable
 
     async def call(self, call: FunctionCall, context: ToolContext) -> tuple[str, bool]:
         """Call a tool; returns the output for the model, and whether the call failed.
 
         Faults of the tool or the model are not raised: they become the output, and the turn goes
-        on. The message of an exception stays in the log, since it may hold internals.
+        on. The message of an exception stays in the log, since it may hold internals. Raises
+        StoreUnavailable from a tool that may be called again when the store is back.
         """
         tool = self._find(call.name)
         if tool is None:
@@ -168,17 +169,24 @@ class Toolbox:
         late = f"within {tool.timeout:g} seconds"
         if not work.begun:
             return _error(f"{tool.name} is busy and was not called {late}; try again later"), True
-        doubt = UNKNOWN_OUTCOME if tool.effects and not tool.idempotent else ""
+        doubt = "" if tool.is_repeatable else UNKNOWN_OUTCOME
         return _error(f"{tool.name} did not answer {late}{doubt}"), True
 
     async def _outcome(self, work: "_ToolWork") -> tuple[str, bool]:
         try:
             return _output(await work.run()), False
+        except StoreUnavailable as error:
+            if not work.tool.is_repeatable:
+                return self._failed(work.tool, error)
+            raise
         except Exception as error:  # noqa: BLE001 - a tool may fail in any way; the turn goes on
-            self._on_fault(work.tool.name, error)
-            once = work.tool.effects and not work.tool.idempotent
-            doubt = UNKNOWN_OUTCOME if once and isinstance(error, ToolOutcomeUnknown) else ""
-            return _error(f"{work.tool.name} failed ({type(error).__name__}){doubt}"), True
+            return self._failed(work.tool, error)
+
+    def _failed(self, tool: Tool, error: Exception) -> tuple[str, bool]:
+        self._on_fault(tool.name, error)
+        is_unknown = isinstance(error, ToolOutcomeUnknown) and not tool.is_repeatable
+        doubt = UNKNOWN_OUTCOME if is_unknown else ""
+        return _error(f"{tool.name} failed ({type(error).__name__}){doubt}"), True
 
 
 class _ToolWork:

@@ -104,6 +104,11 @@ async def converse(stage: Stage, chat: str) -> None:
     await stage.gateway.wait_sent(chat)
     data_dir, where = stage.settings.data_dir, {"chat": chat_id_of(chat)}
     await found(lambda: select(data_dir, "turns", "state", where=where) == [("done",)])
+    of_chat = "tool_calls c JOIN turns t ON t.id = c.turn_id"
+    called = select(data_dir, of_chat, "c.state", where={"t.chat": chat_id_of(chat)})
+    # A model that is asked again because its first answer was lost may not want the tool.
+    assert called in ([], [("finished",)])
+    assert select(data_dir, "facts", "fact", where=where) == [("Es zurda",)] * len(called)
     await stage.quiet()
 
 

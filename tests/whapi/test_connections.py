@@ -1,12 +1,14 @@
 """Connections to Whapi: what is used again, how answers may look, and the way by a proxy."""
 
 import gzip
+import socket
 import time
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -229,6 +231,19 @@ async def test_a_cancelled_request_closes_its_connection_and_leaves_its_place() 
         assert (first.failure, first.began, first.status) == ("no answer in time", True, 200)
         assert (await ask(CALL, seconds=5)).body == b"{}"
     assert server.connections == 2
+
+
+async def test_what_is_not_confirmed_is_given_up_on_by_the_system_too() -> None:
+    """Else it would arrive when the network is back, after the request was made again."""
+    async with served(OK) as server:
+        url = httpx.URL(f"http://127.0.0.1:{server.port}")
+        connections = Connections(url, None, most=1, unheard_seconds=2.5)
+        await Api(connections, TOKEN).exchange(CALL, seconds=5)
+        (kept,) = connections._idle
+        stream: Any = kept._connection._network_stream  # type: ignore[attr-defined]
+        link = stream.get_extra_info("socket")
+        assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 2500
+        await connections.aclose()
 
 
 async def test_all_that_wait_are_closed_even_by_a_task_that_is_cancelled() -> None:
