@@ -222,12 +222,13 @@ dist: $(VENV)/dev.stamp  ## wheel and source distribution into dist/
 DIST = $(CURDIR)/dist
 DEB = $(DIST)/deb
 DEB_COMPRESSION = -Zxz
+DEB_EXTRAS = 1
 DEB_ARCHITECTURE = $(shell dpkg --print-architecture)
 deb: PYTHON = /usr/bin/python3
 deb:  ## dist/recado_VERSION_ARCHITECTURE.deb, which `apt install ./…` takes
 	@rm -rf $(DEB) && mkdir -p $(DEB)
-	@$(MAKE) --no-print-directory install DESTDIR=$(DEB) PYTHON=$(PYTHON) EXTRAS=1 \
-		UNIT_DIR=/usr/lib/systemd/system BIN_DIR=/usr/bin SHARE_DIR=/usr/share >/dev/null
+	@$(MAKE) --no-print-directory install DESTDIR=$(DEB) PYTHON=$(PYTHON) \
+		EXTRAS=$(DEB_EXTRAS) UNIT_DIR=/usr/lib/systemd/system BIN_DIR=/usr/bin SHARE_DIR=/usr/share >/dev/null
 	@install -d $(DEB)/DEBIAN
 	@install -m 755 systemd/debian/postinst systemd/debian/prerm systemd/debian/postrm $(DEB)/DEBIAN/
 	@install -m 644 systemd/debian/conffiles $(DEB)/DEBIAN/
