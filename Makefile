@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .PHONY: help run test test-postgres format check-format lint types pytest venv lock bench bench-check bench-forget bench-knowledge walk amounts \
 	mutants soak \
 	engines crash fuzz clean \
-	install install-venv install-tools install-files uninstall dist deb sbom licences
+	install install-venv install-tools install-files uninstall dist deb image sbom licences
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,8 +27,9 @@ test: check-format lint types pytest  ## everything CI runs
 check-format: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
 
-lint: $(VENV)/dev.stamp  ## ruff, and codespell on what people read
+lint: $(VENV)/dev.stamp  ## ruff, hadolint, and codespell on what people read
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/hadolint Containerfile
 	@$(BIN)/codespell daemon docs tests benchmarks config systemd Makefile *.md
 
 types: $(VENV)/dev.stamp  ## mypy, strict
@@ -241,6 +242,11 @@ deb:  ## dist/recado_VERSION_ARCHITECTURE.deb, which `apt install ./…` takes
 		dpkg-deb --root-owner-group $(DEB_COMPRESSION) --build $(DEB) \
 			$(DIST)/recado_$${version}_$(DEB_ARCHITECTURE).deb || exit 1; \
 	done
+
+CONTAINERS = $(shell command -v podman || echo docker)
+image:  ## the image recado, by podman or docker; compose.yaml runs it beside PostgreSQL
+	@$(CONTAINERS) build $(if $(findstring podman,$(CONTAINERS)),--format docker) \
+		--file Containerfile --tag recado .
 
 sbom: $(VENV)/dev.stamp  ## the packages of run.lock with their hashes, as CycloneDX, into dist/
 	@mkdir -p dist
