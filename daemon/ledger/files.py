@@ -25,6 +25,7 @@ VOICE_NAME = re.compile(r"voice_\d+_\d+\.(?:mp3|ogg)")
 ``/audio`` serves a file to every client that has its name."""
 
 RANDOM_BITS = 63
+LONGEST_ENDING = 8
 AUDIO_FOLDER = "audio"
 """The folder of voice notes and files of tools, in the data folder."""
 
@@ -52,6 +53,14 @@ class KeptFiles:
         """Write a text as a file, durably, under the name of its contents. Raises OSError."""
         data = words.encode()
         name = f"{hashlib.sha256(data).hexdigest()}.txt"
+        await self._keep(name, data)
+        return name
+
+    async def keep_bytes(self, data: bytes, ending: str) -> str:
+        """Write a file durably under the name of its contents. ``ending``: letters and digits."""
+        name = hashlib.sha256(data).hexdigest()
+        if ending.isascii() and ending.isalnum() and len(ending) <= LONGEST_ENDING:
+            name = f"{name}.{ending}"
         await self._keep(name, data)
         return name
 

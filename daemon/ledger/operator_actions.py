@@ -10,7 +10,7 @@ import msgspec
 
 from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.messages import ChatKey, JsonObject, Message, Text, Webhook
-from daemon.domain.records import Arrival
+from daemon.domain.records import Arrival, NewPart
 from daemon.domain.states import DEAD, DROPPED, FAILED, PENDING
 from daemon.ledger.announcements import contact_changed
 from daemon.ledger.arrivals import take_in
@@ -18,6 +18,7 @@ from daemon.ledger.audit import write_audit
 from daemon.ledger.desk import take
 from daemon.ledger.drivers.port import Connection, Role, transaction
 from daemon.ledger.handover import chats_named, give_back, mark_done, pause
+from daemon.ledger.outbox import queue_part
 from daemon.ledger.people import REMEMBERED
 from daemon.ledger.statuses import reopen
 
@@ -48,6 +49,8 @@ class OperatorActions(Role):
         now: float,
         pause_until: float,
         payload: JsonObject | None = None,
+        quoted: str = "",
+        kind: str = "text",
     ) -> tuple[int, Arrival | None]:
         """Queue a message of the agent ``name`` in a chat; durable on return.
 
@@ -66,16 +69,19 @@ class OperatorActions(Role):
             id=f"dashboard-{action}",
             key=key,
             kind="text",
-            content=Text(body=text),
+            content=Text(body=_words(kind, text, payload)),
             from_me=True,
             source=SOURCE,
             author_name=name,
             sent_at=now,
         )
         (row_id,) = connection.execute(
-            "INSERT INTO outbox (channel, chat, body, author, payload, action, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
-            (*key, text, name, msgspec.json.encode(payload or {}).decode(), action, now),
+            "INSERT INTO outbox (channel, chat, body, author, payload, action, quoted, kind,"
+            " created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            (
+                *(*key, text, name, msgspec.json.encode(payload or {}).decode(), action),
+                *(quoted, kind, now),
+            ),
         ).fetchone()
         (event_id,) = connection.execute(
             "INSERT INTO events (received_at, channel, event) VALUES (?, ?, ?) RETURNING id",
@@ -93,6 +99,25 @@ class OperatorActions(Role):
         take(connection, key, by)
         write_audit(connection, by, "send", key.chat, after=f"outbox row {row_id}", now=now)
         return row_id, Arrival(key=key, what="agent", received_at=now)
+
+    @transaction
+    def react(
+        self,
+        connection: Connection,
+        key: ChatKey,
+        part: NewPart,
+        *,
+        action: str,
+        by: Actor,
+        now: float,
+    ) -> None:
+        """Queue a reaction to a message; it pauses nothing. ``action``: see `send`."""
+        known = connection.execute("SELECT 1 FROM outbox WHERE action = ?", (action,)).fetchone()
+        if known is not None:
+            return
+        row_id = queue_part(connection, key, None, part, now=now)
+        connection.execute("UPDATE outbox SET action = ? WHERE id = ?", (action, row_id))
+        write_audit(connection, by, "send", key.chat, after=f"outbox row {row_id}", now=now)
 
     @transaction
     def pause(
@@ -218,6 +243,14 @@ class OperatorActions(Role):
         detail = f"outbox row {row_id}"
         write_audit(connection, by, "drop send", key.chat, after=detail, now=now)
         return ""
+
+
+def _words(kind: str, text: str, payload: JsonObject | None) -> str:
+    """The words of a message for the thread: of a file its name, too."""
+    if kind == "text":
+        return text
+    name = str((payload or {}).get("filename", ""))
+    return f"[{kind}: {name}] {text}".strip()
 
 
 def done_by_hand(

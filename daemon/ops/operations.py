@@ -7,7 +7,7 @@ seconds.
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import trio
 
@@ -21,6 +21,7 @@ from daemon.domain.ids import chat_id, shown
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.domain.redaction import mask_numbers
+from daemon.domain.rendering.outgoing import reaction_part
 from daemon.domain.rendering.templates import chosen, template_part
 from daemon.domain.schedule import due_moment
 from daemon.errors import FilesUnavailable, GatewayError, MediaDelayed, StoreUnavailable
@@ -52,6 +53,11 @@ OBSTACLES = {
 }
 """Why a message is not sent again, in the words that the pages translate."""
 
+
+SOUNDS = {"audio/ogg": "ogg", "audio/mpeg": "mp3"}
+"""Types of sound that are sent as voice notes, and their endings."""
+PICTURES = frozenset({"image/jpeg", "image/png", "image/webp"})
+"""Types of pictures that WhatsApp shows."""
 
 MOST_LOOKUPS = 2
 """Files that were sent and are looked for at once, for requests that need no sign-in."""
@@ -160,11 +166,14 @@ class Operations:
         action: str,
         by: Actor,
         payload: JsonObject | None = None,
+        quoted: str = "",
+        kind: str = "text",
     ) -> int:
         """Send a message of an agent; it is in the outbox on return, as the row that is returned.
 
         ``action`` is the client's id of the click: a second one with the same id does nothing.
-        ``payload``: see `daemon.ledger.operator_actions.OperatorActions.send`.
+        ``payload``, ``kind``: see `daemon.ledger.operator_actions.OperatorActions.send`.
+        ``quoted``: the id of the message that it answers.
         """
         now, pause = self.now(), self._of(key).services.config.rules.pause_seconds
         row_id, arrival = await self._store.operator_actions.send(
@@ -176,6 +185,8 @@ class Operations:
             now=now,
             pause_until=now + pause if pause else 0,
             payload=payload,
+            quoted=quoted,
+            kind=kind,
         )
         if arrival is not None:
             if pause:
@@ -183,6 +194,42 @@ class Operations:
             self._chats.poke(arrival)
             self._chats.wake(key)
         return row_id
+
+    async def send_file(
+        self,
+        key: ChatKey,
+        data: bytes,
+        *,
+        name: str,
+        mime_type: str,
+        caption: str,
+        agent: str,
+        action: str,
+        by: Actor,
+    ) -> int:
+        """Send a file as a message of an agent; return its row in the outbox.
+
+        A picture is sent as one, OGG and MP3 as a voice note, all else as a document. Raises
+        OSError.
+        """
+        files, ending = self._store.files, SOUNDS.get(mime_type, "")
+        kind = "voice" if ending else "image" if mime_type in PICTURES else "document"
+        stored = await files.keep_bytes(data, ending or PurePath(name).suffix.lower().lstrip("."))
+        payload = {"file": stored, "mime_type": mime_type, "filename": name}
+        return await self.send(
+            key, caption, agent=agent, action=action, by=by, payload=payload, kind=kind
+        )
+
+    async def react(self, key: ChatKey, target: str, emoji: str, *, action: str, by: Actor) -> str:
+        """React to a message in a chat; return what is wrong, empty if nothing is."""
+        try:
+            part = reaction_part(emoji, target)
+        except ValueError as error:
+            return str(error)
+        actions = self._store.operator_actions
+        await actions.react(key, part, action=action, by=by, now=self.now())
+        self._chats.wake(key)
+        return ""
 
     async def send_template(
         self,

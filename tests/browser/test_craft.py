@@ -239,7 +239,7 @@ def test_everything_is_reached_by_keyboard(page: Page, nora: str) -> None:
         assert wanted in names, wanted
     page.locator("body").press("Escape")
     expect(page).to_have_url(re.compile(r"/dashboard/chats(\?|$)"))
-    page.keyboard.press("Alt+4")
+    page.keyboard.press("Alt+5")
     expect(page.get_by_test_id("lines")).to_be_visible()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,14 +47,15 @@ class Colleague:
     def badge(self, count: int) -> None:
         """Expect the number of unread chats in the menu, in the title and on the icon."""
         unread = self.page.get_by_test_id("unread")
+        icon = self.page.locator("link[rel=icon]")
         if count:
             expect(unread).to_have_text(str(count))
-            assert self.page.title().startswith(f"({count}) ")
-            icon = self.page.locator("link[rel=icon]").get_attribute("href") or ""
-            assert icon.startswith("data:image/svg+xml")
+            expect(self.page).to_have_title(re.compile(rf"^\({count}\) "))
+            expect(icon).to_have_attribute("href", re.compile("^data:image/svg"))
         else:
             expect(unread).to_be_hidden()
-            assert not self.page.title().startswith("(")
+            expect(self.page).not_to_have_title(re.compile(r"^\("))
+            expect(icon).not_to_have_attribute("href", re.compile("^data:"))
 
     def open_camila(self) -> None:
         self.page.goto("/dashboard/chats?state=with_agent")
@@ -205,8 +207,15 @@ def jorge_answers_and_resolves(stand: Stand, jorge: Colleague) -> None:
     expect(jorge.page.get_by_test_id("words")).to_have_value(
         "Hola, Camila, soy Jorge. Te la envío ya."
     )
+    jorge.page.reload()  # what was begun is kept
+    jorge.page.get_by_test_id("bubble").first.get_by_test_id("quote").click()
+    expect(jorge.page.get_by_test_id("quoting")).to_contain_text("Necesito una factura con NIT")
+    jorge.picture("quoting")
     jorge.page.get_by_test_id("words").press("Enter")
     stand.wait_received(CAMILA, "soy Jorge")
+    bill = {"name": "factura.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.4"}
+    jorge.page.get_by_test_id("file").set_input_files(bill)  # type: ignore[arg-type]
+    expect(jorge.page.get_by_test_id("bubble").last).to_contain_text("factura.pdf")
     jorge.badge(0)
     jorge.page.get_by_test_id("resume").click()
     expect(jorge.page.get_by_test_id("filter-with_agent")).not_to_contain_text("1")

@@ -786,6 +786,19 @@ async def _token_used(scene: Scene) -> Action:
     return partial(scene.store.api_tokens.used, token.id, now=200)
 
 
+_simple(
+    "OperatorActions.react",
+    lambda s: partial(
+        s.store.operator_actions.react,
+        s.key,
+        NewPart("", kind="reaction", payload={"emoji": "👍", "target": "m-1"}),
+        action=s.key.chat,
+        by=OPERATOR,
+        now=200,
+    ),
+)
+
+
 # -- accounts and the desk ---------------------------------------------------------------------
 
 

@@ -214,8 +214,11 @@ async def _send(shell: Shell, ref: str) -> ResponseReturnValue:
         return {"error": f"a message has 1 to {LONGEST_TEXT} characters"}, 400
     if not ACTION_ID.fullmatch(action):
         return {"error": "action must be an id of the click"}, 400
-    key, agent = await shell.chat(ref), _agent(shell, fields)
-    await shell.operations.send(key, text, agent=agent, action=action, by=shell.actor())
+    key, agent, quoted = await shell.chat(ref), agent_name(shell, fields), text_of(fields, "quote")
+    by = shell.actor()
+    await shell.operations.send(
+        key, text, agent=agent, action=action, by=by, quoted=quoted[:LONGEST_PLACE]
+    )
     return {"done": True}
 
 
@@ -252,14 +255,14 @@ async def _send_template(shell: Shell, ref: str) -> ResponseReturnValue:
         template,
         {name: text_of(parameters, name) for name in parameters},
         language=language,
-        agent=_agent(shell, fields),
+        agent=agent_name(shell, fields),
         action=action,
         by=shell.actor(),
     )
     return ({"error": fault}, 409) if fault else {"done": True}
 
 
-def _agent(shell: Shell, fields: JsonObject) -> str:
+def agent_name(shell: Shell, fields: JsonObject) -> str:
     """The name in which somebody writes: their account's, else the one they have typed."""
     if account := visitor().account:
         return account.name

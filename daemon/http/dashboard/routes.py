@@ -50,6 +50,7 @@ NEEDED: Mapping[str, AccessRole] = MappingProxyType(
             (
                 "/dashboard/answers",
                 "/dashboard/answers/<int:number>/drop",
+                "/dashboard/api/begin",
                 "/dashboard/api/desk",
                 "/dashboard/api/reveal",
                 f"{_CHAT}/assign",
@@ -57,8 +58,10 @@ NEEDED: Mapping[str, AccessRole] = MappingProxyType(
                 f"{_CHAT}/notes/<int:number>/drop",
                 f"{_CHAT}/seen",
                 f"{_CHAT}/done",
+                f"{_CHAT}/file",
                 f"{_CHAT}/labels",
                 f"{_CHAT}/pause",
+                f"{_CHAT}/react",
                 f"{_CHAT}/remind",
                 f"{_CHAT}/reminders/<int:number>/cancel",
                 f"{_CHAT}/resume",

@@ -2,7 +2,7 @@
 // while a chat is busy. Unchanged elements stay in place, so nothing jumps or stops playing.
 
 import { say } from "./desk.js";
-import { getPage, postJson, toast } from "./http.js";
+import { getPage, postForm, postJson, toast } from "./http.js";
 import { follow } from "./live.js";
 import { changeSend } from "./sends.js";
 import { showTimes } from "./time.js";
@@ -340,6 +340,64 @@ function newAction() {
   return crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`.replace(".", "");
 }
 
+// -- files, quotes, reactions, new chats -----------------------------------------------------------
+
+let quoted = "";
+
+function quote(message, words) {
+  quoted = message;
+  const place = document.querySelector("[data-quoting]");
+  place.hidden = !message;
+  place.querySelector("[data-quoted]").textContent = words;
+}
+
+document.querySelector("[data-file]")?.addEventListener("change", async ({ target }) => {
+  const [file] = target.files;
+  const words = document.getElementById("words");
+  if (!file) return;
+  const form = new FormData();
+  form.set("file", file);
+  form.set("caption", words.value.trim());
+  form.set("action", newAction());
+  try {
+    await postForm(path("file"), form);
+    words.value = "";
+    words.dispatchEvent(new Event("input", { bubbles: true }));
+    toast(t("The file is being sent."));
+    want("list", "talk");
+  } catch (error) {
+    toast(error.message, "bad");
+  }
+  target.value = "";
+});
+
+root.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-quote], [data-react], [data-unquote], [data-begin]");
+  if (!button) return;
+  if ("begin" in button.dataset) document.getElementById("begin-dialog").showModal();
+  else if ("unquote" in button.dataset) quote("", "");
+  else if (button.dataset.react) act("react", { message: button.dataset.message, emoji: button.dataset.react, action: newAction() });
+  else {
+    const words = button.closest(".bubble").querySelector(".words")?.textContent ?? "";
+    quote(button.dataset.quote, words);
+    document.getElementById("words").focus();
+  }
+});
+
+const first = document.querySelector("[data-first]");
+let firstAction = newAction();
+first?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const { to, text, number } = Object.fromEntries(new FormData(first));
+  try {
+    const begun = await postJson("/dashboard/api/begin", { to, text, number, action: firstAction });
+    firstAction = newAction();
+    location.assign(`/dashboard/chats/${begun.ref}`);
+  } catch (error) {
+    toast(error.message, "bad");
+  }
+});
+
 const composer = document.querySelector("[data-composer]");
 if (composer) {
   const { text } = composer.elements;
@@ -347,7 +405,12 @@ if (composer) {
   if (name) name.value = localStorage.getItem("recado-agent") ?? "";
   let action = newAction();
   let idle = 0;
+  // What was begun stays in this browser until it is sent.
+  const draft = `recado-draft-${ref}`;
+  const keep = (words) => words ? localStorage.setItem(draft, words) : localStorage.removeItem(draft);
+  text.value ||= localStorage.getItem(draft) ?? "";
   text.addEventListener("input", () => {
+    keep(text.value);
     say({ typing: Boolean(text.value) });
     clearTimeout(idle);
     idle = setTimeout(() => say({ typing: false }), 6000);
@@ -363,8 +426,10 @@ if (composer) {
     if (!words) return;
     if (name) localStorage.setItem("recado-agent", name.value.trim());
     // The same id until it has worked: a repeated click sends nothing twice.
-    if (await act("send", { text: words, name: name?.value.trim() ?? "", action })) {
+    if (await act("send", { text: words, name: name?.value.trim() ?? "", quote: quoted, action })) {
       text.value = "";
+      quote("", "");
+      keep("");
       action = newAction();
       bubbles.scrollTop = bubbles.scrollHeight;
     }

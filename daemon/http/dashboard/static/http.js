@@ -38,6 +38,10 @@ export async function postJson(path, body = {}) {
   return (await ask(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
 }
 
+export async function postForm(path, form) {
+  return (await ask(path, { method: "POST", headers: { Accept: "application/json" }, body: form })).json();
+}
+
 export async function getPage(path) {
   const html = await (await ask(path, { headers: { Accept: "text/html" } })).text();
   return new DOMParser().parseFromString(html, "text/html");
