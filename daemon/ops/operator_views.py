@@ -85,17 +85,23 @@ class OperatorViews:
         limit: int,
         number: str = "",
         account: int | None = None,
+        whose: int | None = None,
+        since: float = 0.0,
+        until: float = 0.0,
     ) -> JsonObject:
         """Return one page of the list: `chats`, `next` (empty at the end) and `states`.
 
         `states` counts the chats in each state but ``idle``; ``mine`` those of `account`, and
         ``unread`` those that wait for somebody to look. ``state`` may be one of these two.
-        ``number``: only its chats.
+        ``number``: only its chats; ``whose``: only those of an account; ``since``, ``until``
+        (Unix seconds): only those with a message of this time.
         """
         wanted = Wanted(
             query=query.strip(),
             state="" if state in DESK_FILTERS else state,
-            mine=account if state == "mine" else None,
+            mine=account if state == "mine" else whose,
+            since=since,
+            until=until,
             unread=state == "unread",
             account=account,
             number=number,

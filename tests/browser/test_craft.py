@@ -243,6 +243,39 @@ def test_everything_is_reached_by_keyboard(page: Page, nora: str) -> None:
     expect(page.get_by_test_id("lines")).to_be_visible()
 
 
+def test_a_chat_a_page_and_an_action_are_found_by_keyboard(page: Page, nora: str) -> None:
+    page.goto("/dashboard")
+    page.keyboard.press("Control+k")
+    expect(page.get_by_test_id("palette")).to_be_visible()
+    look(page, "palette")
+    page.set_viewport_size(WIDE)
+    page.keyboard.type(nora.lower())
+    expect(page.get_by_test_id("found").first).to_contain_text(nora)
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("chat-name")).to_have_text(nora)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("registro")
+    expect(page.get_by_test_id("found").first).to_contain_text("Registro")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("lines")).to_be_visible()
+    page.locator("body").press("?")
+    expect(page.get_by_test_id("keys")).to_contain_text("Buscar un chat")
+    look(page, "keys")
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("keys")).to_have_count(0)
+
+
+def test_chats_are_filtered_by_day(page: Page, nora: str) -> None:
+    page.goto("/dashboard/chats?since=2026-01-01")
+    expect(page.get_by_test_id("chat-row").filter(has_text=nora)).to_be_visible()
+    expect(page.get_by_test_id("since")).to_have_value("2026-01-01")
+    page.get_by_test_id("since").fill("")
+    page.get_by_test_id("until").fill("2020-01-01")
+    page.get_by_test_id("until").press("Enter")
+    expect(page.get_by_test_id("chat-row")).to_have_count(0)
+    look(page, "filters")
+
+
 def test_ten_thousand_lines_are_a_few_rows(page: Page, stand: Stand, nora: str) -> None:
     assert nora
     begun = time.time() - 20_000

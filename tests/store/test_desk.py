@@ -1,7 +1,7 @@
 """The desk in the ledger: unread chats, whose they are, notes and prepared answers."""
 
 from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn
-from support.rows import rows, select
+from support.rows import change, rows, select
 
 from daemon.domain.audit_chain import Actor
 from daemon.domain.roles import AccessRole
@@ -107,3 +107,23 @@ async def test_prepared_answers_are_kept_by_name(store: Store) -> None:
     assert answer["text"] == "Buenas"
     await store.desk.drop_answer(answer["id"], by=OPERATOR, now=2)
     assert await store.desk.answers() == []
+
+
+async def test_chats_are_found_by_the_time_of_their_messages(store: Store) -> None:
+    for number in range(1, 9):
+        key = LAURA if number % 2 else PEDRO
+        await accept(store, message(f"m-{number}", f"palabra {number}", key=key))
+        change(store, "messages", {"received_at": number * 100.0}, where={"id": f"m-{number}"})
+
+    async def found(query: str = "", since: float = 0, until: float = 0) -> list[str]:
+        wanted = Wanted(query=query, since=since, until=until)
+        page = await store.views.chats(wanted, {}, now=9000)
+        return sorted(chat["chat"] for chat in page["chats"])
+
+    assert await found() == sorted([LAURA.chat, PEDRO.chat])
+    assert await found(since=300, until=400) == [LAURA.chat]
+    assert await found(since=350, until=450) == [PEDRO.chat]
+    assert await found("palabra 3", since=300) == [LAURA.chat]
+    assert await found("palabra 3", since=301) == []
+    assert await found("palabra 3", until=301) == [LAURA.chat]
+    assert await found(since=801) == []

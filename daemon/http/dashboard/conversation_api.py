@@ -5,6 +5,7 @@ Actions are a POST of JSON, behind the guard's check of the origin.
 
 import re
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from urllib.parse import urlencode
 
 from quart import Blueprint, request, send_file
@@ -57,10 +58,16 @@ class PageAddress:
     before: str
     turn: str
     part: str
+    whose: str = ""
+    """The number of an account."""
+    since: str = ""
+    until: str = ""
+    """Days, as ``2026-03-01``: the first and the last."""
 
     def link(self, ref: str, **changes: str) -> str:
         """The address of a chat (or of the list) with the same search."""
         kept = {"q": self.query, "state": self.state, "number": self.number, **changes}
+        kept |= {"whose": self.whose, "since": self.since, "until": self.until}
         path = f"/dashboard/chats/{ref}" if ref else "/dashboard/chats"
         tail = urlencode({name: value for name, value in kept.items() if value})
         return f"{path}?{tail}" if tail else path
@@ -76,6 +83,38 @@ def page_address() -> PageAddress:
         before=request.args.get("before", "")[:LONGEST_PLACE],
         turn=request.args.get("turn", "")[:LONGEST_PLACE],
         part=part if part in PARTS else "",
+        whose=whose if (whose := request.args.get("whose", "")).isdecimal() else "",
+        since=_day(request.args.get("since", "")),
+        until=_day(request.args.get("until", "")),
+    )
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text[:10]).isoformat()
+    except ValueError:
+        return ""
+
+
+async def wanted_chats(shell: Shell, address: PageAddress, *, before: str) -> JsonObject:
+    """One page of the list, as an address wants it."""
+    zone = shell.wording().zone
+
+    def midnight(day: str, after: int = 0) -> float:
+        return datetime.combine(
+            date.fromisoformat(day) + timedelta(days=after), time(), zone
+        ).timestamp()
+
+    return await shell.operations.views.chats(
+        query=address.query,
+        state=address.state,
+        number=address.number,
+        before=before,
+        limit=CHATS_SHOWN,
+        account=own_account(),
+        whose=int(address.whose[:9]) if address.whose else None,
+        since=midnight(address.since) if address.since else 0.0,
+        until=midnight(address.until, 1) if address.until else 0.0,
     )
 
 
@@ -97,14 +136,7 @@ def add_data(chats: Blueprint, shell: Shell) -> None:
     @chats.get("/dashboard/api/chats")
     async def chat_rows() -> ResponseReturnValue:
         address = page_address()
-        return await views.chats(
-            query=address.query,
-            state=address.state,
-            number=address.number,
-            before=address.before,
-            limit=CHATS_SHOWN,
-            account=own_account(),
-        )
+        return await wanted_chats(shell, address, before=address.before)
 
     @chats.get("/dashboard/api/chats/<ref>")
     async def one_chat(ref: str) -> ResponseReturnValue:

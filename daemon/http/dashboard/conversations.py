@@ -19,7 +19,6 @@ from daemon.domain.records import MAX_REMINDER_CHARACTERS
 from daemon.domain.states import WITH_AGENT
 from daemon.http.dashboard.conversation_api import (
     BUBBLES_SHOWN,
-    CHATS_SHOWN,
     PARTS,
     STATES,
     PageAddress,
@@ -28,8 +27,8 @@ from daemon.http.dashboard.conversation_api import (
     add_reminders,
     confirmation,
     found,
-    own_account,
     page_address,
+    wanted_chats,
 )
 from daemon.http.dashboard.desk import filled
 from daemon.http.dashboard.shell import Shell, Wording
@@ -110,14 +109,9 @@ async def _page(shell: Shell, ref: str) -> Response:
         "initial": initial,
     }
     if "list" in wanted:
-        values["list"] = await shell.operations.views.chats(
-            query=address.query,
-            state=address.state,
-            number=address.number,
-            before="" if ref else address.before,
-            limit=CHATS_SHOWN,
-            account=own_account(),
-        )
+        before = "" if ref else address.before
+        values["list"] = await wanted_chats(shell, address, before=before)
+        values["team"] = await shell.operations.desk.colleagues()
     if ref and wanted & {"talk", "turns"}:
         values |= await _chat_values(shell, await shell.chat(ref), address, w, wanted)
     return shell.page(

@@ -58,6 +58,10 @@ class Wanted:
     """Only chats that wait for somebody to look."""
     account: int | None = None
     """Whose chats are counted."""
+    since: float = 0.0
+    until: float = 0.0
+    """Only chats with a message of this time, in Unix seconds; 0: of any time. With a ``query``,
+    one with these words."""
     number: str = ""
     """One of our numbers; empty: all."""
     before: tuple[float, str] | None = None
@@ -154,7 +158,11 @@ def _rows(
         values.append(wanted.mine)
     if wanted.unread:
         conditions.append("unread_at > 0")
-    if wanted.query:
+    if wanted.since or wanted.until:
+        found = _chats_with(connection, wanted.query, wanted.since, wanted.until)
+        conditions.append(f"channel || '/' || chat IN ({marks(found)})")
+        values += found
+    elif wanted.query:
         found = _chats_with(connection, wanted.query)
         like = f"%{_escaped(wanted.query)}%"
         conditions.append(
@@ -176,18 +184,60 @@ def _rows(
     )
 
 
-def _chats_with(connection: Connection, query: str) -> list[str]:
-    """The chats with a recent message like this."""
-    like = f"%{_escaped(query)}%"
+def _chats_with(
+    connection: Connection, query: str, since: float = 0.0, until: float = 0.0
+) -> list[str]:
+    """The chats with a message like this: of a time, or among the newest."""
+    came = _rows_between(connection, _PLACE_OF_MESSAGES, since, until)
+    went = _rows_between(connection, _PLACE_OF_SENDS, since, until)
     rows = connection.execute(
         "SELECT DISTINCT channel || '/' || chat FROM (SELECT channel, chat, words FROM messages"
-        " ORDER BY seq DESC LIMIT :most) newest WHERE lower(words) LIKE lower(:like) ESCAPE '\\'"
+        " WHERE seq BETWEEN :came AND :last_came ORDER BY seq DESC LIMIT :most) newest"
+        " WHERE lower(words) LIKE lower(:like) ESCAPE '\\'"
         " UNION SELECT DISTINCT channel || '/' || chat FROM (SELECT channel, chat, body FROM outbox"
-        " ORDER BY id DESC LIMIT :most) newest WHERE lower(body) LIKE lower(:like) ESCAPE '\\'"
-        " LIMIT 500",
-        {"most": SEARCHED_MESSAGES, "like": like},
+        " WHERE id BETWEEN :went AND :last_went ORDER BY id DESC LIMIT :most) newest"
+        " WHERE lower(body) LIKE lower(:like) ESCAPE '\\' LIMIT 500",
+        {
+            "most": SEARCHED_MESSAGES,
+            "like": f"%{_escaped(query)}%",
+            "came": came[0],
+            "last_came": came[1],
+            "went": went[0],
+            "last_went": went[1],
+        },
     )
     return [str(row[0]) for row in rows]
+
+
+_PLACE_OF_MESSAGES = (
+    "SELECT seq, received_at FROM messages WHERE seq >= ? ORDER BY seq LIMIT 1",
+    "SELECT COALESCE(MAX(seq), 0) FROM messages",
+)
+_PLACE_OF_SENDS = (
+    "SELECT id, created_at FROM outbox WHERE id >= ? ORDER BY id LIMIT 1",
+    "SELECT COALESCE(MAX(id), 0) FROM outbox",
+)
+"""The first row from a number on, with its time; and the last number."""
+
+
+def _rows_between(
+    connection: Connection, place: tuple[str, str], since: float, until: float
+) -> tuple[int, int]:
+    """The first and last number of the rows of a time, found by halving: both grow together."""
+    (last,) = connection.execute(place[1]).fetchone()
+
+    def first_from(moment: float) -> int:
+        low, high = 0, int(last) + 1
+        while low < high:
+            middle = (low + high) // 2
+            row = connection.execute(place[0], (middle,)).fetchone()
+            if row is None or row[1] >= moment:
+                high = middle
+            else:
+                low = int(row[0]) + 1
+        return low
+
+    return first_from(since) if since else 0, first_from(until) - 1 if until else int(last)
 
 
 def _escaped(text: str) -> str:

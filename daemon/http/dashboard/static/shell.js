@@ -59,6 +59,15 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// Ctrl-K finds, "?" shows the keys.
+document.addEventListener("keydown", (event) => {
+  const finds = (event.ctrlKey || event.metaKey) && !event.altKey && event.key.toLowerCase() === "k";
+  const asks = event.key === "?" && !event.target.closest("input, textarea, select, dialog");
+  if (!finds && !asks) return;
+  event.preventDefault();
+  import("./palette.js").then((palette) => finds ? palette.find() : palette.showKeys());
+});
+
 // A page restored from the browser's cache has no connections.
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
