@@ -112,7 +112,9 @@ class OperatorActions(Role):
         now: float,
     ) -> None:
         """Queue a reaction to a message; it pauses nothing. ``action``: see `send`."""
-        known = connection.execute("SELECT 1 FROM outbox WHERE action = ?", (action,)).fetchone()
+        known = connection.execute(
+            "SELECT 1 FROM outbox WHERE action = ? AND action != ''", (action,)
+        ).fetchone()
         if known is not None:
             return
         row_id = queue_part(connection, key, None, part, now=now)

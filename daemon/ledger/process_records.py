@@ -291,7 +291,7 @@ def _line(row: tuple[int, float, str, str, str, str, str, str, str, str]) -> Log
 
 
 COUNTERS = {
-    "paused": "SELECT COUNT(*) FROM chats WHERE paused_until > :now",
+    "paused": "SELECT COUNT(*) FROM chats WHERE paused_until > 0 AND paused_until > :now",
     "deadLetters": f"SELECT COUNT(*) FROM turns WHERE outcome = '{DEAD}'",
 }
 """The query of each counter, by its name in ``/dashboard/stats`` and in the overview's template."""

@@ -19,6 +19,9 @@ SEARCHED_MESSAGES = 20_000
 """The newest messages, and the newest of our own, that are searched for words: a tenth of a
 second."""
 
+PAUSED_SINCE = "paused_until > 0 AND paused_until > ?"
+"""The condition of chats that are paused beyond a moment, as its index has it."""
+
 MOST_LOOKED_UP = 500
 """Chats of one state that are looked up one by one."""
 
@@ -145,14 +148,9 @@ def _rows(
     connection: Connection, wanted: Wanted, states: Mapping[ChatKey, str]
 ) -> Iterator[tuple[object, ...]]:
     conditions, values = [REMEMBERED], list[object]()
+    keys: list[ChatKey] | None = None
     if wanted.state not in {"", "idle"}:
         keys = [key for key, state in states.items() if state == wanted.state]
-        if not keys:
-            return iter(())
-        if len(keys) <= MOST_LOOKED_UP:  # by their key; of more, all chats are read
-            only = ", ".join(["(?, ?)"] * len(keys))
-            conditions.append(f"(channel, chat) IN (VALUES {only})")
-            values += [part for key in keys for part in key]
     if wanted.mine is not None:
         conditions.append("assigned_to = ?")
         values.append(wanted.mine)
@@ -178,10 +176,18 @@ def _rows(
         conditions.append("(last_activity_at, ref) < (?, ?)")
         values += wanted.before
     where = " AND ".join(conditions)
-    return connection.execute(
-        f"{_CHATS} WHERE {where} ORDER BY last_activity_at DESC, ref DESC",
-        values,
-    )
+    if keys is None or len(keys) > MOST_LOOKED_UP:
+        return connection.execute(
+            f"{_CHATS} WHERE {where} ORDER BY last_activity_at DESC, ref DESC", values
+        )
+    chosen = [
+        row
+        for key in keys
+        for row in connection.execute(
+            f"{_CHATS} WHERE {where} AND channel = ? AND chat = ?", (*values, *key)
+        )
+    ]
+    return iter(sorted(chosen, key=lambda row: (row[6], row[2]), reverse=True))
 
 
 def _chats_with(
@@ -396,7 +402,7 @@ def _states_of_all(
     connection: Connection, open_work: _Open, live: Mapping[ChatKey, Live], now: float
 ) -> dict[ChatKey, str]:
     """The states of all chats that are not idle."""
-    paused = _keys(connection, "SELECT channel, chat FROM chats WHERE paused_until > ?", (now,))
+    paused = _keys(connection, f"SELECT channel, chat FROM chats WHERE {PAUSED_SINCE}", (now,))
     busy = {key for key, doing in live.items() if doing.state != "idle"}
     known = paused | busy | set(open_work.unanswered) | open_work.turns
     known |= open_work.sends | open_work.dead | set(open_work.waiting)
