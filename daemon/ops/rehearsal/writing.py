@@ -15,7 +15,7 @@ LEAST_LETTERS = 3
 """Of a part of a name; shorter ones are words."""
 
 _MASKED_MAIL = re.compile(r"[\w.+%-]…@[\w.-]+")
-_MASKED_NUMBER = re.compile(r"\+?\d*…\d+")
+_MASKED_NUMBER = re.compile(r"\+?\d{0,8}…\d+")
 """What `mask_private` leaves of an address, and of a number."""
 
 
