@@ -20,7 +20,7 @@ from daemon.domain.messages import ChatKey
 from daemon.domain.records import NewPart, OutboxRow, Turn, TurnEnd
 from daemon.domain.window import Window, closes_at
 from daemon.ledger.chats import ChatSnapshot
-from daemon.observability.events import NEW_CONVERSATION, NOBODY_CAME, TAKEOVER
+from daemon.observability.events import NEW_CONVERSATION, NO_AGENT_WROTE, TAKEOVER
 from daemon.observability.logs import about
 from daemon.observability.tracing import exemplar, stage
 
@@ -219,7 +219,7 @@ class Chat:
             return
         signals.pause_ended()
         if end.notice:
-            telemetry.log.event(NOBODY_CAME, chat=self.key)
+            telemetry.log.event(NO_AGENT_WROTE, chat=self.key)
             await self._deliver_pending()
         if end.given_back:
             signals.window_due(end.given_back)

@@ -420,7 +420,7 @@ def report_delivery_updates(
             metrics.delivery.observe(update.seconds)
         if update.status != "failed":
             continue
-        metrics.send_failures.labels("said_again" if update.again else "given_up").inc()
+        metrics.send_failures.labels("sent_again" if update.again else "given_up").inc()
         fields = {"chat": update.key, "outbox": update.row_id, "error": update.error}
         if update.again:
             log.warning("WhatsApp could not deliver, saying it again", symbol="❌", **fields)

@@ -31,7 +31,7 @@ from daemon.ledger.ledger import Store, open_store
 from daemon.ledger.nodes import Node, WaitingCalls
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
-from daemon.observability.tracing import open_trace_export
+from daemon.observability.trace_export import open_trace_export
 from daemon.settings import Settings
 from daemon.settings.assistant import AssistantSettings
 from daemon.settings.numbers import names_by_id, numbers_of

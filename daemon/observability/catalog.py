@@ -64,7 +64,7 @@ MEANINGS: MappingProxyType[EventKind, tuple[str, str]] = MappingProxyType(
             "The model has asked for a person. Someone should attend to the chat.",
             "El modelo pidió una persona. Alguien debe atender el chat.",
         ),
-        events.NOBODY_CAME: (
+        events.NO_AGENT_WROTE: (
             (
                 "The model had asked for a person, the pause is over and nobody has written. The\n"
                 "customer was told so once and still waits; `recado unanswered` lists the chat."

@@ -249,8 +249,8 @@ HANDED_TO_PERSON = EventKind(
     en="The bot hands {who} to a person",
     feeds_dashboard=True,
 )
-NOBODY_CAME = EventKind(
-    name="nobody came",
+NO_AGENT_WROTE = EventKind(
+    name="no agent wrote",
     symbol="🚨",
     level="warning",
     message_id="a71e2c078e294bf8824ef96c8d1b7538",

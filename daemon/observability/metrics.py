@@ -187,7 +187,7 @@ class Metrics:
             (self.enquiries, SETTLED),
             (self.tokens, ("input", "cached", "output", "reasoning")),
             (self.brakes, BRAKES),
-            (self.send_failures, ("said_again", "given_up")),
+            (self.send_failures, ("sent_again", "given_up")),
             (self.gateway_messages, (FREE, *CATEGORIES)),
         ):
             for value in values:

@@ -5,16 +5,11 @@ variable, like the fields of the log. Outside a turn the functions below do noth
 only fixed names, numbers and the names of tools, and nothing that anybody wrote.
 """
 
-import importlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import NamedTuple
-
-from daemon import __version__
-from daemon.errors import SettingsError
-from daemon.settings import Settings
 
 MOST_STAGES = 200
 MOST_SPANS = 200
@@ -223,34 +218,3 @@ def exemplar() -> dict[str, str] | None:
     """The exemplar for an observation of a histogram: the current turn, if any."""
     here = _here.get()
     return None if here is None else {"request_id": here.trace.request_id}
-
-
-# -- export ----------------------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def open_trace_export(
-    settings: Settings,
-) -> AsyncIterator[Callable[[Trace], None] | None]:
-    """Open the export of traces to a collector; None if there is none.
-
-    Raises SettingsError if one is configured and the packages for it are not installed.
-    """
-    tracing = settings.tracing
-    if not tracing.otlp_endpoint:
-        yield None
-        return
-    try:
-        # Loaded only when wanted: it costs memory, a thread and a good part of a second.
-        module = importlib.import_module("daemon.observability.otlp")
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("daemon"):
-            raise
-        raise SettingsError(
-            [f"tracing.otlp_endpoint: needs the extra recado[otlp] ({error.name} is missing)"]
-        ) from error
-    token = tracing.otlp_token.get_secret_value() if tracing.otlp_token else ""
-    async with module.open_trace_exporter(
-        endpoint=tracing.otlp_endpoint, token=token, version=__version__
-    ) as export:
-        yield export

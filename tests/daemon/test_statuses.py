@@ -48,7 +48,7 @@ async def test_an_undelivered_message_is_sent_once_more(tmp_path: Path) -> None:
         await found(lambda: outcomes(stage) == ["answered"])
         (line,) = stage.events("WhatsApp could not deliver, saying it again")
         assert "131026" in line["error"]
-        assert await metric(stage, 'recado_send_failures_total{then="said_again"}') == 1
+        assert await metric(stage, 'recado_send_failures_total{then="sent_again"}') == 1
 
 
 async def test_a_second_failure_is_reported_and_the_message_counts_as_unanswered(
@@ -62,7 +62,7 @@ async def test_a_second_failure_is_reported_and_the_message_counts_as_unanswered
         await found(lambda: outcomes(stage) == ["dead"])
         assert len(stage.received()) == 2
         assert outbox(stage) == [("failed", "Con gusto")]
-        for then in ("said_again", "given_up"):
+        for then in ("sent_again", "given_up"):
             assert await metric(stage, f'recado_send_failures_total{{then="{then}"}}') == 1
         assert states_of(stage.settings.data_dir)[message_id][0] == "dead"
         forgive(stage)
