@@ -30,7 +30,8 @@ from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log, open_log, route_library_logs
 from daemon.observability.metrics import Metrics
 from daemon.settings import Settings, fields_by_key, missing_keys, of_sandbox
-from daemon.settings.sources import Loaded, environment_name, load_settings
+from daemon.settings.readers import environment_name
+from daemon.settings.sources import Loaded, load_settings
 from daemon.system.process import machine_bytes, memory_limit
 from daemon.system.process_signals import Deadline, stop_signals
 from daemon.system.systemd import inherited_listeners, notifier, watchdog_seconds

@@ -10,7 +10,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from daemon.settings import fields_by_key
-from daemon.settings.sources import environment_name
+from daemon.settings.readers import environment_name
 
 ROOT = Path(__file__).parents[1]
 CONTAINERFILE = (ROOT / "Containerfile").read_text()

@@ -284,6 +284,7 @@ NAMES_WHAPI = {
     "settings.numbers",  # the gateway of a number
     "settings.operation",
     "settings.page",
+    "settings.readers",
     "settings.sources",
 }
 """The modules outside of ``gateway/whapi`` and the sandbox that have something to do with Whapi."""

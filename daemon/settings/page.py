@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 
 from daemon.settings import Settings, fields_by_key
 from daemon.settings.numbers import OF_THE_PROCESS
+from daemon.settings.readers import PLAIN_NAMES, environment_name
 from daemon.settings.rules import SettingsTable, rule_of
-from daemon.settings.sources import PLAIN_NAMES, environment_name
 
 _FILE_HEAD = """\
 # The configuration of Recado. Every key is here, commented out, at its default: remove the "#" in
