@@ -70,6 +70,7 @@ class _Wanted:
     budget: float
     times: int
     at_once: int
+    by_model: bool
 
 
 @click.command(name="rehearse", epilog=EXAMPLE)
@@ -92,6 +93,7 @@ class _Wanted:
 @click.option("--no-judge", is_flag=True, help="With --from: do not have changes judged.")
 @click.option("--only", default="", metavar="PATTERN", help="Only cases whose name has this.")
 @click.option("--times", default=1, type=click.IntRange(1, 100), help="Tries of each case.")
+@click.option("--by-model", is_flag=True, help="Let the model play the customers of [[customer]].")
 @click.option("--at-once", default=4, type=click.IntRange(1, 100), help="Conversations at once.")
 @click.option(
     "--budget", default=0.0, metavar="AMOUNT", help="What the model may cost; 0: no limit."
@@ -213,13 +215,19 @@ def _rehearse(
     settings = _with_setup(number_settings(config, wanted.number), setup, folder)
     settings = _with_candidate(settings, wanted)
     simulated, model = _is_simulated(settings, wanted), settings.assistant.model
+    scripted = not wanted.by_model
+    if not scripted and simulated:
+        raise CommandFailure("--by-model: the simulated model plays no customers")
+    for one in found:
+        if scripted and one.customer and not one.customer.script:
+            raise CommandFailure(f"{one.place}: without a script only --by-model can play this")
     known = {tool.name for tool in toolbox_of(settings).all_tools}
     if faults := unknown_tools(found, known):
         raise CommandFailure("\n".join(faults))
     click.echo(model_line(settings, simulated=simulated), err=True)
     at = _moment(wanted.at or setup.at, settings)
     terms = Terms(simulated=simulated, at=at, seed=wanted.seed, cost=wanted.budget)
-    order = Tries(times=wanted.times, at_once=wanted.at_once)
+    order = Tries(times=wanted.times, at_once=wanted.at_once, by_model=wanted.by_model)
     with shown("rehearsing") as progress:
         played = trio.run(play_cases, settings, terms, found, order, progress)
     return RehearsalSummary(

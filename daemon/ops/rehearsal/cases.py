@@ -55,10 +55,25 @@ class Expected(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     """Sentences that a model must find true of the conversation."""
 
 
+class Edited(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A message that its author changes before it is answered."""
+
+    text: str
+    edit: str
+
+    def __str__(self) -> str:
+        return f"{self.text} (edited: {self.edit})"
+
+
 class CaseTurn(Expected, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """A burst of the customer, and what must hold of its answer."""
 
-    says: Texts
+    says: str | list[str | Edited]
+
+    @property
+    def burst(self) -> list[str | Edited]:
+        """The messages, in order."""
+        return [self.says] if isinstance(self.says, str) else self.says
 
 
 class Case(Expected, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -73,10 +88,44 @@ class Case(Expected, forbid_unknown_fields=True, frozen=True, kw_only=True):
     the last one again and again."""
 
 
+class Habits(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """How a customer writes: how often each of these happens, from 0 to 1."""
+
+    bursts: float = 0.0
+    """A line comes as several messages."""
+    edits: float = 0.0
+    """A message is sent too early, and completed by an edit."""
+    dictation: float = 0.0
+    """A line has no capitals and no signs, as a voice note's transcript."""
+    second_language: float = 0.0
+    """A greeting in the other language."""
+    wrong_number: float = 0.0
+    """The conversation begins with a message that was meant for somebody else."""
+    silence: float = 0.0
+    """The customer does not come back after a turn."""
+
+
+class Customer(Expected, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A persona that plays a customer, by script or model, and the end that must be reached."""
+
+    name: str
+    goal: str
+    """What they want, in a sentence or two; for the model."""
+    mood: str = ""
+    customer: str = ""
+    tools: dict[str, Any] = {}
+    habits: Habits = Habits()
+    script: list[str] = []
+    """What they say, a line each turn; without a script only a model can play them."""
+    turns: int = 8
+    """At most, if a model plays them."""
+
+
 class CaseFile(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A file as it is written."""
 
-    case: list[Case]
+    case: list[Case] = []
+    customer: list[Customer] = []
 
 
 class Setup(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -98,6 +147,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     case: Case
     path: Path
     line: int
+    customer: Customer | None = None
+    """Who plays it; None: the case has its turns."""
 
     @property
     def place(self) -> str:
@@ -175,10 +226,14 @@ def checker(found: Found, name: str) -> Callable[[list[JsonObject]], str]:
 
 
 def _read_file(path: Path) -> list[Found]:
-    cases = _converted(path, CaseFile).case
-    lines = _headers(path.read_text("utf-8"), "case")
+    file, text = _converted(path, CaseFile), path.read_text("utf-8")
     found = [
-        Found(case=case, path=path, line=line) for case, line in zip(cases, lines, strict=True)
+        Found(case=case, path=path, line=line)
+        for case, line in zip(file.case, _headers(text, "case"), strict=True)
+    ]
+    found += [
+        Found(case=_end_of(customer), path=path, line=line, customer=customer)
+        for customer, line in zip(file.customer, _headers(text, "customer"), strict=True)
     ]
     faults = [fault for one in found for fault in _faults(one)]
     if faults:
@@ -186,9 +241,16 @@ def _read_file(path: Path) -> list[Found]:
     return found
 
 
+def _end_of(customer: Customer) -> Case:
+    """What must hold at the end, whoever plays the customer."""
+    expected = {name: getattr(customer, name) for name in Expected.__struct_fields__}
+    person = customer.customer
+    return Case(name=customer.name, turn=[], customer=person, tools=customer.tools, **expected)
+
+
 def _faults(found: Found) -> list[str]:
     faults = []
-    if not found.case.turn:
+    if not found.case.turn and found.customer is None:
         faults.append(f"{found.place}: the case has no turn")
     for expected in (found.case, *found.case.turn):
         for pattern in (*texts(expected.said), *texts(expected.not_said)):

@@ -58,7 +58,7 @@ class Judge:
         """Whether a sentence is true of a conversation. Raises AssistantError."""
         text = "\n".join(f"{line['who']}: {line['text']}" for line in lines)
         words = f"<conversation>\n{text}\n</conversation>\n<sentence>\n{sentence}\n</sentence>"
-        verdict, reason = await self._ask(INSTRUCTIONS, words)
+        verdict, reason = _read(await self.ask(INSTRUCTIONS, words))
         return Verdict(verdict == "true", reason)
 
     async def prefers(
@@ -70,7 +70,7 @@ class Judge:
         """
         first, second = (after, before) if swap else (before, after)
         words = f"<question>\n{question}\n</question>\n<a>\n{first}\n</a>\n<b>\n{second}\n</b>"
-        verdict, reason = await self._ask(PREFERENCE, words)
+        verdict, reason = _read(await self.ask(PREFERENCE, words))
         if verdict not in {"a", "b"}:
             return AnswerPreference("equal", reason)
         return AnswerPreference("better" if (verdict == "a") == swap else "worse", reason)
@@ -91,14 +91,20 @@ class Judge:
         """What it has cost so far, at the price of its model."""
         return use_of(self.usage, price).micros / MICROS
 
-    async def _ask(self, instructions: str, words: str) -> tuple[str, str]:
+    async def ask(self, instructions: str, words: str) -> str:
+        """Have a text of ours answered, without tools. Raises AssistantError."""
         request = ModelRequest(
             instructions=instructions, items=({"role": "user", "content": words},)
         )
         response = await self._engine.respond(request, on_started=_ignored)
         self.usage += response.usage
-        verdict, _, reason = response.text.strip().partition("\n")
-        return verdict.strip(" *_`.").lower(), " ".join(reason.split()) or verdict.strip()
+        return response.text.strip()
+
+
+def _read(answer: str) -> tuple[str, str]:
+    """The word on the first line, and the reason on the next."""
+    verdict, _, reason = answer.partition("\n")
+    return verdict.strip(" *_`.").lower(), " ".join(reason.split()) or verdict.strip()
 
 
 class LabelledJudgement(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

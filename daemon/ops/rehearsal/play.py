@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from random import Random
 
 import msgspec
 import trio
@@ -12,8 +13,9 @@ import trio
 from daemon.domain.messages import ChatKey, FunctionCall, JsonObject
 from daemon.domain.progress import Progress, unwatched
 from daemon.errors import AssistantError
-from daemon.ops.rehearsal.cases import Case, Found, checker, texts
+from daemon.ops.rehearsal.cases import Case, CaseTurn, Found, checker, texts
 from daemon.ops.rehearsal.checks import PlayedTurn, ToolCall, failures
+from daemon.ops.rehearsal.customers import ModelCustomer, Script, Writer, without_goal
 from daemon.ops.rehearsal.judge import Judge
 from daemon.ops.rehearsal.stage import HELD, Rehearsal, Terms, open_rehearsal
 from daemon.ops.rehearsal.words import shown_message
@@ -50,6 +52,8 @@ class Tries:
     times: int = 1
     at_once: int = 4
     """Conversations at the same time."""
+    by_model: bool = False
+    """Customers are played by the model, not by their scripts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +115,16 @@ async def play_cases(
     Raises what `open_rehearsal` raises.
     """
     mocks = Mocks()
+
+    def _writer(play: Play, judge: Judge) -> Writer:
+        customer = play.found.customer
+        if customer is None:
+            return Script(play.found.case.turn)
+        if order.by_model:
+            return ModelCustomer(customer, judge)
+        rng = Random(f"{terms.seed} {customer.name} {play.attempt}")  # noqa: S311 - repeatable
+        return Script.of(customer, rng)
+
     plays = [Play(found, attempt) for found in cases for attempt in range(1, order.times + 1)]
     limit = trio.CapacityLimiter(order.at_once)
 
@@ -122,7 +136,7 @@ async def play_cases(
         async def one(play: Play, key: ChatKey) -> None:
             nonlocal done
             async with limit:
-                await _play(play, key, rehearsal, mocks, judge)
+                await _play(play, key, rehearsal, mocks, judge, _writer(play, judge))
             done += 1
             progress(done, len(plays), play.found.case.name)
 
@@ -139,14 +153,18 @@ async def play_cases(
         )
 
 
-async def _play(play: Play, key: ChatKey, rehearsal: Rehearsal, mocks: Mocks, judge: Judge) -> None:
-    case = play.found.case
+async def _play(
+    play: Play, key: ChatKey, rehearsal: Rehearsal, mocks: Mocks, judge: Judge, writer: Writer
+) -> None:
+    case = play.found.case if not writer.leaves else without_goal(play.found.case)
     mocks.expect(key.chat, case)
-    for number, turn in enumerate(case.turn, 1):
-        played = PlayedTurn(says=texts(turn.says))
+    number = 0
+    while turn := await _next(play, writer):
+        number += 1
+        played = PlayedTurn(says=list(map(str, turn.burst)))
         play.turns.append(played)
         began = time.perf_counter()
-        heard = await rehearsal.say(key, played.says, name=case.customer, seconds=TURN_SECONDS)
+        heard = await rehearsal.say(key, turn.burst, name=case.customer, seconds=TURN_SECONDS)
         played.seconds = time.perf_counter() - began
         played.answers = [shown_message(message) for message in heard.messages]
         played.calls, played.tokens = mocks.taken(key.chat), heard.tokens
@@ -165,6 +183,15 @@ async def _play(play: Play, key: ChatKey, rehearsal: Rehearsal, mocks: Mocks, ju
         for name in dict.fromkeys(mocks.missing.pop(key.chat, []))
     ]
     play.cost = await rehearsal.cost(key)
+
+
+async def _next(play: Play, writer: Writer) -> CaseTurn | None:
+    """The next burst; None at the end, or if the model that plays the customer is away."""
+    try:
+        return await writer.next(transcript(play.turns))
+    except AssistantError as error:
+        play.failures.append(f"no customer: {error}")
+        return None
 
 
 async def _judged(play: Play, judge: Judge, sentences: list[str], check: str) -> list[str]:

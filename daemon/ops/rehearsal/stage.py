@@ -17,6 +17,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import trio
 from pydantic import SecretStr
 
@@ -29,11 +30,12 @@ from daemon.conversation.opening import Environment, open_process
 from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.services import ChatServices
 from daemon.domain.ids import chat_id
-from daemon.domain.messages import ChatKey, JsonObject, Message, Text
+from daemon.domain.messages import ChatKey, Edit, JsonObject, Message, Text
 from daemon.domain.redaction import Redactor
 from daemon.domain.rendering.outgoing import Outgoing
 from daemon.observability.logs import open_log
 from daemon.observability.metrics import Metrics
+from daemon.ops.rehearsal.cases import Edited
 from daemon.ops.rehearsal.gateway import MemoryGateway, webhook_body
 from daemon.ops.rehearsal.model import simulated_engine
 from daemon.settings import Settings
@@ -98,25 +100,13 @@ class Rehearsal:
         return ChatKey(self.services.number.name, chat_id(f"57300{next(self._numbers):07}"))
 
     async def say(
-        self, key: ChatKey, texts: Sequence[str], *, name: str = "", seconds: float
+        self, key: ChatKey, texts: Sequence[str | Edited], *, name: str = "", seconds: float
     ) -> Heard:
         """Let a customer write a burst, and wait at most ``seconds`` for the end of its turn."""
-        before, now = len(self._gateway.sent[key.chat]), self.services.telemetry.now()
+        before = len(self._gateway.sent[key.chat])
         last = await self._last_turn(key)
-        messages = tuple(
-            Message(
-                id=f"said-{key.chat}-{next(self._numbers)}",
-                key=key,
-                kind="text",
-                content=Text(body=text),
-                source="mobile",
-                author=key.chat.partition("@")[0],
-                author_name=name,
-                sent_at=now,
-            )
-            for text in texts
-        )
-        await self._intake.accept(webhook_body(messages), "")
+        messages = [message for text in texts for message in self._written(key, text, name)]
+        await self._intake.accept(webhook_body(tuple(messages)), "")
         with trio.move_on_after(seconds) as patience:
             await self._chats.wait_left(key)
         if patience.cancelled_caught:
@@ -133,6 +123,24 @@ class Rehearsal:
             reason=str(turn["reason"]),
             tokens=int(turn["tokens"]),
         )
+
+    def _written(self, key: ChatKey, text: str | Edited, name: str) -> list[Message]:
+        """A message, and its edit if it is changed."""
+        message = Message(
+            id=f"said-{key.chat}-{next(self._numbers)}",
+            key=key,
+            kind="text",
+            content=Text(body=text if isinstance(text, str) else text.text),
+            source="mobile",
+            author=key.chat.partition("@")[0],
+            author_name=name,
+            sent_at=self.services.telemetry.now(),
+        )
+        if isinstance(text, str):
+            return [message]
+        change = Edit(target=message.id, body=text.edit)
+        edit = {"id": f"{message.id}-edit", "kind": "action", "content": change}
+        return [message, msgspec.structs.replace(message, **edit)]
 
     async def _last_turn(self, key: ChatKey) -> JsonObject:
         """The last turn of a chat; empty if it has had none."""
