@@ -22,6 +22,8 @@ from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.nodes import NodeState
 from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import Live, Wanted
+from daemon.ops.rehearsal.writing import as_case
+from daemon.tools import builtin_tools
 
 STATES = {"gathering": "writing", "loop": "paused"}
 """The state that is shown for what a chat's task does, where the two differ."""
@@ -49,6 +51,10 @@ NAME_MAX = 255
 """Of a file's name, in bytes (Linux, ``limits.h``)."""
 
 NAME_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-")
+
+
+TURNS_OF_A_CASE = 5
+"""Of a stored conversation that becomes a case."""
 
 
 class OperatorViews:
@@ -133,6 +139,17 @@ class OperatorViews:
             "costs": {name: micros / MICROS for name, micros in costs.items()},
             "currency": number.services.config.rules.budget.currency if number else "",
         }
+
+    async def as_case(self, key: ChatKey, request_id: str) -> str:
+        """Return a turn of a chat, and those before it, as a case for `recado rehearse`.
+
+        Empty if nothing of it is text that was answered. Names and numbers are replaced.
+        """
+        number = self._numbers.get(key.number)
+        tools = number.services.config.toolbox.all_tools if number else ()
+        own = [tool.name for tool in tools if tool not in builtin_tools.ALL]
+        found = await self._views.recorded(key, request_id, most=TURNS_OF_A_CASE)
+        return as_case(found, request_id, own) if any(one.says for one in found) else ""
 
     async def templates(self, key: ChatKey) -> list[JsonObject]:
         """Return the templates that may be sent in a chat, with what a customer reads of each."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -132,6 +133,24 @@ async def test_older_messages_are_paged_each_once(tmp_path: Path) -> None:
             if not before:
                 break
         assert seen == ["hola", *[f"línea {number}" for number in range(70)]]
+
+
+async def test_a_turn_becomes_a_case_without_what_names_the_customer(tmp_path: Path) -> None:
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        await answered(stage, "Soy Rosalba, +57 310 555 0199", "Hola", name="Rosalba Quintero")
+        ref = await ref_of(browser, "Rosalba Quintero")
+        turn = (await bubbles_of(browser, ref))["bubbles"][0]["turn"]
+        page = await browser.get(f"/dashboard/chats/{ref}?turn={turn}")
+        address = f"/dashboard/chats/{ref}/turns/{turn}/case.toml"
+        assert f'href="{address}"' in page.text
+        file = await browser.get(address)
+        assert file.status_code == 200
+        assert "attachment" in file.headers["Content-Disposition"]
+        (case,) = tomllib.loads(file.text)["case"]
+        assert case["turn"][0]["says"] == ["Soy Laura, 573001234567"]
+        assert "Rosalba" not in file.text
+        nothing = f"/dashboard/chats/{ref}/turns/none/case.toml"
+        assert (await browser.get(nothing)).status_code == 404
 
 
 async def test_a_turn_is_shown_with_its_tool_calls_and_their_results(tmp_path: Path) -> None:

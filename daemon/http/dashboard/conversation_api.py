@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from urllib.parse import urlencode
 
-from quart import Blueprint, request, send_file
+from quart import Blueprint, Response, request, send_file
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 
@@ -150,6 +150,14 @@ def add_data(chats: Blueprint, shell: Shell) -> None:
     @chats.get("/dashboard/api/chats/<ref>/turns/<turn>")
     async def one_turn(ref: str, turn: str) -> ResponseReturnValue:
         return found(await views.turn(await shell.chat(ref), turn))
+
+    @chats.get("/dashboard/chats/<ref>/turns/<turn>/case.toml")
+    async def case(ref: str, turn: str) -> ResponseReturnValue:
+        text = await views.as_case(await shell.chat(ref), turn)
+        if not text:
+            raise NotFound
+        headers = {"Content-Disposition": f'attachment; filename="{turn}.toml"'}
+        return Response(text, content_type="application/toml; charset=utf-8", headers=headers)
 
     @chats.get("/dashboard/media/<name>")
     async def media(name: str) -> ResponseReturnValue:

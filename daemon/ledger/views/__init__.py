@@ -10,6 +10,7 @@ from typing import TypeVar
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.drivers.port import Connection, Role, query
 from daemon.ledger.nodes import NodeState, nodes
+from daemon.ledger.recordings import RecordedTurn, recordings_until
 from daemon.ledger.reminders import waiting_reminders
 from daemon.ledger.views import bubbles, chat_list, traces, work
 from daemon.ledger.views.bubbles import Before
@@ -55,6 +56,11 @@ class Views(Role):
     async def chat_of_turn(self, request_id: str) -> ChatKey | None:
         """The chat of a turn, by the turn's name in the log."""
         return await self._read(partial(traces.chat_of_turn, request_id=request_id))
+
+    async def recorded(self, key: ChatKey, request_id: str, *, most: int) -> list[RecordedTurn]:
+        """The last answered turns of a chat up to one of them; see `recordings_until`."""
+        read = partial(recordings_until, key=key, request_id=request_id, most=most)
+        return await self._read(read)
 
     async def story(self, request_id: str) -> MessageTrace | None:
         """Everything about one turn, by its name in the log."""

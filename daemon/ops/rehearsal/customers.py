@@ -30,7 +30,7 @@ PLAYS = (
 )
 
 
-class Writer(Protocol):
+class TurnSource(Protocol):
     """Gives the bursts of one conversation."""
 
     @property
@@ -65,7 +65,7 @@ class Script:
         return cls(turns, leaves=leaves)
 
     async def next(self, lines: Sequence[JsonObject]) -> CaseTurn | None:
-        """See `Writer`."""
+        """See `TurnSource`."""
         del lines
         return self._left.pop(0) if self._left else None
 
@@ -81,7 +81,7 @@ class ModelCustomer:
         self._turns = 0
 
     async def next(self, lines: Sequence[JsonObject]) -> CaseTurn | None:
-        """See `Writer`."""
+        """See `TurnSource`."""
         if self._turns >= self._customer.turns:
             return None
         self._turns += 1

@@ -15,7 +15,7 @@ from daemon.domain.progress import Progress, unwatched
 from daemon.errors import AssistantError
 from daemon.ops.rehearsal.cases import Case, CaseTurn, Found, checker, texts
 from daemon.ops.rehearsal.checks import PlayedTurn, ToolCall, failures
-from daemon.ops.rehearsal.customers import ModelCustomer, Script, Writer, without_goal
+from daemon.ops.rehearsal.customers import ModelCustomer, Script, TurnSource, without_goal
 from daemon.ops.rehearsal.judge import Judge
 from daemon.ops.rehearsal.stage import HELD, Rehearsal, Terms, open_rehearsal
 from daemon.ops.rehearsal.words import shown_message
@@ -116,7 +116,7 @@ async def play_cases(
     """
     mocks = Mocks()
 
-    def _writer(play: Play, judge: Judge) -> Writer:
+    def _writer(play: Play, judge: Judge) -> TurnSource:
         customer = play.found.customer
         if customer is None:
             return Script(play.found.case.turn)
@@ -154,7 +154,7 @@ async def play_cases(
 
 
 async def _play(
-    play: Play, key: ChatKey, rehearsal: Rehearsal, mocks: Mocks, judge: Judge, writer: Writer
+    play: Play, key: ChatKey, rehearsal: Rehearsal, mocks: Mocks, judge: Judge, writer: TurnSource
 ) -> None:
     case = play.found.case if not writer.leaves else without_goal(play.found.case)
     mocks.expect(key.chat, case)
@@ -185,7 +185,7 @@ async def _play(
     play.cost = await rehearsal.cost(key)
 
 
-async def _next(play: Play, writer: Writer) -> CaseTurn | None:
+async def _next(play: Play, writer: TurnSource) -> CaseTurn | None:
     """The next burst; None at the end, or if the model that plays the customer is away."""
     try:
         return await writer.next(transcript(play.turns))
