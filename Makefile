@@ -183,7 +183,9 @@ install-files:
 		"$(DESTDIR)$(CONFIG_DIR)"
 	@for unit in recado.service recado.socket; do \
 		sed 's|/opt/recado/|$(PREFIX)/|' systemd/$$unit > "$(DESTDIR)$(UNIT_DIR)/$$unit" && \
-		chmod 644 "$(DESTDIR)$(UNIT_DIR)/$$unit" || exit 1; \
+		node="$(DESTDIR)$(UNIT_DIR)/$$(echo $$unit | sed 's/\./@./')" && \
+		sed -f systemd/node.sed "$(DESTDIR)$(UNIT_DIR)/$$unit" > "$$node" && \
+		chmod 644 "$(DESTDIR)$(UNIT_DIR)/$$unit" "$$node" || exit 1; \
 	done
 	@install -m 644 systemd/recado.catalog "$(DESTDIR)$(CATALOG_DIR)/recado.catalog"
 	@ln -sfn "$(PREFIX)/venv/bin/recado" "$(DESTDIR)$(BIN_DIR)/recado"
@@ -201,7 +203,9 @@ install-files:
 
 uninstall:  ## stop and remove the service; configuration and data stay
 	@[ -n "$(DESTDIR)" ] || systemctl disable --now recado.socket recado.service || true
-	@rm -f "$(DESTDIR)$(UNIT_DIR)/recado.service" "$(DESTDIR)$(UNIT_DIR)/recado.socket" \
+	@[ -n "$(DESTDIR)" ] || systemctl stop 'recado@*.socket' 'recado@*.service' || true
+	@rm -f "$(DESTDIR)$(UNIT_DIR)"/recado.service "$(DESTDIR)$(UNIT_DIR)"/recado.socket \
+		"$(DESTDIR)$(UNIT_DIR)"/recado@.service "$(DESTDIR)$(UNIT_DIR)"/recado@.socket \
 		"$(DESTDIR)$(CATALOG_DIR)/recado.catalog" "$(DESTDIR)$(BIN_DIR)/recado"
 	@for each in $(COMPLETIONS); do rm -f "$(DESTDIR)$${each#*:}"; done
 	@rm -rf "$(INSTALLED)" "$(INSTALLED).old" "$(NEW)"

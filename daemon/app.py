@@ -7,7 +7,6 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
-from dataclasses import replace
 from functools import partial
 
 import trio
@@ -16,30 +15,43 @@ from daemon import __version__
 from daemon.assistant.port import Engine, report_models
 from daemon.conversation.number_runtime import NumberRuntime, open_services
 from daemon.conversation.numbers import Numbers
-from daemon.conversation.opening import Environment, Process, StoppedEarly, open_process
-from daemon.conversation.recovery import Recovery, RecoveryReport
+from daemon.conversation.opening import (
+    Environment,
+    Process,
+    StoppedEarly,
+    node_name,
+    open_process,
+)
+from daemon.conversation.recovery import ORPHAN_SECONDS, Recovery, RecoveryReport
 from daemon.conversation.reload import Reloader
 from daemon.conversation.reminders import ReminderTask
 from daemon.conversation.services import ChatServices
+from daemon.conversation.sharing import NumberSharing
 from daemon.errors import StoreUnavailable
 from daemon.http.http_task import HttpTask
+from daemon.ledger.drivers.port import Cluster
 from daemon.ledger.ledger import Store
-from daemon.ledger.nodes import WaitingCalls
 from daemon.observability.counts import core_task, counted_faults
 from daemon.observability.events import STARTED, STOPPED, STOPPING
 from daemon.observability.logs import Log
 from daemon.ops.api_access import ApiAccess
 from daemon.ops.daemon_state import DaemonState
+from daemon.ops.held_chats import ChatsOfAllNodes
 from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.figures import Figures
-from daemon.ops.maintenance.retention import Forgetter
-from daemon.ops.maintenance.tasks import start_housekeeping, supervise
+from daemon.ops.maintenance.retention import Forgetter, repeat
+from daemon.ops.maintenance.tasks import (
+    Side,
+    start_housekeeping,
+    start_leading,
+    supervise,
+)
 from daemon.ops.notifier import open_notifier
 from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
-from daemon.ops.standby import Standby
+from daemon.ops.remote import CommandTask, Remote
 from daemon.ops.status import ProcessRecord, keep_status, signs_of_life
-from daemon.ops.webhook_sender import open_webhook_sender
+from daemon.ops.webhook_sender import open_webhook_sender, subscribe
 from daemon.settings import Settings, model_names
 from daemon.settings.numbers import numbers_of
 from daemon.system.process_signals import Deadline, hangup_signal, stop_signals
@@ -77,7 +89,6 @@ async def run(
         log=environment.log,
         now=environment.now,
     )
-    environment = replace(environment, stands_by=partial(_stand_by, settings, environment, http))
     deadline = Deadline(settings.shutdown.deadline_seconds, abandoned=http.abandoned)
     start_and_stop = partial(
         _start_and_stop,
@@ -114,7 +125,7 @@ async def _start_and_stop(
         _open_numbers(settings, process, open_services) as numbers,
         open_notifier(settings, process, numbers) as notifier,
         open_webhook_sender(settings, process, numbers) as webhook_sender,
-        _remembered(ProcessRecord(process.store.process_life, process.telemetry)) as record,
+        _remembered(_record(settings, process)) as record,
         trio.open_nursery() as nursery,
         ending_in_time(),
     ):
@@ -135,20 +146,29 @@ async def _start_and_stop(
         _publish(process, numbers, figures, operations)
 
         nursery.start_soon(_watch_store, process.store, log, name="store watch")
-        await numbers.start(nursery)
+        cluster = process.store.cluster
+        if cluster is None:
+            await numbers.start(nursery)
         side("live log", operations.live_log.run)
         await record.begin()
         side("samples", operations.state.sampler.run)
-        start_housekeeping(side, settings, process, numbers, figures, forgetter)
+        start_housekeeping(side, settings, process, numbers, figures)
         side("recovery", recover.recover, recovery.delay_seconds, recovery.timeout_seconds)
         side("sweep", recover.keep_sweeping, recovery.delay_seconds, every.sweep_seconds)
-        if numbers.waiting is not None:
-            side("waiting calls", numbers.waiting.run)
-        await recover.resume_windows()
-        await numbers.learn_own_ids()
+        if cluster is None:
+            start_leading(side, settings, process, forgetter)
+            await recover.resume_windows()
+            await numbers.learn_own_ids()
+        else:
+            sharing = _sharing(
+                cluster, settings, environment, process, operations, recover, forgetter
+            )
+            await nursery.start(sharing.run, name="sharing of numbers")
+            _start_cluster_tasks(side, cluster, process, operations)
         http.open(operations, phone_url=environment.phone_url)
-        for place, number in enumerate(numbers):
-            side(f"watch of {number.name}", number.watch, place * WATCH_GAP_SECONDS)
+        if cluster is None:
+            for place, number in enumerate(numbers):
+                side(f"watch of {number.name}", number.watch, place * WATCH_GAP_SECONDS)
         side("notifications", notifier.run)
         side("outgoing webhooks", webhook_sender.run)
         side("reminders", ReminderTask(process, numbers).run)
@@ -207,36 +227,74 @@ def _operations(
 ) -> Operations:
     """The operations of the API and the dashboard."""
     keep = settings.dashboard.log_lines
-    log = process.telemetry.log
+    log, cluster, remote = process.telemetry.log, process.store.cluster, None
+    if cluster is not None:
+        remote = Remote(process.store.commands, cluster, now=process.telemetry.now)
     return Operations(
         settings.data_dir,
         process,
         numbers,
         state=DaemonState(settings, process, numbers, figures),
         views=OperatorViews(process, numbers, recovery),
-        live_log=LiveLog(process.store.dashboard_log, keep=keep, log=log),
+        live_log=LiveLog(
+            process.store.dashboard_log, keep=keep, log=log, cluster=process.store.cluster
+        ),
         forgetter=forgetter,
         api=ApiAccess(
             process.store,
             per_minute=settings.web.api_requests_per_minute,
             now=process.telemetry.now,
         ),
+        remote=remote,
     )
 
 
-def _stand_by(
-    settings: Settings, environment: Environment, http: HttpTask, calls: WaitingCalls
+def _sharing(
+    cluster: Cluster,
+    settings: Settings,
+    environment: Environment,
+    process: Process,
+    operations: Operations,
+    recover: Recovery,
+    forgetter: Forgetter,
+) -> NumberSharing:
+    """What serves the numbers that this node owns, and leads when it is to."""
+    numbers = operations.numbers
+    held = ChatsOfAllNodes(numbers, ask=operations.hold_chats)
+    held.follow(forgetter.held_now)
+    forgetter.chats, operations.hold_now = held, held.look
+
+    def watch(nursery: trio.Nursery, number: NumberRuntime) -> None:
+        side = partial(_start_side_task, nursery, environment)
+        side(f"watch of {number.name}", number.watch, 0.0)
+
+    async def lead(nursery: trio.Nursery) -> None:
+        side = partial(_start_side_task, nursery, environment)
+        side("subscriptions", subscribe, settings, process)
+        orphans, every = recover.cancel_old_orphans, ORPHAN_SECONDS
+        side("orphans", repeat, orphans, every, environment.log, "orphans not cancelled")
+        start_leading(side, settings, process, forgetter)
+
+    return NumberSharing(
+        cluster,
+        numbers,
+        recover,
+        process.telemetry,
+        held_chats=held,
+        watch=watch,
+        lead=lead,
+    )
+
+
+def _start_cluster_tasks(
+    side: Side, cluster: Cluster, process: Process, operations: Operations
 ) -> None:
-    """Take webhook calls from now on, whichever node has the ledger."""
-    standby = Standby(
-        settings,
-        calls,
-        metrics=environment.metrics,
-        now=environment.now,
-        random=environment.random,
-    )
-    http.stand_by(standby)
-    environment.notify("READY=1\nSTATUS=taking webhooks, another node may have the ledger")
+    """Start what does for this node's numbers what other nodes leave for it."""
+    numbers, telemetry = operations.numbers, process.telemetry
+    if numbers.waiting is not None:
+        side("waiting calls", numbers.waiting.run, cluster, numbers.served_names)
+    commands = CommandTask(operations, process.store, cluster, telemetry.log, now=telemetry.now)
+    side("commands", commands.run)
 
 
 def _start_side_task(
@@ -297,6 +355,11 @@ async def _ending_in_time(
         raise
 
 
+def _record(settings: Settings, process: Process) -> ProcessRecord:
+    node = node_name(settings) if process.store.cluster else ""
+    return ProcessRecord(process.store.process_life, process.telemetry, node=node)
+
+
 @asynccontextmanager
 async def _remembered(process_record: ProcessRecord) -> AsyncIterator[ProcessRecord]:
     """Note the end of a block that no exception has left."""
@@ -316,8 +379,8 @@ async def _open_numbers(
             runtimes[name] = NumberRuntime(number, services)
         yield Numbers(
             runtimes,
-            waiting_calls=process.store.waiting_calls if settings.store.url else None,
-            log=process.telemetry.log,
+            waiting_calls=process.store.waiting_calls if process.store.cluster else None,
+            telemetry=process.telemetry,
         )
 
 
@@ -339,12 +402,13 @@ def _publish(process: Process, numbers: Numbers, figures: Figures, operations: O
         runs=lambda: numbers.statistics().runs,
     )
     for number in numbers:
-        figures.publish(number.name, number.services.telemetry.metrics)
+        is_served = partial(numbers.serves, number.name)
+        figures.publish(number.name, number.services.telemetry.metrics, is_served=is_served)
     metrics.vitals.read_state(
         ready=lambda: not operations.state.ready(),
         breakers={
             "model": lambda: any(m.is_down or m.refusal for m in process.model_states),
-            "channel": lambda: any(one.services.number.pace.trouble for one in numbers),
+            "channel": lambda: any(one.services.number.pace.trouble for one in numbers.served),
         },
         clients=lambda: operations.live_log.readers,
     )

@@ -75,6 +75,14 @@ class StoreUnavailable(StoreError):
     """A write or read did not happen; nothing of it is stored."""
 
 
+class NotOwned(StoreUnavailable):
+    """Another node writes for this number now; nothing is stored."""
+
+
+class NotYetDone(StoreUnavailable):
+    """What was asked for is taken, and not done yet: the node that owns the number will do it."""
+
+
 class CommitUnknown(StoreUnavailable):
     """The database went away during a commit: the write may be stored. Read, then decide."""
 

@@ -191,6 +191,8 @@ def files_in(folder: Path) -> set[str]:
 INSTALLED = {
     "etc/systemd/system/recado.service",
     "etc/systemd/system/recado.socket",
+    "etc/systemd/system/recado@.service",
+    "etc/systemd/system/recado@.socket",
     "usr/lib/systemd/catalog/recado.catalog",
     "usr/local/bin/recado",
     "usr/local/share/bash-completion/completions/recado",

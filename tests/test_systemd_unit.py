@@ -34,10 +34,29 @@ def installed_copies(folder: Path) -> list[Path]:
     """Copies of the units whose program exists on this machine."""
     copies = []
     for unit in sorted(UNITS.glob("recado.*[!g]")):  # the catalog is none
-        copy = folder / unit.name
-        copy.write_text(unit.read_text("utf-8").replace(INSTALLED, shutil.which("true") or ""))
-        copies.append(copy)
+        program = shutil.which("true") or ""
+        texts = {unit.name: unit.read_text("utf-8"), of_node(unit): text_of_node(unit)}
+        for name, text in texts.items():
+            copy = folder / name
+            copy.write_text(text.replace(INSTALLED, program))
+            copies.append(copy)
     return copies
+
+
+def of_node(unit: Path) -> str:
+    """The name of the template of a unit for a node."""
+    return unit.name.replace(".", "@.")
+
+
+def text_of_node(unit: Path) -> str:
+    """The template, as `make install` makes it."""
+    made = subprocess.run(
+        ["sed", "-f", UNITS / "node.sed", unit],  # noqa: S607 - the system's
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return made.stdout
 
 
 def complaints(units: list[Path]) -> list[str]:
@@ -61,11 +80,26 @@ def test_a_misspelt_line_would_be_noticed(tmp_path: Path) -> None:
 
 
 @analyzed
-def test_the_exposure_of_the_service_is_at_most_one_point_one() -> None:
+@pytest.mark.parametrize("name", ["recado.service", "recado@.service"])
+def test_the_exposure_of_the_service_is_at_most_one_point_one(tmp_path: Path, name: str) -> None:
     """The threshold is in tenths; the unit has 1.1 with systemd 252."""
-    service = UNITS / "recado.service"
+    installed_copies(tmp_path)
+    service = tmp_path / name
     assessed = analyze("security", "--offline=true", "--threshold=11", "--no-pager", service)
     assert assessed.returncode == 0, assessed.stdout[-200:] + assessed.stderr
+
+
+def test_a_nodes_unit_has_its_name_its_data_and_a_quicker_watchdog() -> None:
+    """The watchdog ends a process that stands still before another node may send its messages."""
+    service = text_of_node(UNITS / "recado.service")
+    assert "Environment=RECADO_NODE__NAME=%i" in service
+    assert "StateDirectory=recado-%i" in service
+    assert "-/var/lib/private/recado-%i" in service
+    assert "Requires=recado@%i.socket" in service
+    (seconds,) = re.findall(r"^WatchdogSec=(\d+)s$", service, re.MULTILINE)
+    assert float(seconds) < Settings().node.lease_seconds + Settings().whapi.timeout_seconds
+    socket = text_of_node(UNITS / "recado.socket")
+    assert "recado.s" not in service + socket  # nothing of the single daemon's
 
 
 def settings_of_the_service(name: str) -> list[str]:

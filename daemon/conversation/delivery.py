@@ -261,7 +261,7 @@ class Delivery:
             self._signals.pause_known(await self._outbox.paused_until(self._key))
             self._read_at = before
         self._signals.check()
-        if self._services.store.database.lease_left() <= 0:
+        if self._services.store.database.lease_left(self._key.number) <= 0:
             raise Stopping  # another node may have the number; if not, the sweep goes on
 
     async def _sent(self, row: OutboxRow, message_id: str) -> OutboxRow:
@@ -361,7 +361,8 @@ class Delivery:
         outbox, rules = self._outbox, self._services.config.rules
         patience = max(rules.echo_seconds, self._gateway.capabilities.status_seconds)
         settling = Settling(outbox, self._gateway, self._telemetry.now)
-        foreign = self._services.store.database.settles_at - self._telemetry.boot_clock()
+        settles_at = self._services.store.database.settles_at(self._key.number)
+        foreign = settles_at - self._telemetry.boot_clock()
         row = await settling.await_echo(row, self._signals, patience, at_least=foreign)
         if row.state != "unknown":
             return row

@@ -164,6 +164,13 @@ class Intake:
         async with self._large:
             await self._accept(body, path_event)
 
+    async def check(self, body: bytes, path_event: str) -> None:
+        """Raise WebhookError if a call cannot be read, as `accept` does; store nothing."""
+        parse = self._number.gateway.parse_webhook
+        await read_webhook(
+            body, path_event, number=self._number.name, parse=parse, nonce=self._nonce
+        )
+
     async def _accept(self, body: bytes, path_event: str) -> None:
         now, rules = self._telemetry.now(), self._config.rules
         webhook, opened = await read_webhook(

@@ -1,5 +1,6 @@
 """All numbers of the process: each event reaches the runtime of its number, and no other.
 
+Of several nodes each knows all numbers and serves those that it owns: only their chats have tasks.
 What is stored of a number that is not configured any more is left alone: no task is started for it.
 """
 
@@ -12,11 +13,12 @@ from daemon.conversation.live_config import ChatConfig
 from daemon.conversation.number_ids import NumberIds
 from daemon.conversation.number_runtime import NumberRuntime
 from daemon.conversation.registry import ChatState, Statistics
+from daemon.conversation.telemetry import Telemetry
 from daemon.conversation.waiting_calls import WaitingIntake
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import Arrival
+from daemon.errors import NotOwned
 from daemon.ledger.nodes import WaitingCalls
-from daemon.observability.logs import Log
 
 
 class Numbers:
@@ -30,13 +32,14 @@ class Numbers:
         runtimes: Mapping[str, NumberRuntime],
         *,
         waiting_calls: WaitingCalls | None = None,
-        log: Log | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
-        """``waiting_calls``: where other nodes store what they receive; None: there are none."""
+        """``waiting_calls``: where a node stores what is for another; None: there is none."""
         self._runtimes = dict(runtimes)
+        self._served: dict[str, NumberRuntime] = {}
         self.waiting: WaitingIntake | None = None
-        if waiting_calls is not None and log is not None:
-            self.waiting = WaitingIntake(waiting_calls, self.names, self._take_in, log)
+        if waiting_calls is not None and telemetry is not None:
+            self.waiting = WaitingIntake(waiting_calls, self._take_in, telemetry)
         self._ids = NumberIds((one.name, one.kind, one.gateway_id) for one in self)
 
     def __iter__(self) -> Iterator[NumberRuntime]:
@@ -65,16 +68,40 @@ class Numbers:
         """The runtime of a number; None for a name that no number has."""
         return self._runtimes.get(name)
 
+    def serves(self, name: str) -> bool:
+        """Whether the chats of a number have their tasks here."""
+        return name in self._served
+
+    @property
+    def served(self) -> tuple[NumberRuntime, ...]:
+        """The runtimes of the numbers that are served here."""
+        return tuple(self._served.values())
+
+    def served_names(self) -> Collection[str]:
+        """The names of the numbers that are served here."""
+        return tuple(self._served)
+
     async def accept(self, body: bytes, path_event: str, number: str) -> None:
         """Store one webhook call of a number durably and wake its chats.
 
         ``path_event`` is the event as URL and method name it (``messages.post``), empty if they do
-        not. Raises WebhookError if the body cannot be read, StoreUnavailable if it is not stored.
-        Calls in flight are stored even during the stop: the store closes after HTTP.
+        not. A call for a number that another node owns is stored for that node. Raises WebhookError
+        if the body cannot be read, StoreUnavailable if it is not stored. Calls in flight are stored
+        even during the stop: the store closes after HTTP.
         """
-        if self.waiting is not None:
-            await self.waiting.take_all()
-        await self._take_in(body, path_event, number)
+        if self.waiting is None:
+            await self[number].intake.accept(body, path_event)
+            return
+        if number in self._served:
+            try:
+                await self.waiting.take(number)
+                await self._take_in(body, path_event, number)
+            except NotOwned:
+                pass  # as of this moment it is another node's
+            else:
+                return
+        await self[number].intake.check(body, path_event)
+        await self.waiting.add(number, path_event, body)
 
     async def _take_in(self, body: bytes, path_event: str, number: str) -> None:
         await self[number].intake.accept(body, path_event)
@@ -86,30 +113,43 @@ class Numbers:
     # -- starting and stopping ---------------------------------------------------------------------
 
     async def start(self, nursery: trio.Nursery) -> None:
-        """Start the owners of the tasks of files and chats, which run until they are cancelled."""
+        """Serve all numbers: start the owners of the tasks of files and chats.
+
+        They run until they are cancelled.
+        """
         for one in self:
-            await one.start(nursery)
+            await self.serve(one.name, nursery)
+
+    async def serve(self, name: str, nursery: trio.Nursery) -> None:
+        """Serve a number: its tasks run until they are cancelled. See `end`."""
+        one = self[name]
+        await one.start(nursery)
+        self._served[name] = one
+
+    def end(self, name: str) -> None:
+        """Serve a number no more; its tasks have been cancelled. Idempotent."""
+        self._served.pop(name, None)
 
     async def learn_own_ids(self) -> None:
         """Ask for our own numbers, in a fresh store; see `NumberRuntime.learn_own_ids`."""
         async with trio.open_nursery() as nursery:
-            for one in self:
+            for one in self.served:
                 nursery.start_soon(one.learn_own_ids, name=f"own number of {one.name}")
 
     def stop(self) -> None:
         """Take up no more turns. Windows are dropped: their messages are in the store."""
-        for one in self:
+        for one in self.served:
             one.chats.stop()
 
     async def wait_idle(self) -> None:
         """Wait until no chat has a task."""
-        for one in self:
+        for one in self.served:
             await one.chats.wait_idle()
 
     @property
     def is_open(self) -> bool:
         """True while tasks of chats can run."""
-        return all(one.chats.is_open for one in self)
+        return all(one.chats.is_open for one in self.served)
 
     # -- one chat ----------------------------------------------------------------------------------
 
@@ -145,14 +185,14 @@ class Numbers:
 
     def is_busy(self, key: ChatKey) -> bool:
         """True while the task of a chat will take up what is in the store, or where none may."""
-        one = self.get(key.number)
+        one = self._served.get(key.number)
         return one is None or one.chats.is_busy(key)
 
     @asynccontextmanager
     async def held(self, keys: Collection[ChatKey]) -> AsyncIterator[None]:
         """End the tasks of some chats, and start none while the block runs."""
         async with AsyncExitStack() as held:
-            for one in self:
+            for one in self.served:
                 if own := [key for key in keys if key.number == one.name]:
                     await held.enter_async_context(one.chats.held(own))
             yield
@@ -161,7 +201,7 @@ class Numbers:
 
     def statistics(self) -> Statistics:
         """Count the chats by what they do."""
-        counts = [one.chats.statistics() for one in self]
+        counts = [one.chats.statistics() for one in self.served]
         return Statistics(
             chats=sum(count.chats for count in counts),
             windows=sum(count.windows for count in counts),
@@ -171,11 +211,11 @@ class Numbers:
 
     def states(self) -> list[ChatState]:
         """The state of each chat that has a task."""
-        return [state for one in self for state in one.chats.states()]
+        return [state for one in self.served for state in one.chats.states()]
 
     def retry_now(self) -> int:
         """Begin again, at once, what the chats are at; gateways are asked even in trouble."""
-        return sum(one.retry_now() for one in self)
+        return sum(one.retry_now() for one in self.served)
 
     def forget_idle(self, chat_info_seconds: float, contact_seconds: float) -> int:
         """Forget what is remembered of contacts who have not written so long; gives how much."""

@@ -28,7 +28,7 @@ from daemon.files.opening import open_files
 from daemon.gateway.kinds import gateway_of
 from daemon.ledger.former_channels import name_channels
 from daemon.ledger.ledger import Store, open_store
-from daemon.ledger.nodes import Node, WaitingCalls
+from daemon.ledger.nodes import Node
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 from daemon.observability.trace_export import open_trace_export
@@ -81,8 +81,6 @@ class Environment:
     SettingsError."""
     watchdog_seconds: float | None = None
     """How long systemd waits for a sign of life; None: it waits for none."""
-    stands_by: Callable[[WaitingCalls], None] = lambda _calls: None
-    """Called once webhook calls can be stored while another node has the ledger."""
     phone_url: str = ""
     """Origin of the simulated phone beside the dashboard; empty outside the sandbox."""
 
@@ -137,7 +135,8 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
         ) as traces,
         AsyncExitStack() as opened,
     ):
-        await _name_channels(store, settings, log)
+        if store.database.leads:
+            await _name_channels(store, settings, log)
         contact_hash = contact_hasher(store.contact_key)
         log.hash_chats(contact_hash)
         run_slots = RunSlots(settings.assistant.max_concurrent_runs, numbers=len(chat_configs))
@@ -286,7 +285,7 @@ def _node(settings: Settings, environment: Environment) -> Node:
     """This node, where several share a ledger; warns of what would not do there."""
     log, numbers = environment.log, numbers_of(settings).values()
     terms = NodeTerms(
-        name=settings.node.name or socket.gethostname(),
+        name=node_name(settings),
         version=__version__,
         lease_seconds=settings.node.lease_seconds,
         call_seconds=max(gateway_of(one).call_seconds(one) for one in numbers),
@@ -297,7 +296,12 @@ def _node(settings: Settings, environment: Environment) -> Node:
             log.warning("files.url is not set: another node does not have the files of messages")
         if (environment.watchdog_seconds or 0) >= terms.lease_seconds + terms.call_seconds:
             log.warning("the watchdog is slower than the lease and a call of the gateway together")
-    return Node(terms=terms, stands_by=environment.stands_by, waits=log.warning)
+    return Node(terms=terms, waits=log.warning)
+
+
+def node_name(settings: Settings) -> str:
+    """The name of this node."""
+    return settings.node.name or socket.gethostname()
 
 
 async def _cancel_at(event: trio.Event, scope: trio.CancelScope) -> None:

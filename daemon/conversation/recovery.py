@@ -4,6 +4,7 @@ Nothing is done here itself: each chat is woken and finds its work in the store,
 same road as everything else and may run again at any time.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import trio
@@ -16,6 +17,9 @@ from daemon.observability.events import RECOVERING
 
 MOST_REPORTED = 100
 """Chats that the report names; the others are counted."""
+
+ORPHAN_SECONDS = 600.0
+"""A response of any node that is older, and that no run waits for, was left behind."""
 
 SWEEP_GRACE_SECONDS = 2.0
 """Younger messages are on their way to their chat."""
@@ -54,21 +58,44 @@ class Recovery:
         self._chats = chats
         self.report = RecoveryReport(began_at=self._telemetry.now())
 
-    async def resume_windows(self) -> None:
+    async def resume_windows(self, numbers: Collection[str] | None = None) -> None:
         """Open again the windows that a stop or crash has dropped.
 
-        A pause that ended meanwhile is over; one that goes on ends in time. Called once, before
-        HTTP, so that what waited is answered before what comes.
+        A pause that ended meanwhile is over; one that goes on ends in time. Called before HTTP, so
+        that what waited is answered before what comes; and for ``numbers`` that have come from
+        another node.
         """
         store, chats, now = self._store, self._chats, self._telemetry.now()
-        arrivals = await store.inbox.chats_with_work()
+        mine = set(chats.names if numbers is None else numbers)
+        arrivals = [one for one in await store.inbox.chats_with_work() if one.key.number in mine]
         for arrival in arrivals:
             chats.poke(arrival)
         for key in await store.handovers.chats_with_work(now=now):
-            chats.wake(key)
+            if key.number in mine:
+                chats.wake(key)
         for key, until in await store.handovers.pauses(now=now):
-            chats.wake_at(key, until)
-        self.report.waiting = len(arrivals)
+            if key.number in mine:
+                chats.wake_at(key, until)
+        self.report.waiting += len(arrivals)
+
+    async def take_over(self, numbers: Collection[str]) -> None:
+        """Go on with all that the former owner of numbers has left. Raises StoreUnavailable."""
+        await self.resume_windows(numbers)
+        for key in await self._unfinished():
+            if key.number in numbers and not self._chats.is_busy(key):
+                self._continue(key)
+
+    async def _unfinished(self) -> tuple[ChatKey, ...]:
+        """The chats with a turn or sends under way."""
+        turns = await self._store.turns.all_active()
+        sends = await self._store.outbox.chats_with_work()
+        return tuple(dict.fromkeys((*turns, *sends)))
+
+    def _continue(self, key: ChatKey) -> None:
+        self._telemetry.metrics.recoveries.labels("continued").inc()
+        self._telemetry.log.event(RECOVERING, chat=key)
+        self.report.note(key, self._telemetry.now())
+        self._chats.wake(key)
 
     async def recover(self, delay_seconds: float, timeout_seconds: float) -> None:
         """Wake the chats whose turn or sends the last process left unfinished; ends when done.
@@ -77,29 +104,27 @@ class Recovery:
         found by the sweep. Then what is left at the model server is cancelled.
         """
         log, now, report = self._telemetry.log, self._telemetry.now, self.report
-        began = now()
         await trio.sleep(delay_seconds)
         with trio.move_on_after(timeout_seconds) as scope:
-            turns = await self._store.turns.all_active()
-            sends = await self._store.outbox.chats_with_work()
-            for key in dict.fromkeys((*turns, *sends)):
+            for key in await self._unfinished():
                 if not self._chats.is_busy(key):
-                    self._telemetry.metrics.recoveries.labels("continued").inc()
-                    log.event(RECOVERING, chat=key)
-                    report.note(key, now())
-                    self._chats.wake(key)
+                    self._continue(key)
                     await trio.lowlevel.checkpoint()
         report.ended_at = now()
         report.in_time = not scope.cancelled_caught
         if scope.cancelled_caught:
             log.warning("recovery ran out of time; the sweep goes on")
-        await self._cancel_orphans(left_before=began)
+        if self._store.cluster is None:
+            await self._cancel_orphans(left_before=report.began_at)
+
+    async def cancel_old_orphans(self) -> None:
+        """Cancel old responses, of whichever node, that no turn will ask for."""
+        await self._cancel_orphans(left_before=self._telemetry.now() - ORPHAN_SECONDS)
 
     async def _cancel_orphans(self, *, left_before: float) -> None:
         """Cancel the responses of earlier processes that no turn will ask for.
 
-        ``left_before``: Unix seconds of this start. What cannot be cancelled now is left to the
-        next.
+        ``left_before``: Unix seconds. What cannot be cancelled now is left to the next time.
         """
         for response_id in await self._store.orphans.left(before=left_before):
             # Which of several engines has asked for it is not stored.

@@ -115,7 +115,8 @@ class ChatRegistry:
         """Chats whose rows are being erased: no task of theirs is started."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Own the tasks of all chats. Runs until cancelled."""
+        """Own the tasks of all chats. Runs until cancelled; may be run again afterwards."""
+        self._stopping = False
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -220,19 +221,27 @@ class ChatRegistry:
         What comes meanwhile is stored, and found by the sweep afterwards. A task leaves at its next
         look, or is cancelled after ``LEAVE_SECONDS``. One at a time may hold chats.
         """
-        self._held = set(keys)
         try:
-            for chat in [self._chats[key] for key in keys if key in self._chats]:
-                chat.signals.released()
-                chat.signals.wake()
-                with trio.move_on_after(LEAVE_SECONDS) as patience:
-                    await chat.left.wait()
-                if patience.cancelled_caught:
-                    chat.scope.cancel()
-                    await chat.left.wait()
+            await self.hold(keys)
             yield
         finally:
-            self._held = set()
+            self.let_go()
+
+    async def hold(self, keys: Collection[ChatKey]) -> None:
+        """End the tasks of some chats, and start none of them until `let_go`; see `held`."""
+        self._held = set(keys)
+        for chat in [self._chats[key] for key in keys if key in self._chats]:
+            chat.signals.released()
+            chat.signals.wake()
+            with trio.move_on_after(LEAVE_SECONDS) as patience:
+                await chat.left.wait()
+            if patience.cancelled_caught:
+                chat.scope.cancel()
+                await chat.left.wait()
+
+    def let_go(self) -> None:
+        """Let tasks start again for the chats that were held."""
+        self._held = set()
 
     # -- asking --------------------------------------------------------------------------------
 

@@ -42,12 +42,10 @@ class ReminderTask:
         """Look and fire, every second. Runs until cancelled."""
         while True:
             try:
-                due = await self._store.reminders.due(
-                    self._numbers.names, now=self._now(), limit=BATCH
-                )
+                served = {one.name: one for one in self._numbers.served}
+                due = await self._store.reminders.due(served, now=self._now(), limit=BATCH)
                 for reminder in due:
-                    if number := self._numbers.get(reminder.key.number):
-                        await self._fire(reminder, number)
+                    await self._fire(reminder, served[reminder.key.number])
             except StoreUnavailable as error:
                 self._log.debug("reminders wait for the store", error=str(error))
             await trio.sleep(LOOK_SECONDS)

@@ -1,15 +1,19 @@
-"""Webhook calls that other nodes have answered, taken in by the node at work, in their order."""
+"""Webhook calls that another node has answered, taken in by the owner of their number, in order."""
 
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection
 
 import trio
 
-from daemon.errors import StoreUnavailable, WebhookError
+from daemon.conversation.telemetry import Telemetry
+from daemon.errors import NotOwned, StoreUnavailable, WebhookError
+from daemon.ledger.drivers.port import Cluster
 from daemon.ledger.nodes import WaitingCalls
-from daemon.observability.logs import Log
 
-LOOK_SECONDS = 0.5
-"""Between two looks."""
+LOOK_SECONDS = 1.0
+"""Between two looks, where no notice has come."""
+
+NOTICE = "waiting_calls"
 
 
 class WaitingIntake:
@@ -18,35 +22,57 @@ class WaitingIntake:
     def __init__(
         self,
         calls: WaitingCalls,
-        numbers: Collection[str],
         accept: Callable[[bytes, str, str], Awaitable[None]],
-        log: Log,
+        telemetry: Telemetry,
     ) -> None:
-        """``numbers``: those whose calls ``accept`` takes."""
+        """``accept`` takes a body, an event and a number that is served here."""
         self._calls = calls
-        self._numbers = numbers
         self._accept = accept
-        self._log = log
-        self._one_by_one = trio.Lock()
+        self._log = telemetry.log
+        self._metrics = telemetry.metrics
+        self._now = telemetry.now
+        self._one_by_one: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
         self._unreadable: set[int] = set()
 
-    async def run(self) -> None:
-        """Take in what waits, again and again. Runs until cancelled."""
+    async def add(self, number: str, event: str, body: bytes) -> None:
+        """Store a call for the node that owns its number. Raises StoreUnavailable."""
+        await self._calls.add(number, event, body, now=self._now())
+
+    async def run(self, cluster: Cluster, served: Callable[[], Collection[str]]) -> None:
+        """Take in what waits for the numbers that are served here. Runs until cancelled."""
         while True:
             try:
-                await self.take_all()
+                waiting = await self._calls.counts()
+                mine = set(served())
+                self._metrics.node.waiting_calls.set(
+                    sum(count for number, count in waiting.items() if number in mine)
+                )
+                async with trio.open_nursery() as nursery:
+                    for number in mine.intersection(waiting):
+                        nursery.start_soon(
+                            self._take_what_can_be, number, name=f"calls of {number}"
+                        )
             except StoreUnavailable as error:
-                self._log.warning("stored webhooks wait for the store", error=str(error))
-            await trio.sleep(LOOK_SECONDS)
+                self._log.debug("stored webhooks wait for the store", error=str(error))
+            with trio.move_on_after(LOOK_SECONDS):
+                await cluster.noticed(NOTICE)
 
-    async def take_all(self) -> None:
-        """Take in what waits, so that a call that came later does not overtake it.
+    async def _take_what_can_be(self, number: str) -> None:
+        try:
+            await self.take(number)
+        except NotOwned:
+            return  # its new owner takes them in
+        except StoreUnavailable as error:
+            self._log.warning("stored webhooks wait for the store", error=str(error))
+
+    async def take(self, number: str) -> None:
+        """Take in what waits for a number, so that a call that came later does not overtake it.
 
         A call that is interrupted is taken in again: each message is stored once, however often
         its call comes. Raises StoreUnavailable.
         """
-        async with self._one_by_one:
-            while waiting := await self._calls.of_numbers(self._numbers, beside=self._unreadable):
+        async with self._one_by_one[number]:
+            while waiting := await self._calls.of_number(number, beside=self._unreadable):
                 for call in waiting:
                     try:
                         await self._accept(call.body, call.event, call.number)

@@ -22,20 +22,16 @@ from daemon.http.asgi import (
     Scope,
     Send,
     answer_json,
-    answer_lifespan,
 )
-from daemon.http.front import LATER, Front
 from daemon.http.hook import Hook, declared_size
 from daemon.http.pages import BODY_WANTED
 from daemon.http.request_context import EdgeSettings
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.lines import iso_utc
 from daemon.ops.operations import Operations
-from daemon.ops.standby import Standby
 
 Pages = Callable[..., Awaitable[None]]
 """An ASGI app; Quart has its own types for scopes and messages."""
-STANDS_BY = "another node is at work, this one takes webhooks for it"
 PAGE_BODY_BYTES = 1024 * 1024
 """Largest body for anything but webhooks: forms and buttons of the dashboard."""
 
@@ -94,30 +90,6 @@ def create_edge(
             await pages(scope, receive, send)
         else:
             await _limited(pages, scope, receive, send)
-
-    return edge
-
-
-def create_standby(standby: Standby, settings: EdgeSettings, log: EdgeLog, front: Front) -> ASGIApp:
-    """Return the app of a node that stands by: webhook calls, probes, and where to turn else."""
-    hook = Hook(standby, standby, settings, log, Access(standby, log), now=standby.now)
-
-    async def edge(scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"] if scope["type"] != "lifespan" else ""
-        if scope["type"] == "lifespan":
-            await answer_lifespan(receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1013})
-        elif is_webhook(path):
-            await hook(scope, receive, send)
-        elif path == "/health":
-            await answer_json(send, 200, front.health("standby", STANDS_BY))
-        elif path != "/ready":
-            await answer_json(send, 503, {"error": STANDS_BY}, LATER)
-        elif reason := await standby.unready():
-            await answer_json(send, 503, {"status": "unready", "reason": reason})
-        else:
-            await answer_json(send, 200, {"status": "standby"})
 
     return edge
 

@@ -74,7 +74,7 @@ class Front:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path == "/health":
-            await answer_json(send, 200, self.health("starting", "the store is being opened"))
+            await answer_json(send, 200, self._health())
         elif path == "/":
             await answer_json(send, 200, self._about())
         elif path == "/ready":
@@ -87,10 +87,9 @@ class Front:
             else:
                 await answer_json(send, 503, {"error": "the daemon is starting"}, LATER)
 
-    def health(self, status: str, reason: str) -> dict[str, object]:
-        """What ``/health`` says of a daemon that is not open."""
+    def _health(self) -> dict[str, object]:
         return {
-            "status": status,
+            "status": "starting",
             "timestamp": iso_utc(self._now()),
             "environment": self._environment,
             "port": self.port,
@@ -99,7 +98,7 @@ class Front:
             "activeProcessing": 0,
             "threadStats": {"totalThreads": 0, "activeThreads": 0},
             "waitingForPerson": {"chats": 0, "oldestSeconds": 0},
-            "reasons": [reason],
+            "reasons": ["the store is being opened"],
         }
 
     def _about(self) -> dict[str, object]:

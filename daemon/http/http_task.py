@@ -14,7 +14,7 @@ from daemon.http.api.api import api_routes, create_api
 from daemon.http.clients import read_networks
 from daemon.http.dashboard.dashboard import register_dashboard
 from daemon.http.dashboard.guard import Guard
-from daemon.http.edge import create_edge, create_hook, create_standby, is_hot_path
+from daemon.http.edge import create_edge, create_hook, is_hot_path
 from daemon.http.front import Front
 from daemon.http.pages import create_pages
 from daemon.http.request_context import EdgeSettings
@@ -22,7 +22,6 @@ from daemon.http.server import serve
 from daemon.observability.counts import core_task
 from daemon.observability.logs import Log
 from daemon.ops.operations import Operations
-from daemon.ops.standby import Standby
 from daemon.ops.webhook_auth import webhook_auth_of
 from daemon.settings import Settings
 
@@ -87,10 +86,6 @@ class HttpTask:
                     await self.stopped.wait()
                 raise
             self.cut()
-
-    def stand_by(self, standby: Standby) -> None:
-        """Take webhook calls for the node at work, until this one is `open`ed."""
-        self._front.open(create_standby(standby, self._edge(), self._log, self._front))
 
     def open(self, operations: Operations, *, phone_url: str) -> None:
         """Answer for a daemon that is ready, and pass on to it what has waited for that."""

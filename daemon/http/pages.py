@@ -17,12 +17,18 @@ from werkzeug.exceptions import HTTPException
 
 from daemon.domain.ids import chat_id
 from daemon.domain.messages import ChatKey
-from daemon.errors import FilesUnavailable
+from daemon.errors import FilesUnavailable, NotYetDone, StoreUnavailable
 from daemon.http.access import Access
 from daemon.http.api.problems import problem
 from daemon.http.asgi import EdgeLog
 from daemon.http.openai_webhook import create_model_webhook
-from daemon.http.request_context import EdgeSettings, is_minutes, json_object, request_actor
+from daemon.http.request_context import (
+    EdgeSettings,
+    is_minutes,
+    json_object,
+    not_yet_done,
+    request_actor,
+)
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.lines import iso_utc
 from daemon.ops.operations import Operations
@@ -204,6 +210,14 @@ def _answer_errors(app: QuartTrio, log: EdgeLog) -> None:
         if has_request_context() and request.path.startswith("/api/"):
             return problem(error.code or 500, "", dict(headers))
         return {"error": error.name.lower()}, error.code or 500, headers
+
+    @app.errorhandler(NotYetDone)
+    async def taken(error: NotYetDone) -> ResponseReturnValue:
+        return not_yet_done(error)
+
+    @app.errorhandler(StoreUnavailable)
+    async def wait(_error: StoreUnavailable) -> ResponseReturnValue:
+        return {"error": "the store cannot be used now"}, 503
 
     @app.errorhandler(Exception)
     async def fail(error: Exception) -> ResponseReturnValue:

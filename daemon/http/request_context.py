@@ -13,6 +13,7 @@ from daemon.domain.accounts import Account
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import JsonObject
 from daemon.domain.roles import AccessRole
+from daemon.errors import NotYetDone
 from daemon.ops.webhook_auth import WebhookAuth
 from daemon.settings.numbers import ONLY
 
@@ -157,3 +158,8 @@ def is_minutes(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return 0 < value <= MAX_MINUTES
+
+
+def not_yet_done(error: NotYetDone) -> tuple[dict[str, object], int]:
+    """Answer that something was taken, and is done later, by another node."""
+    return {"done": False, "notice": str(error)}, 202

@@ -65,6 +65,8 @@ def write_audit(
     """
     salt = secrets.token_hex(SALT_BYTES)
     digest = digest_of(salt, subject, before, after)
+    # Written first, so that another connection waits here and reads what this one has added.
+    connection.execute("UPDATE audit_head SET id = id")
     last = head_of(connection)
     number = last.id + 1
     name = hash_of(last.hash, number, now, actor, action, digest)

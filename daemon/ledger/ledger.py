@@ -17,7 +17,7 @@ from daemon.ledger.admin.connection import postgres_driver
 from daemon.ledger.audit import Audit
 from daemon.ledger.chats import ChatSnapshots, Exchanges, Handovers
 from daemon.ledger.desk import DeskRecords
-from daemon.ledger.drivers.port import Database, Meter, Role
+from daemon.ledger.drivers.port import Cluster, Database, Meter, Role, Transactions
 from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.enquiries import Enquiries
 from daemon.ledger.files import AUDIO_FOLDER, DeletedFiles, KeptFiles
@@ -25,7 +25,7 @@ from daemon.ledger.intake import Calls, Inbox
 from daemon.ledger.knowledge import Passages, Questions
 from daemon.ledger.mcp import McpLists
 from daemon.ledger.media import MediaItems
-from daemon.ledger.nodes import Node, SharedKeys, WaitingCalls
+from daemon.ledger.nodes import Commands, Node, SharedKeys, WaitingCalls
 from daemon.ledger.notifications import Notifications
 from daemon.ledger.operator_actions import OperatorActions
 from daemon.ledger.outbox import Escalations, InterimMessages, Outbox
@@ -76,6 +76,11 @@ OF_NO_NUMBER = frozenset(
         "waiting_calls",
         "api_tokens",
         "idempotency_keys",
+        "commands",
+        "audit",
+        "notifications",
+        "mcp_lists",
+        "desk",
     }
 )
 """Roles that write for no single number."""
@@ -90,6 +95,8 @@ class Store:
     contact_key: bytes
     """The key of the hashes of contacts."""
     database: Database
+    writes: Transactions
+    """How those who use this one write: for one number, or for all of them."""
     inbox: Inbox
     references: References
     calls: Calls
@@ -121,6 +128,9 @@ class Store:
     process_life: ProcessLife
     backlog: Backlog
     waiting_calls: WaitingCalls
+    commands: Commands
+    cluster: Cluster | None
+    """The nodes of a database that can have several; None: this process has everything."""
     operator_actions: OperatorActions
     templates: Templates
     audit: Audit
@@ -137,12 +147,15 @@ class Store:
 
     def of(self, number: str) -> "Store":
         """The same ledger for those who write for this number of ours only."""
-        writes = self.database.of(number)
+        return self.over(self.database.of(number))
+
+    def over(self, writes: Transactions) -> "Store":
+        """The same ledger over another way into the database."""
         values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
         for name, role in values.items():
             if isinstance(role, Role) and name not in OF_NO_NUMBER:
                 values[name] = role.over(writes)
-        return Store(**values)
+        return Store(**{**values, "writes": writes})
 
 
 @contextlib.asynccontextmanager
@@ -160,7 +173,7 @@ async def open_store(
     """Open the store, repaired after a crash.
 
     Without ``url`` it is SQLite's file in ``data_dir``, for this process alone; else PostgreSQL's
-    tables, for ``numbers`` of ours, open when this ``node`` has the ledger. ``clock`` measures
+    tables, where this ``node`` owns its share of ``numbers``. ``clock`` measures
     durations, in seconds. ``files``: where the files of messages are; None: in ``data_dir``.
     ``upgrading`` gets the steps that bring older tables up to date, in a thread. Raises StoreInUse
     or StoreDamaged.
@@ -170,19 +183,20 @@ async def open_store(
         data_dir, url, numbers, clock=clock, meter=meter, node=node, upgrading=upgrading
     )
     async with opening as opened:
-        database, key = opened
+        database, key, cluster = opened
         process = database.of()
         store = Store(
             data_dir=data_dir,
             contact_key=key,
             database=database,
+            writes=database,
             inbox=Inbox(database, None if url else data_dir / EVENTS_FOLDER, key),
             references=References(database),
             calls=Calls(database),
             turns=Turns(database),
             runs=Runs(database),
             orphans=Orphans(database),
-            notifications=Notifications(database),
+            notifications=Notifications(process),
             outbox=Outbox(database),
             files=KeptFiles(files),
             file_store=files,
@@ -199,12 +213,12 @@ async def open_store(
             exchanges=Exchanges(database),
             operator_actions=OperatorActions(database),
             templates=Templates(database),
-            audit=Audit(database),
+            audit=Audit(process),
             api_tokens=ApiTokens(process),
             idempotency_keys=IdempotencyKeys(process),
             handovers=Handovers(database),
             passages=Passages(database),
-            mcp_lists=McpLists(database),
+            mcp_lists=McpLists(process),
             questions=Questions(database),
             views=Views(database),
             webhooks=WebhookDeliveries(database),
@@ -213,16 +227,19 @@ async def open_store(
             dashboard_log=DashboardLog(process),
             samples=Samples(process),
             accounts=Accounts(process),
-            desk=DeskRecords(database),
+            desk=DeskRecords(process),
             sessions=Sessions(process),
             stages=Stages(process),
             snapshots=ChatSnapshots(database),
             process_life=ProcessLife(process),
             backlog=Backlog(database),
             waiting_calls=WaitingCalls(process),
+            commands=Commands(process),
+            cluster=cluster,
         )
         await trio.to_thread.run_sync(_keep_private, data_dir)
-        await store.outbox.repair()
+        if cluster is None or (cluster.leads and cluster.is_alone):
+            await store.outbox.repair()
         yield store
 
 
@@ -236,31 +253,30 @@ async def _open(
     meter: Meter | None,
     node: Node | None,
     upgrading: Progress,
-) -> AsyncIterator[tuple[Database, bytes]]:
+) -> AsyncIterator[tuple[Database, bytes, Cluster | None]]:
     """Open the database; also gives the key of contacts."""
     if not url:
         async with open_database(
             data_dir / "recado.db", clock=clock, meter=meter, upgrading=upgrading
         ) as database:
-            yield database, contact_key(data_dir)
+            yield database, contact_key(data_dir), None
         return
     make_folder(data_dir)
-    node, driver = node or Node(), postgres_driver()
-    opening: contextlib.AbstractAsyncContextManager[Any] = driver.open_postgres(
+    node = node or Node()
+    opening: contextlib.AbstractAsyncContextManager[Any] = postgres_driver().open_postgres(
         url,
         clock=clock,
         meter=meter,
         terms=node.terms,
+        numbers=numbers,
         waits=node.waits,
         upgrading=upgrading,
     )
     async with opening as opened:
-        database = opened
-        node.stands_by(WaitingCalls(database.of()))
-        await driver.claim_when_free(opened, numbers, waits=node.waits)
-        key = await SharedKeys(database.of()).agree(KEY_FILE, contact_key(data_dir))
+        keys = SharedKeys(opened.of())
+        key = await keys.agree(KEY_FILE, contact_key(data_dir))
         await trio.to_thread.run_sync(keep_contact_key, data_dir, key)
-        yield database, key
+        yield opened, key, opened
 
 
 def _keep_private(data_dir: Path) -> None:

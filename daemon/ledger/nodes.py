@@ -1,16 +1,26 @@
-"""Several nodes on one ledger: what stands by, and the webhook calls that it has taken meanwhile.
+"""Several nodes on one ledger: what they leave for each other, webhook calls and commands.
 
 Only PostgreSQL's ledger has several nodes; on SQLite these tables are empty.
 """
 
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from daemon.domain.transitions.leases import NodeTerms
-from daemon.ledger.drivers.port import Connection, Role, marks, query, transaction
+from daemon.ledger.drivers.port import (
+    Connection,
+    Role,
+    Transactions,
+    marks,
+    query,
+    transaction,
+)
+
+T = TypeVar("T")
 
 MOST_CALLS = 50
 """Taken in one round."""
@@ -34,8 +44,6 @@ class Node:
     """This node, as the opening of the ledger needs it."""
 
     terms: NodeTerms = field(default_factory=_terms)
-    stands_by: Callable[["WaitingCalls"], None] = lambda _calls: None
-    """Called once webhook calls can be stored, whichever node has the ledger."""
     waits: Callable[[str], None] = lambda _why: None
     """Gets the reason why the ledger is not open yet, when it changes."""
 
@@ -50,7 +58,7 @@ class WaitingCall(NamedTuple):
 
 
 class WaitingCalls(Role):
-    """Webhook calls on their way to the owner. Any node adds to them; the owner takes them in."""
+    """Webhook calls on their way to their number's owner. Any node adds to them."""
 
     @transaction
     def add(
@@ -63,30 +71,138 @@ class WaitingCalls(Role):
         )
 
     @query
-    def of_numbers(
-        self, connection: Connection, numbers: Collection[str], *, beside: Collection[int]
+    def of_number(
+        self, connection: Connection, number: str, *, beside: Collection[int]
     ) -> tuple[WaitingCall, ...]:
-        """The next calls for these numbers in their order, without the calls ``beside`` them."""
-        numbers, beside = tuple(numbers), (0, *beside)  # NOT IN knows no empty list
+        """The next calls for a number in their order, without the calls ``beside`` them."""
+        beside = (0, *beside)  # NOT IN knows no empty list
         rows = connection.execute(
             "SELECT id, number, event, body FROM waiting_calls"
-            f" WHERE number IN ({marks(numbers)}) AND id NOT IN ({marks(beside)})"
-            " ORDER BY id LIMIT ?",
-            (*numbers, *beside, MOST_CALLS),
+            f" WHERE number = ? AND id NOT IN ({marks(beside)}) ORDER BY id LIMIT ?",
+            (number, *beside, MOST_CALLS),
         )
         return tuple(
-            WaitingCall(call, number, event, bytes(body)) for call, number, event, body in rows
+            WaitingCall(call, name, event, bytes(body)) for call, name, event, body in rows
         )
 
     @query
-    def look(self, connection: Connection) -> None:
-        """Do nothing if the ledger can be read. Raises StoreUnavailable."""
-        connection.execute("SELECT 1 FROM waiting_calls LIMIT 1").fetchone()
+    def counts(self, connection: Connection) -> dict[str, int]:
+        """How many calls wait for each number for which any do."""
+        return waiting_calls(connection)
 
     @transaction
     def taken(self, connection: Connection, call: int) -> None:
         """Forget a call that was taken in. Raises StoreUnavailable."""
         connection.execute("DELETE FROM waiting_calls WHERE id = ?", (call,))
+
+
+class Command(NamedTuple):
+    """What an operator wants of a number, asked on a node that does not own it."""
+
+    id: int
+    number: str
+    operation: str
+    arguments: str
+    """JSON."""
+    is_begun: bool
+    """True if an earlier owner did it, and ended before it stored the result."""
+
+
+class Commands(Role):
+    """Commands on their way to their number's owner. Any node adds to them."""
+
+    @transaction
+    def ask(
+        self,
+        connection: Connection,
+        number: str,
+        chat: str,
+        operation: str,
+        arguments: str,
+        *,
+        now: float,
+    ) -> int:
+        """Store a command; durable on return. Gives its id."""
+        row = connection.execute(
+            "INSERT INTO commands (number, chat, operation, arguments, asked_at)"
+            " VALUES (?, ?, ?, ?, ?) RETURNING id",
+            (number, chat, operation, arguments, now),
+        ).fetchone()
+        return int(row[0])
+
+    @query
+    def open(self, connection: Connection, numbers: Collection[str]) -> tuple[Command, ...]:
+        """The next commands for these numbers, in their order."""
+        names = tuple(numbers)
+        rows = connection.execute(
+            "SELECT id, number, operation, arguments, state FROM commands"
+            f" WHERE state != 'done' AND number IN ({marks(names)}) ORDER BY id LIMIT ?",
+            (*names, MOST_CALLS),
+        )
+        return tuple(
+            Command(command, number, operation, arguments, is_begun=state == "begun")
+            for command, number, operation, arguments, state in rows
+        )
+
+    @transaction
+    def done(self, connection: Connection, command: int, result: str) -> None:
+        """Store what has come of a command (JSON), in place of its arguments."""
+        connection.execute(
+            "UPDATE commands SET state = 'done', result = ?, arguments = '', chat = ''"
+            " WHERE id = ? AND state != 'done'",
+            (result, command),
+        )
+
+    @query
+    def result(self, connection: Connection, command: int) -> str | None:
+        """What has come of a command; None before it is done."""
+        row = connection.execute(
+            "SELECT result FROM commands WHERE id = ? AND state = 'done'", (command,)
+        ).fetchone()
+        return str(row[0]) if row else None
+
+    @transaction
+    def forget(self, connection: Connection, *, before: float) -> None:
+        """Forget commands that were done and asked before a time (Unix seconds)."""
+        connection.execute("DELETE FROM commands WHERE state = 'done' AND asked_at < ?", (before,))
+
+
+class Once:
+    """The way into the database for one command, which is carried out once.
+
+    Its first write also marks the command as begun, in the same transaction.
+    """
+
+    def __init__(self, database: Transactions, command: int) -> None:
+        self._database = database
+        self._command = command
+        self._has_begun = False
+
+    async def read(self, operation: Callable[[Any], T]) -> T:
+        """See `daemon.ledger.drivers.port.Transactions`."""
+        return await self._database.read(operation)
+
+    async def write(self, operation: Callable[[Any], T]) -> T:
+        """See `daemon.ledger.drivers.port.Transactions`. Raises AlreadyBegun."""
+
+        def marked(connection: Connection) -> T:
+            if not self._has_begun:
+                begun = connection.execute(
+                    "UPDATE commands SET state = 'begun' WHERE id = ? AND state = 'waiting'",
+                    (self._command,),
+                )
+                if not begun.rowcount:
+                    raise AlreadyBegun
+            return operation(connection)
+
+        marked.__qualname__ = operation.__qualname__
+        result = await self._database.write(marked)
+        self._has_begun = True
+        return result
+
+
+class AlreadyBegun(Exception):
+    """Another owner of the number has carried a command out."""
 
 
 class SharedKeys(Role):
@@ -108,35 +224,50 @@ class NodeState:
     """A node as `recado nodes` shows it."""
 
     name: str
-    state: str
+    process: str
+    """Host, process id, and what tells it from an earlier one."""
     version: str
+    leads: bool
+    """Whether it does what is of no single number."""
+    numbers: tuple[str, ...]
     silent_seconds: float
-    """Since it was last seen."""
-    lease_seconds: float | None
-    """What is left of its lease; None: it does not have the ledger."""
-    epoch: int
+    """Since it has renewed its lease."""
+    lease_seconds: float
+    """What is left of its lease; 0 or less: another node may take what it owns."""
 
 
 def nodes(connection: Connection, now: float) -> list[NodeState]:
     """All nodes that were not stopped; ``now`` is the server's clock, Unix seconds."""
+    owned: defaultdict[str, list[str]] = defaultdict(list)
+    for number, owner in connection.execute("SELECT number, owner FROM numbers ORDER BY number"):
+        owned[owner].append(number)
     rows = connection.execute(
-        "SELECT n.name, n.state, n.version, n.seen_at, o.until, o.epoch FROM nodes n"
-        " LEFT JOIN numbers o ON o.number = '' AND o.owner = n.process ORDER BY n.name"
+        "SELECT process, name, version, until, renewed_at FROM nodes ORDER BY name, process"
     )
     return [
         NodeState(
             name=name,
-            state=state,
+            process=process,
             version=version,
-            silent_seconds=max(0.0, now - seen_at),
-            lease_seconds=None if until is None else until - now,
-            epoch=epoch or 0,
+            leads="" in owned[process],
+            numbers=tuple(number for number in owned[process] if number),
+            silent_seconds=max(0.0, now - renewed_at),
+            lease_seconds=until - now,
         )
-        for name, state, version, seen_at, until, epoch in rows
+        for process, name, version, until, renewed_at in rows
     ]
 
 
-def waiting_calls(connection: Connection) -> int:
-    """How many webhook calls wait for the owner."""
-    count: int = connection.execute("SELECT COUNT(*) FROM waiting_calls").fetchone()[0]
-    return count
+def owners(connection: Connection) -> dict[str, str]:
+    """The name of the node that has each number; empty for a number that nobody has."""
+    rows = connection.execute(
+        "SELECT number, COALESCE(name, '') FROM numbers LEFT JOIN nodes ON process = owner"
+        " WHERE number != '' ORDER BY number"
+    )
+    return dict(rows.fetchall())
+
+
+def waiting_calls(connection: Connection) -> dict[str, int]:
+    """How many webhook calls wait for the owner of each number for which any do."""
+    rows = connection.execute("SELECT number, COUNT(*) FROM waiting_calls GROUP BY number")
+    return dict(rows.fetchall())

@@ -16,7 +16,7 @@ from daemon.ledger.announcements import contact_changed
 from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
 from daemon.ledger.desk import take
-from daemon.ledger.drivers.port import Connection, Role, transaction
+from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.handover import chats_named, give_back, mark_done, pause
 from daemon.ledger.outbox import queue_part
 from daemon.ledger.people import REMEMBERED
@@ -182,6 +182,11 @@ class OperatorActions(Role):
         Gives the chats concerned, and how many messages were closed.
         """
         return done_by_hand(connection, chat, channel=channel, by=by, now=now)
+
+    @query
+    def chat_of_send(self, connection: Connection, row_id: int) -> ChatKey | None:
+        """The chat of a row of the outbox; None if there is no such row."""
+        return _refused_row(connection, row_id)[0]
 
     @transaction
     def set_consent(

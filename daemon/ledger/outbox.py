@@ -80,12 +80,15 @@ class Outbox(Role):
         return tuple(ChatKey(*row) for row in rows)
 
     @transaction
-    def repair(self, connection: Connection) -> int:
-        """After a crash: a send that was under way has an unknown outcome. Gives how many."""
+    def repair(self, connection: Connection, number: str = "") -> int:
+        """After a crash: a send that was under way has an unknown outcome. Gives how many.
+
+        ``number``: only its own, when it has come from another node.
+        """
         return connection.execute(
             "UPDATE outbox SET state = ?, error = 'the process ended while sending'"
-            f" WHERE {OPEN_ROWS} AND state = ?",
-            (UNKNOWN, SENDING),
+            f" WHERE {OPEN_ROWS} AND state = ? AND (? = '' OR channel = ?)",
+            (UNKNOWN, SENDING, number, number),
         ).rowcount
 
     @transaction

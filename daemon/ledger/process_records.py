@@ -8,8 +8,9 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from daemon.domain.dashboard_values import LogLine, LogQuery, Sample
-from daemon.domain.messages import ChatKey
+from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.states import DEAD, WITH_AGENT, ProcessEnd
+from daemon.errors import StoreUnavailable
 from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.outbox import OPEN_ROWS
@@ -28,38 +29,45 @@ class EarlierLives:
 
 
 class ProcessLife(Role):
-    """The row of the process that has the store: the next one finds out how it ended."""
+    """The row of the last process of each node: the next one finds out how it ended."""
 
     @transaction
-    def begin(self, connection: Connection, *, now: float) -> EarlierLives:
-        """Count how the last process ended, and begin the row of this one.
+    def begin(self, connection: Connection, *, node: str = "", now: float) -> EarlierLives:
+        """Count how the node's last process ended, and begin the row of this one.
 
         Raises StoreUnavailable.
         """
-        row = connection.execute("SELECT stopping_at, stopped_at FROM process_life").fetchone()
+        row = connection.execute(
+            "SELECT stopping_at, stopped_at FROM process_lives WHERE node = ?", (node,)
+        ).fetchone()
         end, seconds = _end_of(row) if row else (None, 0.0)
         connection.execute("UPDATE process_ends SET count = count + 1 WHERE how = ?", (end,))
-        begun = connection.execute(
-            "UPDATE process_life SET started_at = ?, stopping_at = NULL, stopped_at = NULL", (now,)
+        connection.execute(
+            "INSERT INTO process_lives (node, started_at) VALUES (?, ?) ON CONFLICT (node)"
+            " DO UPDATE SET started_at = excluded.started_at, stopping_at = NULL,"
+            " stopped_at = NULL",
+            (node, now),
         )
-        if not begun.rowcount:
-            connection.execute("INSERT INTO process_life (started_at) VALUES (?)", (now,))
         ends = dict(connection.execute("SELECT how, count FROM process_ends").fetchall())
         return EarlierLives(end, seconds, ends)
 
-    async def stopping(self, *, now: float) -> None:
+    async def stopping(self, *, node: str = "", now: float) -> None:
         """The stop has begun. Raises StoreUnavailable."""
-        await self._note("stopping_at", now)
+        await self._note("stopping_at", node, now)
 
-    async def stopped(self, *, now: float) -> None:
+    async def stopped(self, *, node: str = "", now: float) -> None:
         """Only closing the store is left. Raises StoreUnavailable."""
-        await self._note("stopped_at", now)
+        await self._note("stopped_at", node, now)
 
     @transaction
     def _note(
-        self, connection: Connection, column: Literal["stopping_at", "stopped_at"], now: float
+        self,
+        connection: Connection,
+        column: Literal["stopping_at", "stopped_at"],
+        node: str,
+        now: float,
     ) -> None:
-        connection.execute(f"UPDATE process_life SET {column} = ?", (now,))
+        connection.execute(f"UPDATE process_lives SET {column} = ? WHERE node = ?", (now, node))
 
 
 def _end_of(row: tuple[float | None, float | None]) -> tuple[ProcessEnd, float]:
@@ -165,10 +173,14 @@ class DashboardLog(Role):
     @transaction
     def start(self, connection: Connection) -> int:
         """Return the first id for the lines of this process; no earlier process has used it."""
-        number: int = connection.execute(
+        row = connection.execute(
             "INSERT INTO log_starts (number)"
-            " SELECT COALESCE(MAX(number), 0) + 1 FROM log_starts RETURNING number"
-        ).fetchone()[0]
+            " SELECT COALESCE(MAX(number), 0) + 1 FROM log_starts WHERE 1 = 1"
+            " ON CONFLICT DO NOTHING RETURNING number"
+        ).fetchone()
+        if row is None:
+            raise StoreUnavailable("another node takes the next ids of the log at this moment")
+        number: int = row[0]
         connection.execute("DELETE FROM log_starts WHERE number < ?", (number,))
         return number * LINES_A_START
 
@@ -177,37 +189,37 @@ class DashboardLog(Role):
 
         A line about a contact who was just forgotten is not stored.
         """
-        rows = [
-            {
-                "id": line.id,
-                "at": line.at,
-                "kind": line.kind,
-                "level": line.level,
-                "channel": line.key.number if line.key else "",
-                "chat": line.key.chat if line.key else "",
-                "turn": line.turn,
-                "symbol": line.symbol,
-                "line": line.line,
-            }
-            for line in lines
-        ]
+        rows = _rows_of(lines)
 
         def write(connection: Connection) -> None:
-            connection.executemany(
-                "INSERT INTO log_lines (id, at, kind, level, channel, chat, turn, symbol, line)"
-                " SELECT :id, :at, :kind, :level, :channel, :chat, :turn, :symbol, :line"
-                " WHERE :chat = '' OR EXISTS"
-                " (SELECT 1 FROM chats WHERE channel = :channel AND chat = :chat)"
-                " ON CONFLICT (id) DO NOTHING",
-                rows,
-            )
-            connection.execute(
-                "DELETE FROM log_lines WHERE id <= "
-                "(SELECT id FROM log_lines ORDER BY id DESC LIMIT 1 OFFSET ?)",
-                (keep,),
-            )
+            _insert(connection, rows)
+            _drop_oldest(connection, keep)
 
         await self._database.write(write)
+
+    async def add_in_order(self, lines: Sequence[LogLine], *, keep: int) -> None:
+        """Store lines of one of several nodes: their ids are given here, in the order of commits.
+
+        So a reader who asks for what came after an id misses none.
+        """
+        rows = _rows_of(lines)
+
+        def write(connection: Connection) -> None:
+            # Another node waits here until this one has committed.
+            connection.execute("UPDATE log_starts SET number = number")
+            (last,) = connection.execute("SELECT MAX(id) FROM log_lines").fetchone()
+            (start,) = connection.execute("SELECT MAX(number) FROM log_starts").fetchone()
+            first = max(last or 0, start * LINES_A_START) + 1
+            _insert(connection, [{**row, "id": first + n} for n, row in enumerate(rows)])
+            _drop_oldest(connection, keep)
+
+        await self._database.write(write)
+
+    @query
+    def last_id(self, connection: Connection) -> int:
+        """The id of the newest line; 0 if there is none."""
+        (last,) = connection.execute("SELECT MAX(id) FROM log_lines").fetchone()
+        return last or 0
 
     @query
     def lines(self, connection: Connection, wanted: LogQuery) -> list[LogLine]:
@@ -237,6 +249,42 @@ class DashboardLog(Role):
             "SELECT chat FROM chats WHERE ref = ? AND ref != ''", (ref,)
         ).fetchone()
         return str(row[0]) if row else ""
+
+
+def _rows_of(lines: Sequence[LogLine]) -> list[JsonObject]:
+    return [
+        {
+            "id": line.id,
+            "at": line.at,
+            "kind": line.kind,
+            "level": line.level,
+            "channel": line.key.number if line.key else "",
+            "chat": line.key.chat if line.key else "",
+            "turn": line.turn,
+            "symbol": line.symbol,
+            "line": line.line,
+        }
+        for line in lines
+    ]
+
+
+def _insert(connection: Connection, rows: Sequence[JsonObject]) -> None:
+    connection.executemany(
+        "INSERT INTO log_lines (id, at, kind, level, channel, chat, turn, symbol, line)"
+        " SELECT :id, :at, :kind, :level, :channel, :chat, :turn, :symbol, :line"
+        " WHERE :chat = '' OR EXISTS"
+        " (SELECT 1 FROM chats WHERE channel = :channel AND chat = :chat)"
+        " ON CONFLICT (id) DO NOTHING",
+        rows,
+    )
+
+
+def _drop_oldest(connection: Connection, keep: int) -> None:
+    connection.execute(
+        "DELETE FROM log_lines WHERE id <= "
+        "(SELECT id FROM log_lines ORDER BY id DESC LIMIT 1 OFFSET ?)",
+        (keep,),
+    )
 
 
 def matches(line: LogLine, query: LogQuery) -> bool:

@@ -25,6 +25,7 @@ from daemon.domain.gateway_prices import CATEGORIES, FREE
 from daemon.domain.messages import Usage
 from daemon.domain.outcomes import SETTLED
 from daemon.domain.validation.builtin_validators import BUILT_IN
+from daemon.observability.node_metrics import NodeMetrics
 from daemon.observability.vitals import QUEUE_STATES, Vitals
 
 WEBHOOK_RESULTS = ("stored", "unauthorized", "invalid", "too_large", "unavailable")
@@ -158,6 +159,7 @@ class Metrics:
         self._make_histograms()
         self._make_gauges(version)
         self.vitals = Vitals(self.registry)
+        self.node = NodeMetrics(self.registry)
         self.queue_messages: Read = self._numbered_gauge(
             "queue_messages", "Customers' messages without an outcome, by state", "state"
         )

@@ -190,7 +190,7 @@ class DaemonState:
 
     def _parts(self) -> tuple[ComponentState, ...]:
         """The state of each part, the daemon first."""
-        numbers = [one.services.number for one in self._numbers]
+        numbers = [one.services.number for one in self._numbers.served]
         channel = "; ".join(
             self._about(one.name, fault)
             for one in numbers
@@ -219,7 +219,7 @@ class DaemonState:
 
     def _faults(self) -> list[str]:
         faults = [self._store_fault(), *(state.fault for state in self._model_states)]
-        for one in self._numbers:
+        for one in self._numbers.served:
             faults += [self._about(one.name, fault) for fault in self._faults_of(one)]
         return [fault for fault in faults if fault]
 
@@ -245,7 +245,7 @@ class DaemonState:
         return {"number": number} if len(self._numbers) > 1 else {}
 
     def _waiting(self) -> NumberFigures:
-        return self._figures.total(self._numbers.names)
+        return self._figures.total(one.name for one in self._numbers.served)
 
     def _waiting_for_person(self) -> dict[str, int]:
         figures = self._waiting()

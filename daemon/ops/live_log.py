@@ -3,6 +3,9 @@
 A line is sent at once and stored within a second, never before more important writes. A crash may
 lose lines that were sent but not stored; their numbers are not used again, so a cursor stays valid
 over restarts.
+
+Of several nodes each stores its lines, and reads what all have stored, its own among them: a line
+is seen everywhere within a second, in the same order.
 """
 
 from collections import deque
@@ -13,6 +16,7 @@ import trio
 from daemon.domain.dashboard_values import FeedLost, LogLine, LogQuery
 from daemon.domain.messages import ChatKey
 from daemon.errors import StoreUnavailable
+from daemon.ledger.drivers.port import Cluster
 from daemon.ledger.process_records import DashboardLog, matches
 from daemon.observability.events import DASHBOARD
 from daemon.observability.lines import LogRecord
@@ -69,8 +73,14 @@ class Feed:
 class LiveLog:
     """Numbers lines. Made by the composer; `run` is a side task of the daemon."""
 
-    def __init__(self, store: DashboardLog, *, keep: int, log: Log) -> None:
-        """``keep`` lines stay in the store; 0 stores none."""
+    def __init__(
+        self, store: DashboardLog, *, keep: int, log: Log, cluster: Cluster | None = None
+    ) -> None:
+        """``keep`` lines stay in the store; 0 stores none.
+
+        ``cluster``: where other nodes store theirs; None: there are none.
+        """
+        self._cluster = cluster if keep else None
         self._records: deque[LogRecord] = deque(maxlen=MOST_PENDING)
         self._store = store
         self._keep = keep
@@ -103,6 +113,8 @@ class LiveLog:
         Raises StoreUnavailable.
         """
         pending = [line for line in self._pending if matches(line, query)]
+        if self._cluster is not None:
+            pending = []  # they get other ids
         lines = {line.id: line for line in await self._store.lines(query)}
         if query.after and len(lines) == query.limit:
             return list(lines.values())
@@ -127,6 +139,8 @@ class LiveLog:
 
         with self._log.tapped(tap, DASHBOARD):
             async with trio.open_nursery() as nursery:
+                if self._cluster is not None:
+                    nursery.start_soon(self._follow_all, self._cluster, name="lines of all nodes")
                 nursery.start_soon(self._show, name="live log")
                 nursery.start_soon(self._write, name="live log's memory")
 
@@ -139,9 +153,27 @@ class LiveLog:
                 line = self._line(record, await self._name(record.chat))
                 self._pending.append(line)
                 self._writable.set()
-                for feed in self._feeds:
-                    feed.put(line)
+                if self._cluster is None:
+                    self._feed(line)
             await self._come.wait()
+
+    def _feed(self, line: LogLine) -> None:
+        for feed in self._feeds:
+            feed.put(line)
+
+    async def _follow_all(self, cluster: Cluster) -> None:
+        """Send the stored lines of all nodes to the readers. Runs until cancelled."""
+        after = await self._store.last_id()
+        while True:
+            with trio.move_on_after(WRITE_SECONDS):
+                await cluster.noticed("log_lines")
+            if not self._feeds:
+                newest = await self._store.last_id()
+                after = after if self._feeds else newest  # a reader may have come meanwhile
+                continue
+            for line in await self._store.lines(LogQuery(after=after, limit=MOST_WAITING)):
+                self._feed(line)
+                after = line.id
 
     async def _write(self) -> None:
         """Store lines, at most once a second, and at the end. Runs until cancelled."""
@@ -161,7 +193,8 @@ class LiveLog:
             return
         if self._keep:
             try:
-                await self._store.add(lines, keep=self._keep)
+                store = self._store.add if self._cluster is None else self._store.add_in_order
+                await store(lines, keep=self._keep)
             except StoreUnavailable as error:
                 self._log.debug("lines of the live log wait for the store", error=str(error))
                 return

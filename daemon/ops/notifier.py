@@ -1,13 +1,14 @@
 """Notifications of people outside of WhatsApp: what happened is found, stored, and sent.
 
-The task polls the ledger and the state of number and model. No turn waits for a notification, and
+The task polls the ledger and the state of number and model. Of several nodes each notes what is
+about the numbers that it owns, and the one that leads sends. No turn waits for a notification, and
 what a crash interrupts is found by the next look. Each occasion is stored before it is sent, and
 sent until every target has accepted it: at least once.
 """
 
 import importlib
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -19,6 +20,7 @@ import trio
 from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.domain.limits import day_of, delay
+from daemon.domain.messages import ChatKey
 from daemon.domain.notification_texts import (
     Language,
     Occasion,
@@ -105,8 +107,9 @@ class Notifier:
         while self._targets:
             try:
                 await self._note()
-                await self._send_due()
-                await self._tidy()
+                if self._store.database.leads:
+                    await self._send_due()
+                    await self._tidy()
             except StoreUnavailable as error:
                 self._log.debug("notifications wait for the store", error=str(error))
             await trio.sleep(LOOK_SECONDS)
@@ -125,11 +128,12 @@ class Notifier:
 
     async def _occasions(self) -> list[Occasion]:
         now, language, store = self._now(), self._language, self._store
-        since = now - LOOK_BACK_SECONDS
-        found = [*await store.notifications.escalations(since=since, language=language)]
+        since, served = now - LOOK_BACK_SECONDS, {one.name: one for one in self._numbers.served}
+        escalations = await store.notifications.escalations(since=since, language=language)
+        found = [one for one in escalations if self._is_noted_here(one.key, served)]
         soonest = min(number.services.config.rules.remind_seconds for number in self._numbers)
         for chat in await store.handovers.waiting_chats(before=now - soonest):
-            number = self._numbers.get(chat.key.number)
+            number = served.get(chat.key.number)
             if number is None or chat.since > now - number.services.config.rules.remind_seconds:
                 continue
             zone = number.services.config.rules.zone
@@ -137,7 +141,7 @@ class Notifier:
             found.append(
                 waiting(chat.key, name=chat.name, since=chat.since, clock=clock, language=language)
             )
-        for number in self._numbers:
+        for number in served.values():
             rules = number.services.config.rules
             day = day_of(now, rules.zone)
             limited = rules.budget.total_tokens or rules.budget.total_cost
@@ -145,6 +149,12 @@ class Notifier:
                 subject = " ".join(filter(None, (self._shown(number.name), day)))
                 found.append(Occasion(reason="budget", subject=subject, line=subject))
         return [*self._named(found), *self._lasting()]
+
+    def _is_noted_here(self, key: ChatKey | None, served: Collection[str]) -> bool:
+        """Whether this node notes what is about a chat: the one that owns its number, or leads."""
+        if key is None or self._numbers.get(key.number) is None:
+            return self._store.database.leads
+        return key.number in served
 
     def _shown(self, number: str) -> str:
         """The name of a number, where there are several."""
@@ -273,7 +283,7 @@ async def open_notifier(
         several = len(numbers) > 1
         found: dict[tuple[Reason, str], str] = {
             ("channel", one.name if several else ""): one.state.fault or one.pace.trouble
-            for one in (number.services.number for number in numbers)
+            for one in (number.services.number for number in numbers.served)
         }
         refusals = (state.refusal for state in process.model_states if state.refusal)
         return {**found, ("model", ""): "; ".join(refusals)}

@@ -1,11 +1,12 @@
 """The operations of a running daemon: what the API and the dashboard do to it.
 
 Handlers of HTTP requests call them in their own tasks. Each takes effect in the store first, with a
-row in the audit, then in the task of the chat. All that wait raise StoreUnavailable. Times are Unix
-seconds.
+row in the audit, then in the task of the chat; of several nodes on the one that owns the chat's
+number. All that wait raise StoreUnavailable, among it NotYetDone. Times are Unix seconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path, PurePath
 
@@ -24,11 +25,24 @@ from daemon.domain.redaction import mask_numbers
 from daemon.domain.rendering.outgoing import reaction_part
 from daemon.domain.rendering.templates import chosen, template_part
 from daemon.domain.schedule import due_moment
-from daemon.errors import FilesUnavailable, GatewayError, MediaDelayed, StoreUnavailable
+from daemon.errors import (
+    FilesUnavailable,
+    GatewayError,
+    MediaDelayed,
+    NotYetDone,
+    StoreUnavailable,
+)
 from daemon.ledger.admin.cli_queries import numbers_of_chat
 from daemon.ledger.admin.person import names_of
-from daemon.ledger.admin.replay import Replayed, replay_dead, replay_event, stored_event
+from daemon.ledger.admin.replay import (
+    Replayed,
+    StoredEvent,
+    replay_dead,
+    replay_event,
+    stored_event,
+)
 from daemon.ledger.files import AUDIO_FOLDER
+from daemon.ledger.ledger import Store
 from daemon.ledger.reminders import BY_OPERATOR, NewReminder
 from daemon.ops.api_access import ApiAccess
 from daemon.ops.daemon_state import DaemonState
@@ -37,6 +51,7 @@ from daemon.ops.maintenance.retention import Forgetter
 from daemon.ops.operator_views import OperatorViews
 from daemon.ops.outcomes import FiguresQuery, outcome_figures
 from daemon.ops.passwords import Passwords
+from daemon.ops.remote import Remote, by_owner
 
 REMINDER_OBSTACLES = {
     "": "",
@@ -77,7 +92,12 @@ class Operations:
         live_log: LiveLog,
         forgetter: Forgetter,
         api: ApiAccess,
+        remote: Remote | None = None,
     ) -> None:
+        """``remote`` asks other nodes; None: this process owns all numbers."""
+        self.remote = remote
+        self.hold_now: Callable[[], Awaitable[None]] | None = None
+        """Holds the chats whose rows are being erased; None: nobody asks for that."""
         self.state = state
         self.api = api
         self.views = views
@@ -88,7 +108,7 @@ class Operations:
         self.passwords = Passwords()
         self.now = process.telemetry.now
         self._data_dir = data_dir
-        self._store = process.store
+        self._store = self._process_store = process.store
         self.numbers = numbers
         self._chats = numbers
         self._engines = process.engines
@@ -110,53 +130,64 @@ class Operations:
 
         ``chat`` is one chat, or a chat id with all of our numbers. Returns how many chats it is.
         """
-        now, count = self.now(), 0
-        for name, number in await self._places(chat):
-            one = self.numbers.get(number or "") or self.numbers.first
-            configured = one.services.config.rules.pause_seconds
-            until = now + (configured if minutes is None else minutes * 60)
-            actions = self._store.operator_actions
-            keys, taken = await actions.pause(name, until, channel=number, by=by, now=now)
-            for key in keys:
-                self._chats.pause(key, until)
-            for key in taken:
-                self._of(key).services.telemetry.metrics.takeovers.inc()
-            count += len(keys)
-        return count
+        places = await self._places(chat)
+        return sum([await self._pause(key, minutes, by=by) for key in places])
 
-    async def _places(self, chat: str | ChatKey) -> list[tuple[str, str | None]]:
-        """A chat id with each of our numbers that knows it; None: whichever, there is only one."""
+    @by_owner
+    async def _pause(self, key: ChatKey, minutes: float | None, *, by: Actor) -> int:
+        now, configured = self.now(), self._of(key).services.config.rules.pause_seconds
+        until = now + (configured if minutes is None else minutes * 60)
+        keys, taken = await self._store.operator_actions.pause(
+            key.chat, until, channel=key.number or None, by=by, now=now
+        )
+        for paused in keys:
+            self._chats.pause(paused, until)
+        for paused in taken:
+            self._of(paused).services.telemetry.metrics.takeovers.inc()
+        return len(keys)
+
+    async def _places(self, chat: str | ChatKey) -> list[ChatKey]:
+        """A chat id with each of our numbers that knows it; without one, there is only one."""
         if isinstance(chat, ChatKey):
-            return [(chat.chat, chat.number)]
+            return [chat]
         name = chat_id(chat)
         if len(self.numbers) == 1:
-            return [(name, None)]
+            return [ChatKey("", name)]
         found = await self._store.database.read(partial(numbers_of_chat, chat=name))
-        return [(name, number) for number in found]
+        return [ChatKey(number, name) for number in found]
 
     async def resume(self, chat: str | ChatKey, *, by: Actor) -> int:
         """Return a chat to the bot, which also answers waiting messages; like `pause`."""
-        now, actions, count = self.now(), self._store.operator_actions, 0
-        for name, number in await self._places(chat):
-            keys = await actions.give_back(name, channel=number, by=by, now=now)
-            for key in keys:
-                self._chats.give_back(key, now)
-            count += len(keys)
-        return count
+        return sum([await self._resume(key, by=by) for key in await self._places(chat)])
+
+    @by_owner
+    async def _resume(self, key: ChatKey, *, by: Actor) -> int:
+        now = self.now()
+        keys = await self._store.operator_actions.give_back(
+            key.chat, channel=key.number or None, by=by, now=now
+        )
+        for resumed in keys:
+            self._chats.give_back(resumed, now)
+        return len(keys)
 
     async def done(self, chat: str | ChatKey, *, by: Actor) -> tuple[int, int]:
         """Count what waits for a person in a chat as handled; like `pause`.
 
         Also returns how many messages were closed.
         """
-        actions, count, closed = self._store.operator_actions, 0, 0
-        for name, number in await self._places(chat):
-            keys, messages = await actions.done(name, channel=number, by=by, now=self.now())
-            for key in keys:
-                self._chats.wake(key)
-            count, closed = count + len(keys), closed + messages
-        return count, closed
+        counts = [await self._done(key, by=by) for key in await self._places(chat)]
+        return sum(chats for chats, _ in counts), sum(closed for _, closed in counts)
 
+    @by_owner
+    async def _done(self, key: ChatKey, *, by: Actor) -> tuple[int, int]:
+        keys, closed = await self._store.operator_actions.done(
+            key.chat, channel=key.number or None, by=by, now=self.now()
+        )
+        for handled in keys:
+            self._chats.wake(handled)
+        return len(keys), closed
+
+    @by_owner
     async def send(
         self,
         key: ChatKey,
@@ -253,6 +284,7 @@ class Operations:
         sent = await self.send(key, part.body, agent=agent, action=action, by=by, payload=payload)
         return sent, ""
 
+    @by_owner
     async def label(
         self, key: ChatKey, *, add: tuple[str, ...], remove: tuple[str, ...], by: Actor
     ) -> str:
@@ -269,6 +301,7 @@ class Operations:
             )
         return fault
 
+    @by_owner
     async def set_consent(self, key: ChatKey, *, opted_out: bool, by: Actor) -> None:
         """Note whether a contact wants no unrequested messages."""
         actions = self._store.operator_actions
@@ -283,12 +316,29 @@ class Operations:
                 number.services.number.chat_info.forget(ChatKey(number.name, name))
         return done.summary()
 
+    @by_owner
+    async def hold_chats(self, key: ChatKey) -> None:  # noqa: ARG002 - its number
+        """Hold the chats of a number whose rows are being erased; they are on return."""
+        if self.hold_now is not None:
+            await self.hold_now()
+
     async def reveal(self, ref: str, *, by: Actor) -> str:
         """Return the number (or group id) of a chat; empty if it is not known."""
         chat = await self._store.dashboard_log.chat_of(ref)
         if chat:
             await self.audit(by, "reveal", chat)
         return shown(chat)
+
+    def over(self, store: Store) -> "Operations":
+        """The same, over another way into the ledger."""
+        other = copy(self)
+        other._store = store  # noqa: SLF001 - its own
+        return other
+
+    def store_of(self, number: str) -> Store:
+        """The ledger for those who write for a number; empty: for all, where this process may."""
+        one = self.numbers.get(number)
+        return one.services.store if one else self._process_store
 
     def _of(self, key: ChatKey) -> NumberRuntime:
         """The number of a chat; of one that is not configured any more, the first."""
@@ -299,6 +349,7 @@ class Operations:
 
     # -- turns, messages and sends ---------------------------------------------------------------
 
+    @by_owner
     async def release(self, key: ChatKey, *, by: Actor) -> bool:
         """Cancel the run of a chat, which then begins again. False if there is none."""
         if not self._chats.release(key):
@@ -310,35 +361,75 @@ class Operations:
         """Cancel all runs, and try channel and model again at once. Returns how many runs."""
         for state in self._model_states:
             state.try_now()
-        cleared = self.numbers.retry_now()
-        await self.audit(by, "clear locks", after=f"{cleared} cleared")
-        return cleared
+        cleared, later = [self.numbers.retry_now()], list[NotYetDone]()
+
+        async def elsewhere(number: str) -> None:
+            try:
+                cleared.append(await self._release_number(ChatKey(number, "")))
+            except NotYetDone as error:
+                later.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for name in self.numbers.names:
+                if not self.numbers.serves(name):
+                    nursery.start_soon(elsewhere, name, name=f"runs of {name}")
+        await self.audit(by, "clear locks", after=f"{sum(cleared)} cleared")
+        if later:
+            raise later[0]
+        return sum(cleared)
+
+    @by_owner
+    async def _release_number(self, key: ChatKey) -> int:
+        for state in self._model_states:
+            state.try_now()
+        return self._of(key).retry_now()
 
     async def replay_dead(self, key: ChatKey | None, *, by: Actor) -> int:
         """Put the dead messages of a chat back in, or all; return how many.
 
         The chat looks at once. The others are found by the sweep.
         """
-        chats = (key.chat,) if key else ()
-        replayed = await self._store.database.write(
-            partial(replay_dead, chats=chats, policies=self._policy, by=by, now=self.now())
+        places = [key] if key else [ChatKey("", "")]
+        if key is None and self.remote is not None:
+            places = [ChatKey(name, "") for name in self.numbers.names]
+        return sum([await self._replay_dead(place, by=by) for place in places])
+
+    @by_owner
+    async def _replay_dead(self, key: ChatKey, *, by: Actor) -> int:
+        chats = (key.chat,) if key.chat else ()
+        replay = partial(
+            replay_dead,
+            chats=chats,
+            number=key.number,
+            policies=self._policy,
+            by=by,
+            now=self.now(),
         )
-        if key and _count(replayed):
+        replayed = await self._store.writes.write(replay)
+        if key.chat and _count(replayed):
             self._chats.wake(key)
         return _count(replayed)
 
     async def replay_event(self, number: int, *, by: Actor) -> int | None:
         """Put the messages of a stored event back in; return how many, None if it is not known."""
-        database = self._store.database
-        events = self._data_dir / EVENTS_FOLDER
-        find = partial(stored_event, event_id=number, folder=events)
-        event = await database.read(find)
+        event = await self._event(number)
+        if event is None:
+            return None
+        return await self._replay_event(ChatKey(event.number, ""), number, by=by)
+
+    async def _event(self, number: int) -> StoredEvent | None:
+        find = partial(stored_event, event_id=number, folder=self._data_dir / EVENTS_FOLDER)
+        return await self._store.database.read(find)
+
+    @by_owner
+    async def _replay_event(self, key: ChatKey, number: int, *, by: Actor) -> int | None:
+        event = await self._event(number)
         if event is None:
             return None
         parse = partial(
             parse_again,
             event,
-            parse=self._of(ChatKey(event.number, "")).services.number.gateway.parse_webhook,
+            parse=self._of(key).services.number.gateway.parse_webhook,
             media=self._data_dir / MEDIA_FOLDER,
         )
         try:
@@ -349,7 +440,7 @@ class Operations:
         put_back = partial(
             replay_event, event=event, webhook=webhook, policies=self._policy, by=by, now=self.now()
         )
-        return _count(await database.write(put_back))
+        return _count(await self._store.writes.write(put_back))
 
     async def sent_file(self, name: str) -> Path | None:
         """The path of a file that was sent; None if there is none of this name any more.
@@ -366,21 +457,32 @@ class Operations:
 
         None if it is not known. ``number`` is the id of its row in the outbox.
         """
-        obstacle, key = await self._store.operator_actions.send_again(
+        key = await self._store.operator_actions.chat_of_send(number)
+        return await self._send_again(key, number, by=by) if key else None
+
+    @by_owner
+    async def _send_again(self, key: ChatKey, number: int, *, by: Actor) -> str | None:
+        obstacle, known = await self._store.operator_actions.send_again(
             number,
             agents_chats={one.services.config.rules.escalation.chat for one in self.numbers},
             by=by,
             now=self.now(),
         )
-        if key is not None and not obstacle:
+        if known is not None and not obstacle:
             self._chats.wake(key)
         return OBSTACLES.get(obstacle)
 
     async def drop_send(self, number: int, *, by: Actor) -> str | None:
         """Drop a failed message for good; like `send_again`."""
+        key = await self._store.operator_actions.chat_of_send(number)
+        return await self._drop_send(key, number, by=by) if key else None
+
+    @by_owner
+    async def _drop_send(self, key: ChatKey, number: int, *, by: Actor) -> str | None:  # noqa: ARG002
         actions = self._store.operator_actions
         return OBSTACLES.get(await actions.drop_send(number, by=by, now=self.now()))
 
+    @by_owner
     async def remind(
         self,
         key: ChatKey,
@@ -412,6 +514,7 @@ class Operations:
         )
         return number, REMINDER_OBSTACLES[obstacle]
 
+    @by_owner
     async def cancel_reminder(self, key: ChatKey, number: int, *, by: Actor) -> bool:
         """Cancel a reminder or follow-up of a chat; False if none of that number waits."""
         cancel = self._store.reminders.cancel
@@ -422,8 +525,9 @@ class Operations:
 
         ``endpoint``: all of this one in place of ``ids``; ``*``: all of all.
         """
-        replay = self._store.webhooks.replay
-        return await replay(ids, endpoint=endpoint, by=by, now=self.now())
+        # Of no number: what a sender does with a delivery, it does in a state of it.
+        webhooks = self._store.webhooks.over(self._store.database.of())
+        return await webhooks.replay(ids, endpoint=endpoint, by=by, now=self.now())
 
     async def outcomes(self, query: FiguresQuery) -> JsonObject:
         """Return what came of customers' enquiries; see `daemon.ops.outcomes`."""

@@ -48,14 +48,17 @@ async def keep_status(
 
 async def _figures(process: Process, numbers: Numbers, figures: Figures) -> list[str]:
     statistics = numbers.statistics()
-    waiting, oldest = process.run_slots.waiting, figures.total(numbers.names).oldest_unanswered
+    waiting, oldest = (
+        process.run_slots.waiting,
+        figures.total(numbers.served_names()).oldest_unanswered,
+    )
     parts = [
         f"{_count(statistics.chats, 'chat')}, {_count(statistics.runs, 'run')}, {waiting} waiting"
     ]
     if oldest:
         age = max(0.0, process.telemetry.now() - oldest)
         parts.append(f"oldest unanswered {age:.0f} s")
-    shares = [await _used_share(number.services) for number in numbers]
+    shares = [await _used_share(number.services) for number in numbers.served]
     used = max((share for share in shares if share is not None), default=None)
     if used is not None:
         parts.append(f"budget {100 * used:.0f} %")
@@ -114,8 +117,10 @@ LAST_WORD_SECONDS = 0.5
 class ProcessRecord:
     """The record of this process in the store. Made and called by the composer; never fails."""
 
-    def __init__(self, life: ProcessLife, telemetry: Telemetry) -> None:
+    def __init__(self, life: ProcessLife, telemetry: Telemetry, *, node: str = "") -> None:
+        """``node``: the name of this node, where there are several."""
         self._life = life
+        self._node = node
         self._log = telemetry.log
         self._metrics = telemetry.metrics
         self._now = telemetry.now
@@ -123,7 +128,7 @@ class ProcessRecord:
     async def begin(self) -> None:
         """Find out, count and log how the last process ended, and begin the record of this one."""
         try:
-            earlier = await self._life.begin(now=self._now())
+            earlier = await self._life.begin(node=self._node, now=self._now())
         except StoreUnavailable as error:
             self._log.warning("the start was not noted", error=str(error))
             return
@@ -134,7 +139,7 @@ class ProcessRecord:
     async def stopping(self) -> None:
         """Note that the stop has begun; durable on return."""
         try:
-            await self._life.stopping(now=self._now())
+            await self._life.stopping(node=self._node, now=self._now())
         except StoreUnavailable as error:
             self._log.debug("the stop was not noted", error=str(error))
 
@@ -142,6 +147,6 @@ class ProcessRecord:
         """Note that everything but the store is closed, unless that takes too long."""
         with trio.move_on_after(LAST_WORD_SECONDS, shield=True):
             try:
-                await self._life.stopped(now=self._now())
+                await self._life.stopped(node=self._node, now=self._now())
             except StoreUnavailable as error:
                 self._log.debug("the end was not noted", error=str(error))

@@ -24,7 +24,7 @@ from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.domain.announcements import EVENTS, EndpointCounts
 from daemon.domain.limits import delay
-from daemon.errors import MediaDelayed, MediaError, StoreUnavailable
+from daemon.errors import MediaDelayed, MediaError, NotOwned, StoreUnavailable
 from daemon.ledger.webhook_deliveries import (
     Subscription,
     WebhookDeliveries,
@@ -142,13 +142,13 @@ class WebhookSender:
         store: WebhookDeliveries,
         endpoints: Sequence[Endpoint],
         *,
-        of_number: Mapping[str, WebhookDeliveries],
+        of_number: Callable[[], Mapping[str, WebhookDeliveries]],
         log: Log,
         metrics: Metrics,
         now: Callable[[], float],
         random: Random,
     ) -> None:
-        """``of_number``: those of this process; what is about others is not sent here."""
+        """``of_number``: those served here, now; what is about others is not sent here."""
         self._store = store
         self._of_number = of_number
         self._endpoints = endpoints
@@ -184,7 +184,7 @@ class WebhookSender:
             wait = LOOK_SECONDS
             try:
                 due = await self._store.due(
-                    endpoint.name, self._of_number, now=self._now(), limit=BATCH
+                    endpoint.name, self._of_number(), now=self._now(), limit=BATCH
                 )
                 worked = await self._post_all(endpoint, due) if due else 0
             except StoreUnavailable as error:
@@ -213,7 +213,10 @@ class WebhookSender:
                 async with places:
                     if outcomes[1]:
                         return
-                    worked = await self._post(endpoint, delivery)
+                    try:
+                        worked = await self._post(endpoint, delivery)
+                    except NotOwned:
+                        return  # the node that owns the number now delivers it, once more
                     outcomes[0 if worked else 1] += 1
 
         async with trio.open_nursery() as nursery:
@@ -223,7 +226,7 @@ class WebhookSender:
 
     async def _post(self, endpoint: Endpoint, delivery: WebhookDelivery) -> bool:
         """Post one delivery and store the result; False if the endpoint failed."""
-        store = self._of_number[delivery.key.number]
+        store = self._of_number().get(delivery.key.number, self._store)
         attempt = await endpoint.post(delivery, now=self._now())
         if attempt.result == "delivered":
             await store.delivered(delivery, now=self._now())
@@ -260,6 +263,14 @@ def subscriptions_of(settings: Settings) -> list[Subscription]:
     ]
 
 
+async def subscribe(settings: Settings, process: Process) -> None:
+    """Store what the endpoints want; for the process that leads. Raises StoreUnavailable."""
+    telemetry, store = process.telemetry, process.store.webhooks
+    left = await store.subscribe(subscriptions_of(settings), now=telemetry.now())
+    if left:
+        telemetry.log.warning("outgoing webhooks of removed endpoints given up", deliveries=left)
+
+
 @asynccontextmanager
 async def open_webhook_sender(
     settings: Settings,
@@ -274,9 +285,8 @@ async def open_webhook_sender(
     proxy is used: it would resolve the names again. Raises StoreUnavailable.
     """
     telemetry, store = process.telemetry, process.store.webhooks
-    left = await store.subscribe(subscriptions_of(settings), now=telemetry.now())
-    if left:
-        telemetry.log.warning("outgoing webhooks of removed endpoints given up", deliveries=left)
+    if process.store.database.leads:
+        await subscribe(settings, process)
     client = partial(
         httpx.AsyncClient,
         trust_env=False,
@@ -296,7 +306,7 @@ async def open_webhook_sender(
         yield WebhookSender(
             store,
             endpoints,
-            of_number={name: process.store.of(name).webhooks for name in numbers.names},
+            of_number=lambda: {one.name: one.services.store.webhooks for one in numbers.served},
             log=telemetry.log,
             metrics=telemetry.metrics,
             now=telemetry.now,

@@ -215,7 +215,7 @@ class NodeSettings(SettingsTable):
         float, Field(ge=1, le=3600), Rule("a number of seconds from 1 to 3600", float)
     ] = Field(
         default=15,
-        description="for so long a node has the ledger unless it renews that; the same on all",
+        description="for so long a node has its numbers unless it renews that; the same on all",
     )
 
 

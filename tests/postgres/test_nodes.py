@@ -1,4 +1,4 @@
-"""Several nodes on one ledger: one has it, the others wait and take webhook calls for it."""
+"""Several nodes on one ledger: each owns its share of the numbers, and leaves word for others."""
 
 import threading
 import time
@@ -16,16 +16,19 @@ from support.postgres_proxy import proxy_before
 from support.rows import select
 
 from daemon.domain.transitions.leases import NodeTerms
-from daemon.errors import StoreUnavailable
+from daemon.errors import NotOwned
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect
 from daemon.ledger.drivers.postgres.database import PostgresDatabase
 from daemon.ledger.drivers.postgres.ownership import Ownership
 from daemon.ledger.ledger import Store, open_store
-from daemon.ledger.nodes import Node, WaitingCalls, nodes, waiting_calls
+from daemon.ledger.nodes import AlreadyBegun, Node, Once, nodes, owners, waiting_calls
 
+NUMBERS = ("eins", "zwei")
 TERMS = NodeTerms(
     name="a", version="1", lease_seconds=1.0, call_seconds=5.0, boot_clock=time.monotonic
 )
+INSERT = "INSERT INTO own_ids (channel, id) VALUES (?, ?)"
 
 
 @pytest.fixture
@@ -35,10 +38,14 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return POSTGRES.url(tmp_path)
 
 
-def opened(folder: Path, url: str, name: str, **node: Any) -> Any:
-    terms = replace(TERMS, name=name)
+def opened(folder: Path, url: str, name: str, *, lease_seconds: float = 1.0, **node: Any) -> Any:
+    terms = replace(TERMS, name=name, lease_seconds=lease_seconds)
     return open_store(
-        folder / name, url=url, clock=time.perf_counter, node=Node(terms=terms, **node)
+        folder / name,
+        url=url,
+        numbers=NUMBERS,
+        clock=time.perf_counter,
+        node=Node(terms=terms, **node),
     )
 
 
@@ -54,86 +61,204 @@ def stand_still(store: Store) -> None:
     ownership._thread.join()
 
 
-async def test_of_two_nodes_one_has_the_ledger_until_it_hands_it_over(
+async def until(holds: Any) -> None:
+    """Wait for what other threads do."""
+    with trio.fail_after(60):
+        while not holds():  # noqa: ASYNC110 - threads
+            await trio.sleep(0.02)
+
+
+async def share(*stores: Store) -> None:
+    """Do for nodes what the daemon does: hand over what another one is to have."""
+    for store in stores:
+        database = database_of(store)
+        for number in database._ownership.leaving & database._ownership.holds.keys():
+            await database.release(number)
+
+
+async def write(store: Store, number: str, name: str) -> None:
+    """Write one row for a number."""
+
+    def insert(connection: Connection) -> None:
+        connection.execute(INSERT, [number, name])
+
+    await store.database.of(number).write(insert)
+
+
+def written(folder: Path) -> list[str]:
+    return [row[0] for row in select(folder, "own_ids", "id", order="id")]
+
+
+async def test_a_node_that_joins_gets_its_share_and_one_that_ends_leaves_it(
     tmp_path: Path, url: str
 ) -> None:
-    told: list[str] = []
-    stands_by, has_it, ends = trio.Event(), trio.Event(), trio.Event()
-    calls: list[WaitingCalls] = []
-
-    def ready(waiting: WaitingCalls) -> None:
-        calls.append(waiting)
-        stands_by.set()
-
-    async def second() -> None:
-        async with opened(tmp_path, url, "b", stands_by=ready, waits=told.append) as store:
-            assert store.database.settles_at == 0  # nothing of the first is under way
-            assert database_of(store).epoch == 2
-            has_it.set()
-            await ends.wait()
-
-    with trio.fail_after(60):
-        async with trio.open_nursery() as nursery:
-            async with opened(tmp_path, url, "a") as store:
-                nursery.start_soon(second)
-                await stands_by.wait()
-                await calls[0].add("main", "", b"{}", now=1.0)
-                while not told:  # noqa: ASYNC110 - a thread tells
-                    await trio.sleep(0.05)
-                assert told == ["another node has the ledger: standing by"]
-                assert not has_it.is_set()
-                with closing(connect(url)) as server:
-                    connection = PostgresConnection(server)
-                    assert [one.name for one in nodes(connection, time.time())] == ["a", "b"]
-                    assert waiting_calls(connection) == 1
-                await accept(store, message("m-1"))
-            await has_it.wait()
-            ends.set()
-    assert [row[0] for row in select(tmp_path, "messages", "id")] == ["m-1"]
+    async with opened(tmp_path, url, "a", lease_seconds=15) as first:
+        a = database_of(first)
+        assert (a.owned, a.leads, a.is_alone) == (frozenset(NUMBERS), True, True)
+        await write(first, "eins", "1")
+        async with opened(tmp_path, url, "b", lease_seconds=15) as second:
+            b = database_of(second)
+            assert (b.owned, b.leads) == (frozenset(), False)
+            await until(lambda: a.owned == {"zwei"})
+            await share(first)
+            await until(lambda: b.owned == {"eins"})
+            assert b.settles_at("eins") == 0  # nothing of the first is under way
+            assert (b.epoch("eins"), b.epoch("zwei")) == (2, 0)
+            await write(second, "eins", "2")
+            with pytest.raises(NotOwned, match="another node writes for eins"):
+                await write(first, "eins", "lost")
+            with pytest.raises(NotOwned, match="another node writes for the ledger"):
+                await second.database.write(lambda c: c.execute("SELECT 1"))
+            with closing(connect(url)) as server:
+                connection = PostgresConnection(server)
+                assert owners(connection) == {"eins": "b", "zwei": "a"}
+                listed = [(one.name, one.numbers, one.leads) for one in nodes(connection, 0)]
+                assert listed == [("a", ("zwei",), True), ("b", ("eins",), False)]
+        await until(lambda: a.owned == frozenset(NUMBERS))
+        await write(first, "eins", "3")
+    with closing(connect(url)) as server:
+        assert nodes(PostgresConnection(server), 0) == []
+        assert set(owners(PostgresConnection(server)).values()) == {""}
+    assert written(tmp_path) == ["1", "2", "3"]
 
 
 async def test_a_node_that_stood_still_stores_nothing_more(tmp_path: Path, url: str) -> None:
-    with trio.fail_after(60):
-        async with opened(tmp_path, url, "a") as store:
-            assert store.database.lease_left() > 0
-            stand_still(store)
-            async with opened(tmp_path, url, "b") as other:
-                assert store.database.lease_left() <= 0
-                left = other.database.settles_at - TERMS.boot_clock()
-                assert 0 < left <= TERMS.call_seconds
-                with pytest.raises(StoreUnavailable, match="another node"):
-                    await accept(store, message("lost"))
-                assert store.database.failed.is_set()
-                await accept(other, message("m-1"))
-    assert [row[0] for row in select(tmp_path, "messages", "id")] == ["m-1"]
+    async with (
+        opened(tmp_path, url, "a") as first,
+        opened(tmp_path, url, "b", lease_seconds=15) as second,
+    ):
+        a, b = database_of(first), database_of(second)
+        stand_still(first)
+        await until(lambda: b.owned == frozenset(NUMBERS) and b.leads)
+        assert a.lease_left("eins") <= 0
+        left = b.settles_at("eins") - TERMS.boot_clock()
+        assert left <= TERMS.call_seconds
+        for number in NUMBERS:
+            with pytest.raises(NotOwned):
+                await write(first, number, "lost")
+        with pytest.raises(NotOwned):
+            await accept(first, message("lost"))
+        assert not a.leads
+        assert not a.failed.is_set()  # the process goes on, and may own numbers again
+        await write(second, "eins", "1")
+    assert written(tmp_path) == ["1"]
 
 
-async def test_a_node_that_is_told_by_its_renewal_ends(tmp_path: Path, url: str) -> None:
-    with trio.fail_after(60):
-        async with opened(tmp_path, url, "a") as store:
-            with closing(connect(url)) as server:
-                server.execute("UPDATE numbers SET owner = 'b', epoch = epoch + 1")
-            await store.database.failed.wait()
-            assert store.database.fatal_error == "another node has the ledger now"
+async def test_a_node_that_was_given_up_begins_again_without_numbers(
+    tmp_path: Path, url: str
+) -> None:
+    async with opened(tmp_path, url, "a") as store:
+        database, process = database_of(store), database_of(store)._ownership._process
+        with closing(connect(url)) as server:
+            server.execute("DELETE FROM nodes")
+            server.execute("UPDATE numbers SET owner = 'b', epoch = epoch + 1")
+            server.execute(
+                "INSERT INTO nodes VALUES ('b', 'b', '', extract(epoch FROM now()) + 3600, 0)"
+            )
+            await until(lambda: database.owned == frozenset() and not database.leads)
+            with pytest.raises(NotOwned):
+                await write(store, "eins", "lost")
+            server.execute("DELETE FROM nodes WHERE process = 'b'")
+            await until(lambda: database.owned == frozenset(NUMBERS) and database.leads)
+        assert database._ownership._process != process
+        await write(store, "eins", "1")
+    assert written(tmp_path) == ["1"]
 
 
-def test_of_many_that_try_at_once_one_gets_the_ledger(url: str) -> None:
-    begin, got = threading.Barrier(6), []
+async def test_one_lost_number_leaves_the_writes_for_others(tmp_path: Path, url: str) -> None:
+    async with opened(tmp_path, url, "a", lease_seconds=15) as store:
+        with closing(connect(url)) as server:
+            server.execute("UPDATE numbers SET epoch = epoch + 1 WHERE number = 'eins'")
+        # Both in one transaction: they have the same connection.
+        writer = database_of(store)._writer_of(None)
+        database_of(store)._writers = dict.fromkeys(range(5), writer)
+        refused: list[str] = []
 
-    def claim(number: int) -> None:
-        ownership = Ownership(url, f"process {number}", replace(TERMS, name=f"n{number}"))
+        async def one(number: str) -> None:
+            try:
+                await write(store, number, number)
+            except NotOwned:
+                refused.append(number)
+
+        async with trio.open_nursery() as nursery:
+            for number in NUMBERS:
+                nursery.start_soon(one, number)
+        assert refused == ["eins"]
+        database_of(store)._writers = {0: writer}
+    assert written(tmp_path) == ["zwei"]
+
+
+def test_of_many_that_try_at_once_each_number_has_one_owner(url: str) -> None:
+    begin = threading.Barrier(6)
+    got: list[str] = []
+
+    def take_part(number: int) -> None:
+        terms = replace(TERMS, name=f"n{number}", lease_seconds=60)
+        ownership = Ownership(url, f"process {number}", terms, NUMBERS)
         with closing(connect(url)) as connection:
             begin.wait()
-            if ownership.claim(connection, ["main"]):
-                got.append(number)
-        ownership._ended.set()
+            ownership._look(connection)
+        got.extend(ownership.holds)
 
-    threads = [threading.Thread(target=claim, args=[number]) for number in range(6)]
+    threads = [threading.Thread(target=take_part, args=[number]) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(got) == 1
+    assert sorted(got) == ["", *NUMBERS]
+
+
+async def test_nodes_of_the_same_name_are_told_apart(tmp_path: Path, url: str) -> None:
+    async with opened(tmp_path, url, "a", lease_seconds=1) as first:
+        a = database_of(first)
+        async with opened(tmp_path / "other", url, "a", lease_seconds=1) as second:
+            b = database_of(second)
+            await until(lambda: a.namesake and b.namesake)
+            assert a.namesake == b._ownership._process
+        await until(lambda: not a.namesake)
+
+
+async def test_notices_wake_other_nodes(tmp_path: Path, url: str) -> None:
+    async with opened(tmp_path, url, "a") as first, opened(tmp_path, url, "b") as second:
+        heard: list[str] = []
+
+        async def listen(what: str) -> None:
+            await database_of(second).noticed(what)
+            heard.append(what)
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(listen, "waiting_calls")
+                nursery.start_soon(listen, "commands")
+                await trio.testing.wait_all_tasks_blocked()
+                await first.waiting_calls.add("eins", "", b"{}", now=1.0)
+                await first.commands.ask("eins", "", "release", "{}", now=1.0)
+        assert sorted(heard) == ["commands", "waiting_calls"]
+
+
+async def test_a_command_is_carried_out_once(tmp_path: Path, url: str) -> None:
+    async with opened(tmp_path, url, "a") as store:
+        asked = await store.commands.ask("eins", "1@c.us", "pause", "{}", now=1.0)
+        assert await store.commands.open(["zwei"]) == ()
+        (command,) = await store.commands.open(NUMBERS)
+        assert (command.id, command.operation, command.is_begun) == (asked, "pause", False)
+        once = Once(store.database.of("eins"), asked)
+        await once.write(lambda c: c.execute(INSERT, ["eins", "1"]))
+        await once.write(lambda c: c.execute(INSERT, ["eins", "2"]))  # of the same command
+        again = Once(store.database.of("eins"), asked)
+        with pytest.raises(AlreadyBegun):
+            await again.write(lambda c: c.execute(INSERT, ["eins", "3"]))
+        (command,) = await store.commands.open(NUMBERS)
+        assert command.is_begun
+        assert await store.commands.result(asked) is None
+        await store.commands.done(asked, "1")
+        await store.commands.done(asked, "2")  # the first result stays
+        assert await store.commands.result(asked) == "1"
+        assert await store.commands.open(NUMBERS) == ()
+        assert select(tmp_path, "commands", "chat, arguments") == [("", "")]
+        await store.commands.forget(before=2.0)
+        assert select(tmp_path, "commands", "id") == []
+    assert written(tmp_path) == ["1", "2"]
 
 
 async def test_all_nodes_have_the_contact_key_of_the_first(tmp_path: Path, url: str) -> None:
@@ -149,13 +274,16 @@ async def test_waiting_calls_are_taken_in_their_order(tmp_path: Path, url: str) 
         for body in (b"1", b"2", b"3"):
             await store.waiting_calls.add("main", "messages.post", body, now=1.0)
         await store.waiting_calls.add("other", "", b"4", now=1.0)
-        waiting = await store.waiting_calls.of_numbers(["main"], beside=())
+        assert await store.waiting_calls.counts() == {"main": 3, "other": 1}
+        waiting = await store.waiting_calls.of_number("main", beside=())
         assert [(call.body, call.event) for call in waiting] == [
             (body, "messages.post") for body in (b"1", b"2", b"3")
         ]
         await store.waiting_calls.taken(waiting[0].id)
-        left = await store.waiting_calls.of_numbers(["main"], beside={waiting[1].id})
+        left = await store.waiting_calls.of_number("main", beside={waiting[1].id})
         assert [call.body for call in left] == [b"3"]
+        with closing(connect(url)) as server:
+            assert waiting_calls(PostgresConnection(server)) == {"main": 2, "other": 1}
 
 
 async def test_a_server_that_is_away_is_waited_for(tmp_path: Path, url: str) -> None:
@@ -165,8 +293,7 @@ async def test_a_server_that_is_away_is_waited_for(tmp_path: Path, url: str) -> 
         proxy.refuses = True
 
         async def come_back() -> None:
-            while not told:  # noqa: ASYNC110 - a thread tells
-                await trio.sleep(0.05)
+            await until(lambda: told)
             proxy.refuses = False
 
         with trio.fail_after(60):
@@ -175,3 +302,20 @@ async def test_a_server_that_is_away_is_waited_for(tmp_path: Path, url: str) -> 
                 async with opened(tmp_path, behind, "a", waits=told.append) as store:
                     await accept(store, message("m-1"))
     assert "cannot open the database" in told[0]
+
+
+async def test_a_node_keeps_its_numbers_over_an_outage_that_is_shorter_than_its_lease(
+    tmp_path: Path, url: str
+) -> None:
+    with proxy_before(Path(str(conninfo_to_dict(url)["host"]))) as proxy:
+        behind = url.replace(str(conninfo_to_dict(url)["host"]), str(proxy.folder))
+        async with opened(tmp_path, behind, "a", lease_seconds=60) as store:
+            database = database_of(store)
+            epochs = [database.epoch(number) for number in NUMBERS]
+            proxy.outage()
+            await until(lambda: "cannot reach the database" in database.last_write_error)
+            proxy.refuses = False
+            await until(lambda: not database.last_write_error)
+            assert [database.epoch(number) for number in NUMBERS] == epochs
+            await write(store, "eins", "1")
+    assert written(tmp_path) == ["1"]

@@ -62,7 +62,7 @@ def main() -> None:
     settings = load_settings(config=None, environ=environ, cwd=Path.cwd()).settings
     environment = Environment(
         log=_open_log(settings, environ),
-        metrics=Metrics(version=__version__),
+        metrics=Metrics(version=__version__, by_number=bool(settings.numbers)),
         now=_wall_clock(environ.get(CLOCK_VARIABLE, "")),
         clock=time.perf_counter,
         notify=_say,

@@ -70,19 +70,20 @@ async def stand_still(nodes: Nodes, _rng: random.Random) -> None:
     await nodes.owned(not_by=owner)
     nodes.failovers.append(time.monotonic() - began)
     await trio.sleep(LEASE_SECONDS)
-    await _goes_on(owner)
+    await _goes_on(nodes, owner)
 
 
-async def _goes_on(node: Node) -> None:
+async def _goes_on(nodes: Nodes, node: Node) -> None:
     node.lives.signal(signal.SIGCONT)
-    await _ends(node)
+    await _takes_part_again(nodes, node)
 
 
-async def _ends(node: Node) -> None:
-    """Wait until a node that was replaced notices and ends, and start it again."""
+async def _takes_part_again(nodes: Nodes, node: Node) -> None:
+    """Wait until a node that was replaced notices, and begins again without the number."""
     with trio.fail_after(WAIT_SECONDS):
-        await node.lives.ended()
-    await node.start()
+        while not nodes.takes_part(node):  # noqa: ASYNC110 - another process
+            await trio.sleep(POLL_SECONDS)
+    node.takes_calls = node.is_to_run = True
 
 
 async def nap(nodes: Nodes, rng: random.Random) -> None:
@@ -97,7 +98,7 @@ async def nap(nodes: Nodes, rng: random.Random) -> None:
 
 
 async def _is_well(nodes: Nodes) -> None:
-    """Wait until all nodes run, and one has the ledger."""
+    """Wait until all nodes run, and one has the number."""
     await nodes.owned()
     await nodes.revive()
 
@@ -133,14 +134,16 @@ def stall_at(point: str) -> NodeFault:
         standing_by.takes_calls = standing_by.is_to_run = False
         await nodes.owned(not_by=standing_by)
         await trio.sleep(LEASE_SECONDS + CALL_SECONDS + 1)
-        await _goes_on(standing_by)
+        await _goes_on(nodes, standing_by)
+        await standing_by.stop()  # its plan is over
+        await standing_by.start()
 
     stall.__name__ = f"stall {point}"
     return stall
 
 
 async def all_at_once(nodes: Nodes, _rng: random.Random) -> None:
-    """Kill all nodes and start them together: of those that claim the lease, one gets it."""
+    """Kill all nodes and start them together: of those that claim the number, one gets it."""
     for node in nodes.nodes:
         node.kill()
     for node in nodes.nodes:
@@ -186,7 +189,7 @@ async def black_hole(nodes: Nodes, _rng: random.Random) -> None:
     nodes.failovers.append(time.monotonic() - began)
     await trio.sleep(LEASE_SECONDS)
     nodes.proxies[owner.name].flows.set()
-    await _ends(owner)
+    await _takes_part_again(nodes, owner)
 
 
 async def split(nodes: Nodes, rng: random.Random) -> None:
@@ -202,7 +205,7 @@ async def split(nodes: Nodes, rng: random.Random) -> None:
     nodes.failovers.append(time.monotonic() - began)
     await trio.sleep(rng.uniform(0.0, 2.0) * LEASE_SECONDS)
     nodes.network.plug_in(owner.name)
-    await _ends(owner)
+    await _takes_part_again(nodes, owner)
 
 
 async def split_standby(nodes: Nodes, rng: random.Random) -> None:

@@ -30,6 +30,7 @@ from support.place import POSTGRES
 from support.postgres import OPTIONS, binaries, place_for_server
 from support.postgres_pair import PostgresPair, running_pair
 from support.postgres_proxy import Proxy, proxy_before
+from support.stage import NUMBER
 
 LEASE_SECONDS = 2.0
 CALL_SECONDS = 2.0
@@ -110,7 +111,7 @@ class Nodes(Harness):
         self.done: Counter[str] = Counter()
         """Faults by their kind."""
         self.failovers: list[float] = []
-        """Seconds from a fault of the node at work until another one was."""
+        """Seconds from a fault of the node with the number until another one had it."""
 
     def store_url(self, node: Node) -> str:  # noqa: ARG002 - all nodes have the same way
         """The way of a node to the database."""
@@ -173,17 +174,25 @@ class Nodes(Harness):
     @property
     def owner(self) -> Node | None:
         """The node that has the number now, as `recado nodes` says; None: no one, or unknown."""
+        owners = {one.name for one in self._living() if NUMBER in one.numbers}
+        return next((node for node in self.nodes if node.name in owners), None)
+
+    def takes_part(self, node: Node) -> bool:
+        """Whether a node has a lease."""
+        return any(one.name == node.name for one in self._living())
+
+    def _living(self) -> list[NodeState]:
+        """The nodes whose leases last; none if that is not known."""
         try:
             with POSTGRES.connect(self.data_dir) as connection:
                 now = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()
                 found = nodes(connection, float(now[0]))
         except psycopg.Error:
-            return None  # no server is the primary now
-        owners = {one.name for one in found if _works(one)}
-        return next((node for node in self.nodes if node.name in owners), None)
+            return []  # no server is the primary now
+        return [one for one in found if one.lease_seconds > 0]
 
     async def owned(self, *, not_by: Node | None = None) -> Node:
-        """Wait until a node has the ledger, another one than this."""
+        """Wait until a node has the number, another one than this."""
         with trio.fail_after(WAIT_SECONDS):
             while (node := self.owner) is None or node is not_by:
                 await self.revive()
@@ -191,7 +200,7 @@ class Nodes(Harness):
         return node
 
     async def revive(self) -> None:
-        """Start nodes again that have ended by themselves, because they were replaced."""
+        """Start nodes again that have ended by themselves, such as by a stop under way."""
         for node in self.nodes:
             if node.is_to_run and not node.lives.pid:
                 node.takes_calls = False
@@ -233,11 +242,6 @@ async def _pump(
         async for data in source:
             await sink.send_all(data)
     scope.cancel()
-
-
-def _works(node: NodeState) -> bool:
-    """Whether a node has the number, and its lease lasts."""
-    return node.state == "at work" and (node.lease_seconds or 0) > 0
 
 
 class ThreeNodes(Nodes):
@@ -310,7 +314,7 @@ async def open_nodes(
     spoil: Callable[[Step], Step] = lambda step: step,
     kind: type[Nodes] = Nodes,
 ) -> AsyncIterator[Nodes]:
-    """The simulators, the balancer and the nodes, of which the first has the ledger."""
+    """The simulators, the balancer and the nodes, of which the first has the number."""
     async with (
         open_harness(folder, rng=rng, tokens_per_second=100, spoil=spoil, made=kind) as harness,
         trio.open_nursery() as nursery,

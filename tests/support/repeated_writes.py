@@ -156,6 +156,9 @@ REPEATED_ON_PURPOSE = {
     "Passages._add": "likewise: after a fault the document is begun again",
     "Passages.sweep": "each call deletes another document's passages",
     "Forgetter._erase": "after a fault the work is read again, as far as it has come",
+    "Commands.ask": "nobody repeats it: who has asked is told that it is not known",
+    "Once.write": "a second one is refused, since the first has marked its command",
+    "DashboardLog.add_in_order": "a line of the live log is there twice, at worst",
     "Inbox.accept": "each call is kept as it came, and its messages are known",
 }
 """Methods that have another effect when they are repeated, and why that is right."""
@@ -227,8 +230,23 @@ _simple(
 @case("WaitingCalls.taken")
 async def _taken(scene: Scene) -> Action:
     await scene.store.waiting_calls.add(scene.key.chat, "", b"{}", now=100)
-    (call,) = await scene.store.waiting_calls.of_numbers([scene.key.chat], beside=())
+    (call,) = await scene.store.waiting_calls.of_number(scene.key.chat, beside=())
     return partial(scene.store.waiting_calls.taken, call.id)
+
+
+async def _asked(scene: Scene) -> int:
+    return await scene.store.commands.ask(scene.key.chat, "", "release", "{}", now=100)
+
+
+@case("Commands.done")
+async def _command_done(scene: Scene) -> Action:
+    return partial(scene.store.commands.done, await _asked(scene), "true")
+
+
+@case("Commands.forget")
+async def _command_forgotten(scene: Scene) -> Action:
+    await scene.store.commands.done(await _asked(scene), "true")
+    return partial(scene.store.commands.forget, before=200)
 
 
 @case("Identities.join")
@@ -548,7 +566,7 @@ async def _send_dropped(scene: Scene) -> Action:
     return partial(scene.store.operator_actions.drop_send, row.id, by=OPERATOR, now=200)
 
 
-@case("Operations.replay_dead")
+@case("Operations._replay_dead")
 async def _replayed(scene: Scene) -> Action:
     await scene.store.turns.close(await scene.turn(), "dead", reason="crashed", now=110)
     replay = partial(
@@ -561,7 +579,7 @@ async def _replayed(scene: Scene) -> Action:
     return partial(scene.store.database.write, replay)
 
 
-@case("Operations.replay_event")
+@case("Operations._replay_event")
 async def _event_replayed(scene: Scene) -> Action:
     await scene.store.turns.close(await scene.turn(), "dead", reason="crashed", now=110)
     database, folder = scene.store.database, scene.store.data_dir

@@ -1,12 +1,13 @@
-"""A node's lease of the ledger: when it may speak, and when the next owner may settle its sends.
+"""A node's lease, and which node has which number.
 
-A lease is renewed at a third of its length. It counts from before the renewal was asked for, on a
-clock that runs while the machine sleeps, so it ends here before it ends in the database. All times
-are seconds.
+A node renews one lease, at a third of its length; while it lasts, what the node owns is its own. It
+counts from before the renewal was asked for, on a clock that runs while the machine sleeps, so it
+ends here before it ends in the database. All times are seconds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 RENEWALS = 3
 """In the length of a lease."""
@@ -14,7 +15,7 @@ RENEWALS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeTerms:
-    """How a node takes the ledger."""
+    """How a node takes part in a cluster."""
 
     name: str
     version: str
@@ -31,16 +32,11 @@ def renewal_seconds(lease_seconds: float) -> float:
 
 
 def seconds_left(asked_at: float | None, now: float, *, lease_seconds: float) -> float:
-    """How long the lease lasts that was asked for at a time; 0 or less: it may be another's.
+    """How long the lease lasts that was asked for at a time; 0 or less: another may decide.
 
     ``asked_at`` None: there is none.
     """
     return 0.0 if asked_at is None else asked_at + lease_seconds - now
-
-
-def is_free(owner: str, until: float, now: float) -> bool:
-    """Whether a lease can be had: nobody has it, or its time is over. By the database's clock."""
-    return not owner or until <= now
 
 
 def settles_at(claimed_at: float, *, was_handed_over: bool, call_seconds: float) -> float:
@@ -49,3 +45,51 @@ def settles_at(claimed_at: float, *, was_handed_over: bool, call_seconds: float)
     Its last one may have begun at the end of its lease and takes ``call_seconds`` at most.
     """
     return 0.0 if was_handed_over else claimed_at + call_seconds
+
+
+class Moves(NamedTuple):
+    """What a node does to come closer to its share."""
+
+    claim: int
+    """How many free numbers it may take."""
+    leave: tuple[str, ...]
+    """The numbers that it hands over."""
+
+
+def moves(me: str, owners: Mapping[str, str], nodes: Collection[str]) -> Moves:
+    """What a node does next; every node computes it from the same rows, without talking.
+
+    ``owners``: who has each number, empty or not among the living ``nodes`` if it is free. In the
+    end each node has the numbers divided by the nodes, rounded down or up, and as few numbers as
+    possible have changed hands.
+    """
+    living = sorted({me, *nodes})
+    held: dict[str, list[str]] = {node: [] for node in living}
+    for number, owner in owners.items():
+        if owner in held:
+            held[owner].append(number)
+    free = len(owners) - sum(map(len, held.values()))
+    least, more = divmod(len(owners), len(living))
+    most, mine = least + bool(more), len(held[me])
+    needed = min(free, max(0, least - mine))
+    lacking = sum(max(0, least - len(held[node])) for node in living if node != me)
+    # One more than the lower share is only what no other node lacks.
+    extra = least <= mine + needed < most and free - needed > lacking
+    return Moves(needed + extra, _surplus(me, held, free=free, least=least, most=most))
+
+
+def _surplus(
+    me: str, held: Mapping[str, Collection[str]], *, free: int, least: int, most: int
+) -> tuple[str, ...]:
+    """The numbers that I hand over: what is above the upper share, and my part of what lacks."""
+    counts = {node: min(len(numbers), most) for node, numbers in held.items()}
+    given = sum(len(numbers) for numbers in held.values()) - sum(counts.values())
+    lacking = sum(max(0, least - count) for count in counts.values()) - free - given
+    surplus = len(held[me]) - counts[me]
+    for node, count in counts.items():  # in the order of their names, which all nodes know
+        if lacking <= 0:
+            break
+        if count > least:
+            lacking -= 1
+            surplus += node == me
+    return tuple(sorted(held[me]))[:surplus]

@@ -7,7 +7,7 @@ from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from daemon import __version__
-from daemon.errors import FilesUnavailable, StoreUnavailable
+from daemon.errors import FilesUnavailable, NotYetDone, StoreUnavailable
 from daemon.http.access import Access
 from daemon.http.api.callers import Callers
 from daemon.http.api.chat_routes import add_chats, add_handover
@@ -19,7 +19,7 @@ from daemon.http.api.routes import PREFIX, ApiRoute, ApiRoutes
 from daemon.http.api.work_routes import add_repeating, add_turns, add_work
 from daemon.http.asgi import EdgeLog
 from daemon.http.dashboard.guard import Guard
-from daemon.http.request_context import EdgeSettings
+from daemon.http.request_context import EdgeSettings, not_yet_done
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.ops.operations import Operations
 
@@ -67,6 +67,10 @@ def _answer_faults(blueprint: Blueprint, log: EdgeLog) -> None:
     @blueprint.errorhandler(ApiProblem)
     async def refuse(error: ApiProblem) -> Response:
         return error.response()
+
+    @blueprint.errorhandler(NotYetDone)
+    async def taken(error: NotYetDone) -> tuple[dict[str, object], int]:
+        return not_yet_done(error)
 
     @blueprint.errorhandler(StoreUnavailable)
     @blueprint.errorhandler(FilesUnavailable)

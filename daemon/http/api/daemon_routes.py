@@ -58,7 +58,7 @@ def add_daemon(api: ApiRoutes, operations: Operations) -> None:
 
     @api.add("GET", "/nodes", action="read", tag="daemon")
     async def list_nodes() -> NodeRows:
-        """List the nodes of a cluster, and which one is at work."""
+        """List the nodes of a cluster, and the numbers that each owns."""
         found = await operations.views.nodes()
         return NodeRows(
             nodes=[

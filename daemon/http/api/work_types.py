@@ -246,10 +246,12 @@ class NodeRow(Given, frozen=True):
     """A node of a cluster."""
 
     name: str
-    state: str
+    process: str
     version: str
+    leads: Annotated[bool, Meta(description="it does what is of no single number")]
+    numbers: Annotated[tuple[str, ...], Meta(description="those that it owns")]
     silent_seconds: float
-    lease_seconds: Annotated[float | None, Meta(description="null: it is not the one at work")]
+    lease_seconds: Annotated[float, Meta(description="0 or less: its numbers are free")]
 
 
 class NodeRows(Given, frozen=True):

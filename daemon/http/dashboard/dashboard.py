@@ -10,7 +10,7 @@ from werkzeug.exceptions import (
     ServiceUnavailable,
 )
 
-from daemon.errors import StoreUnavailable
+from daemon.errors import NotYetDone, StoreUnavailable
 from daemon.http.access import Access
 from daemon.http.asgi import EdgeLog
 from daemon.http.dashboard.accounts import create_accounts
@@ -24,7 +24,7 @@ from daemon.http.dashboard.outcomes import create_outcomes
 from daemon.http.dashboard.overview import create_overview
 from daemon.http.dashboard.shell import Shell
 from daemon.http.dashboard.work import create_work
-from daemon.http.request_context import EdgeSettings, json_object
+from daemon.http.request_context import EdgeSettings, json_object, not_yet_done
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.ops.operations import Operations
 
@@ -88,6 +88,10 @@ def _create_rest(shell: Shell) -> Blueprint:
 
 def _show_errors(blueprint: Blueprint, shell: Shell, log: EdgeLog) -> None:
     """Show an error as a page if a page was requested."""
+
+    @blueprint.errorhandler(NotYetDone)
+    async def taken(error: NotYetDone) -> ResponseReturnValue:
+        return not_yet_done(error)
 
     @blueprint.errorhandler(StoreUnavailable)
     async def wait(_error: StoreUnavailable) -> ResponseReturnValue:

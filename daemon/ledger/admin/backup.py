@@ -82,7 +82,7 @@ def _copy(connection: sqlite3.Connection, draft: Path, progress: Progress) -> tu
         # Without a log beside it the copy is complete in itself.
         copy.execute("PRAGMA journal_mode = DELETE")
         # The process that runs now has not crashed: a daemon on the copy has no predecessor.
-        copy.execute("DELETE FROM process_life")
+        copy.execute("DELETE FROM process_lives")
         faults = [row[0] for row in copy.execute("PRAGMA integrity_check(5)")]
         if faults != ["ok"]:
             raise StoreDamaged(f"the copy is not sound: {'; '.join(map(str, faults))}")

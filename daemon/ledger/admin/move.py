@@ -23,7 +23,7 @@ Row = tuple[Any, ...]
 SEEDED = frozenset({"audit_head", "process_ends"})
 """Tables that have rows from the first migration on."""
 
-LEFT = frozenset({"numbers", "nodes"})
+LEFT = frozenset({"numbers", "nodes", "commands"})
 """What is about the processes that serve a ledger now, and not about what it holds."""
 
 WAITING = "waiting_calls"

@@ -142,13 +142,18 @@ def replay_dead(
     chats: Sequence[str],
     policies: Policies,
     *,
+    number: str = "",
     by: Actor,
     now: float,
 ) -> list[Replayed]:
-    """Put back all dead messages, or those of some chats. Inside the caller's transaction."""
+    """Put back all dead messages, or those of some chats, or of a number.
+
+    Inside the caller's transaction.
+    """
     verdict = _judge_of(connection, policies, now=now)
     only = f" AND m.chat IN ({marks(chats)})" if chats else ""
-    rows = _rows(connection, f"m.state = '{DEAD}'{only}", chats)
+    where = f"m.state = '{DEAD}' AND (? = '' OR m.channel = ?){only}"
+    rows = _rows(connection, where, (number, number, *chats))
     return [_put_back(connection, row, verdict=verdict, by=by, now=now) for row in rows]
 
 

@@ -110,7 +110,11 @@ class Transactions(Protocol):
 
 
 class Database(Transactions, Protocol):
-    """An open database. Nobody else writes for any number while one of its own writes runs."""
+    """An open database.
+
+    Nobody else writes for any number while one of its own writes runs; only the process that
+    `leads` may make those.
+    """
 
     def of(self, *numbers: str) -> Transactions:
         """The database for callers who write for these numbers only, or for none of them.
@@ -119,11 +123,14 @@ class Database(Transactions, Protocol):
         """
 
     @property
-    def settles_at(self) -> float:
-        """From when on no send of an earlier owner is under way, on the boot clock; 0: now."""
+    def leads(self) -> bool:
+        """Whether this process does what is of no single number, and may write for all of them."""
 
-    def lease_left(self) -> float:
-        """For how many seconds no other process can have the ledger; 0 or less: one may."""
+    def settles_at(self, number: str) -> float:
+        """From when on no send of its former owner is under way, on the boot clock; 0: now."""
+
+    def lease_left(self, number: str) -> float:
+        """For how many seconds no other process can have a number; 0 or less: one may."""
 
     @property
     def fatal_error(self) -> str:
@@ -161,6 +168,38 @@ class Database(Transactions, Protocol):
 
     async def empty_log(self) -> None:
         """Empty the write-ahead log, which holds deleted rows too. Raises StoreUnavailable."""
+
+
+class Cluster(Protocol):
+    """What a database with several nodes knows of them."""
+
+    @property
+    def owned(self) -> frozenset[str]:
+        """The numbers that this node owns, without those that other nodes are to have."""
+
+    @property
+    def leads(self) -> bool:
+        """See `Database.leads`."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other node lives."""
+
+    @property
+    def namesake(self) -> str:
+        """Another living process whose node has the same name; empty if there is none."""
+
+    def epoch(self, number: str) -> int:
+        """How often a number has changed hands; 0 if it is another node's."""
+
+    def lease_left(self) -> float:
+        """What is left of this node's lease, in seconds."""
+
+    async def noticed(self, what: str) -> None:
+        """Wait for the next notice of this kind, such as a table's name. Some may be missed."""
+
+    async def release(self, number: str) -> None:
+        """Hand a number over, after all that was written for it. Raises StoreUnavailable."""
 
 
 class Meter(Protocol):

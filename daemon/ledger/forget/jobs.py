@@ -243,6 +243,7 @@ _OWN_CHAT = (
     "DELETE FROM thread_heads WHERE channel = :channel AND chat = :chat",
     "DELETE FROM facts WHERE channel = :channel AND chat = :chat",
     "DELETE FROM calls WHERE channel = :channel AND chat = :chat",
+    "DELETE FROM commands WHERE number = :channel AND chat = :chat",
     "DELETE FROM reminders WHERE channel = :channel AND chat = :chat",
     # Its figures stay, and say nothing of the person.
     """UPDATE enquiries SET chat = '', first_seq = 0, last_seq = 0, settled = 1,

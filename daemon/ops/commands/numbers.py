@@ -11,6 +11,7 @@ import trio
 from daemon.errors import GatewayError, SettingsError, StoreError
 from daemon.gateway.kinds import gateway_of
 from daemon.ledger.admin.cli_queries import unanswered
+from daemon.ledger.nodes import owners
 from daemon.ops.commands.place import AS_JSON, CONFIG, place_of, print_json, read_settings
 from daemon.settings import Settings
 from daemon.settings.numbers import numbers_of
@@ -35,18 +36,20 @@ Example:
 def numbers_command(config: Path | None, *, offline: bool, as_json: bool) -> None:
     """List our numbers: name, gateway, state, and in how many chats a customer waits.
 
-    The gateway says the state: ok, connecting, needs_qr, stopped … Exit status 1 if one is not ok.
+    The gateway says the state: ok, connecting, needs_qr, stopped … Of several nodes, the one that
+    has the number is shown. Exit status 1 if a number is not ok.
     """
     settings = read_settings(config)
     numbers = numbers_of(settings)
     states = {} if offline else trio.run(_states, numbers)
-    waiting = _waiting(settings)
+    waiting, nodes = _waiting(settings), _nodes(settings)
     rows = [
         {
             "name": name,
             "gateway": number.gateway,
             "state": states.get(name, ""),
             "waiting": waiting.get(name, 0) if waiting is not None else None,
+            **({"node": nodes.get(name, "")} if nodes else {}),
         }
         for name, number in numbers.items()
     ]
@@ -56,7 +59,8 @@ def numbers_command(config: Path | None, *, offline: bool, as_json: bool) -> Non
         for row in rows:
             state = f"  {row['state']}" if row["state"] else ""
             chats = "no store yet" if waiting is None else f"{row['waiting']} waiting"
-            click.echo(f"{row['name']}  {row['gateway']}{state}  {chats}")
+            node = f"  {row['node'] or 'no node'}" if nodes else ""
+            click.echo(f"{row['name']}  {row['gateway']}{state}  {chats}{node}")
     if any(state != "ok" for state in states.values()):
         raise SystemExit(1)
 
@@ -69,6 +73,17 @@ def _waiting(settings: Settings) -> dict[str, int] | None:
     except StoreError:
         return None
     return {name: sum(number == name for number, _ in chats) for name, _ in chats}
+
+
+def _nodes(settings: Settings) -> dict[str, str]:
+    """The node that has each number; nothing where one process has all of them."""
+    if settings.store.url is None:
+        return {}
+    try:
+        with place_of(settings).reading() as connection:
+            return owners(connection)
+    except StoreError:
+        return {}
 
 
 async def _states(numbers: Mapping[str, Settings]) -> dict[str, str]:

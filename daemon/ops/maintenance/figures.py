@@ -60,19 +60,21 @@ class Figures:
         """The backlog of a number's chats."""
         return self.numbers.get(number, NOTHING)
 
-    def publish(self, number: str, metrics: Metrics) -> None:
-        """Let the gauges of a number be read when they are scraped."""
+    def publish(self, number: str, metrics: Metrics, *, is_served: Callable[[], bool]) -> None:
+        """Let the gauges of a number be read when they are scraped, by the node that serves it."""
+
+        def mine() -> NumberFigures:
+            return self.of(number) if is_served() else NOTHING
+
         metrics.read_backlog(
-            oldest_unanswered=lambda: self.of(number).oldest_unanswered,
+            oldest_unanswered=lambda: mine().oldest_unanswered,
             oldest_waiting=lambda waits_for: (
-                self.of(number).oldest_for_bot
-                if waits_for == "bot"
-                else self.of(number).oldest_for_person
+                mine().oldest_for_bot if waits_for == "bot" else mine().oldest_for_person
             ),
-            chats_waiting_for_person=lambda: self.of(number).chats_for_person,
-            outbox_rows=lambda state: self.of(number).outbox.get(state, 0),
-            queue=lambda state: self.of(number).queue.get(state, 0),
-            dead_letters=lambda: self.of(number).dead_letters,
+            chats_waiting_for_person=lambda: mine().chats_for_person,
+            outbox_rows=lambda state: mine().outbox.get(state, 0),
+            queue=lambda state: mine().queue.get(state, 0),
+            dead_letters=lambda: mine().dead_letters,
         )
 
     def total(self, numbers: Iterable[str]) -> NumberFigures:
@@ -124,7 +126,7 @@ async def refresh(process: Process, numbers: Numbers, figures: Figures) -> None:
         one.chats_for_person += 1
         one.oldest_for_person = one.oldest_for_person or chat.since  # the longest wait comes first
     figures.numbers = dict(found)
-    for runtime in numbers:
+    for runtime in numbers.served:
         rules, metrics = runtime.services.config.rules, runtime.services.telemetry.metrics
         if not (rules.budget.total_tokens or rules.budget.total_cost):
             continue

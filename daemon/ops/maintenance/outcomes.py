@@ -30,7 +30,7 @@ async def keep_outcomes(process: Process, numbers: Numbers, log: Log) -> None:
     while True:
         behind = False
         try:
-            for number in numbers:
+            for number in numbers.served:
                 behind |= await _step(number, process.telemetry.now())
         except StoreUnavailable as error:
             log.debug("outcome figures wait for the store", error=str(error))

@@ -20,7 +20,7 @@ from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import MEDIA_FOLDER
 from daemon.errors import FilesUnavailable, StoreUnavailable
-from daemon.ledger.drivers.port import Database
+from daemon.ledger.drivers.port import Cluster, Database
 from daemon.ledger.files import AUDIO_FOLDER, expire
 from daemon.ledger.forget.forget import close, erase_traces, look, moved, write_paced
 from daemon.ledger.forget.jobs import Forgotten, ask, ask_chat, done_as, next_work, old_chats
@@ -45,6 +45,9 @@ REST_SECONDS = 0.002
 COMMITS = 8
 """After so many the log is folded in beside the writes. Otherwise SQLite does it in the COMMIT that
 finds more than 1000 pages."""
+
+ELSEWHERE_SECONDS = 1.0
+"""How often somebody who waits for an erasure looks whether another node has done it."""
 
 RETENTION_BATCH = 50
 """Old chats found in one read."""
@@ -149,8 +152,7 @@ async def delete_files(store: Store, telemetry: Telemetry) -> int:
     Also this machine's copies of what another node has deleted. Raises StoreUnavailable or OSError.
     """
     ledger, files, now = store.deleted_files, store.file_store, telemetry.now()
-    for folder, name in await ledger.recent():
-        await trio.Path(files.path(folder, name)).unlink(missing_ok=True)
+    await drop_deleted_copies(store)
     deleted = 0
     while pending := await ledger.pending():
         in_use = await store.outbox.files_in_use()
@@ -160,8 +162,15 @@ async def delete_files(store: Store, telemetry: Telemetry) -> int:
             await files.delete(folder, [name for name in names if name not in wanted])
         await ledger.gone(pending, now=telemetry.now())
         deleted += len(pending)
-    await ledger.forget(before=now - COPY_SECONDS if files.is_shared else math.inf)
+    others = files.is_shared or store.cluster is not None
+    await ledger.forget(before=now - COPY_SECONDS if others else math.inf)
     return deleted
+
+
+async def drop_deleted_copies(store: Store) -> None:
+    """Delete this machine's copies of deleted files. Raises StoreUnavailable or OSError."""
+    for folder, name in await store.deleted_files.recent():
+        await trio.Path(store.file_store.path(folder, name)).unlink(missing_ok=True)
 
 
 async def drop_copies(store: Store, telemetry: Telemetry) -> None:
@@ -204,7 +213,8 @@ class Forgetter:
         self._telemetry = telemetry
         self._log = telemetry.log
         self._now = telemetry.now
-        self._chats = chats
+        self.chats = chats
+        """Of several nodes those of all."""
         self._data_dir = data_dir
         self._clock = clock
         self._bell = Bell()
@@ -259,14 +269,32 @@ class Forgetter:
         It is done even if the caller is cancelled or the process ends.
         """
         database = self._store.database
-        name = await database.write(partial(ask, names=names, by=by, now=self._now()))
+        asked = partial(ask, names=names, by=by, now=self._now())
+        name = await database.of().write(asked)  # whichever node leads does it
         self._bell.ring()
         while True:
             over = self._progress
             done = await database.read(partial(done_as, name=name))
             if done is not None:
                 return done
-            await over.wait()
+            with trio.move_on_after(ELSEWHERE_SECONDS):
+                await over.wait()
+
+    async def listen(self, cluster: Cluster) -> None:
+        """Look at once when another node asks for an erasure. Runs until cancelled."""
+        while True:
+            await cluster.noticed("forgettings")
+            self._bell.ring()
+
+    async def held_now(self) -> frozenset[ChatKey]:
+        """The chats for which no task may be started now, as the ledger says.
+
+        Raises StoreUnavailable.
+        """
+        work = await self._next()
+        if work is None or not is_held(work):
+            return frozenset()
+        return frozenset((*work.person.keys, *work.person.groups))
 
     async def _next(self) -> Work | None:
         read = self._store.database.read
@@ -276,7 +304,7 @@ class Forgetter:
         """Finish one person, with their files. Raises StoreUnavailable or OSError."""
         database, person = self._store.database, work.person
         if is_held(work):
-            async with self._chats.held({*person.keys, *person.groups}):
+            async with self.chats.held({*person.keys, *person.groups}):
                 # Read again: the tasks that were ended may have written until now.
                 work = await self._named(work.name) or work
                 work = await self._erase(work, until=lambda one: not is_held(one))

@@ -24,6 +24,7 @@ from daemon.ops.maintenance.retention import (
     Forgetter,
     delete_files,
     drop_copies,
+    drop_deleted_copies,
     drop_media,
     drop_old_events,
     drop_old_stages,
@@ -136,59 +137,40 @@ class Side(Protocol):
 
 
 def start_housekeeping(
-    side: Side,
-    settings: Settings,
-    process: Process,
-    numbers: Numbers,
-    figures: Figures,
-    forgetter: Forgetter,
+    side: Side, settings: Settings, process: Process, numbers: Numbers, figures: Figures
 ) -> None:
-    """Start every housekeeping task. Called once, by the composer, when chats can be woken."""
-    every, kept = settings.housekeeping, settings.retention
+    """Start the housekeeping of this process. Called once, by the composer."""
+    every = settings.housekeeping
     store, telemetry, log = process.store, process.telemetry, process.telemetry.log
     vitals = telemetry.metrics.vitals
     side("figures", keep_figures, process, numbers, figures, every.figures_seconds)
     side("outcomes", keep_outcomes, process, numbers, log)
     side("traces", telemetry.traces.run)
     side("event loop lag", watch_loop_lag, vitals)
-
-    def regularly(
-        name: str, work: Callable[[], Awaitable[object]], every_seconds: float, failed: str
-    ) -> None:
-        side(name, repeat, work, every_seconds, log, failed)
-
-    hourly = every.retention_minutes * MINUTE_SECONDS
     side("file modes", keep_files_private, store, log)
-    events = partial(drop_old_events, store, telemetry, event_days=kept.event_days)
-    regularly("retention", events, hourly, "old events not dropped")
-    side("forgetting", forgetter.run, every.sweep_seconds, kept.conversations_days, hourly)
-    if kept.event_days:
-        stages = partial(drop_old_stages, store, telemetry, event_days=kept.event_days)
-        regularly("old stages", stages, hourly, "old stages not deleted")
-        webhooks = partial(drop_old_webhooks, store, telemetry, event_days=kept.event_days)
-        regularly("old webhooks", webhooks, hourly, "old outgoing webhooks not deleted")
-    if kept.audio_hours:
-        sent = partial(drop_sent_files, store, telemetry, audio_hours=kept.audio_hours)
-        regularly("sent files", sent, hourly, "old voice notes not deleted")
-    media = partial(drop_media, store, telemetry, media_days=kept.media_days)
-    regularly("old files", media, hourly, "old files not deleted")
-    deleted = partial(delete_files, store, telemetry)
-    enquiries = partial(drop_old_enquiries, store.enquiries, telemetry)
-    regularly("old enquiries", enquiries, hourly, "old enquiries not deleted")
-    regularly("deleted files", deleted, every.sweep_seconds, "files given up are not deleted yet")
     if store.file_store.is_shared:
+        hourly = every.retention_minutes * MINUTE_SECONDS
         copies = partial(drop_copies, store, telemetry)
-        regularly("copies of files", copies, hourly, "old copies of files not deleted")
+        side("copies of files", repeat, copies, hourly, log, "old copies of files not deleted")
+    if store.cluster is not None:
+        if settings.retention.audio_hours:
+            hours = settings.retention.audio_hours
+            sent = partial(drop_sent_files, store, telemetry, audio_hours=hours)
+            hourly = every.retention_minutes * MINUTE_SECONDS
+            side("sent files", repeat, sent, hourly, log, "old voice notes not deleted")
+        deleted, often = partial(drop_deleted_copies, store), every.sweep_seconds
+        side("copies of deleted files", repeat, deleted, often, log, "copies not deleted yet")
+        for folder, number in folders_of(settings).items():  # the node that leads reads them
+            look = partial(store.passages.look, folder)
+            often, unread = number.knowledge.check_seconds, "documents were not looked at"
+            side("known documents", repeat, look, often, log, unread)
     # SQLite folds its log in after a number of writes; this is for quiet times.
-    fold = every.checkpoint_minutes * MINUTE_SECONDS
-    regularly("checkpoint", store.database.checkpoint, fold, "the store's log was not folded in")
+    fold, folded = every.checkpoint_minutes * MINUTE_SECONDS, "the store's log was not folded in"
+    side("checkpoint", repeat, store.database.checkpoint, fold, log, folded)
 
     for server in process.mcp:
         approve = approval(store.mcp_lists, telemetry.now)
         side(f"MCP server {server.settings.name}", server.run, approve)
-    for number in folders_of(settings).values():
-        documents = knowledge_folder(number, store.passages, telemetry.now)
-        side("documents", documents.keep_in_step, number.knowledge.check_seconds, log)
     side(
         "caches",
         keep_caches_small,
@@ -198,13 +180,48 @@ def start_housekeeping(
         every.chat_info_minutes * MINUTE_SECONDS,
         every.contact_hours * HOUR_SECONDS,
     )
-    side("audit head", keep_audit_head, store.audit, log, hourly)
     watch = partial(
         watch_memory,
         alert_bytes=every.memory_alert_mb * MEGABYTE,
         limit_bytes=every.memory_limit_mb * MEGABYTE,
     )
     side("memory", watch, log, vitals, every.memory_minutes * MINUTE_SECONDS)
+
+
+def start_leading(side: Side, settings: Settings, process: Process, forgetter: Forgetter) -> None:
+    """Start what is of no single number: of several nodes the one that leads does it."""
+    every, kept = settings.housekeeping, settings.retention
+    store, telemetry, log = process.store, process.telemetry, process.telemetry.log
+
+    def regularly(
+        name: str, work: Callable[[], Awaitable[object]], every_seconds: float, failed: str
+    ) -> None:
+        side(name, repeat, work, every_seconds, log, failed)
+
+    hourly = every.retention_minutes * MINUTE_SECONDS
+    events = partial(drop_old_events, store, telemetry, event_days=kept.event_days)
+    regularly("retention", events, hourly, "old events not dropped")
+    side("forgetting", forgetter.run, every.sweep_seconds, kept.conversations_days, hourly)
+    if store.cluster is not None:
+        side("requests to forget", forgetter.listen, store.cluster)
+    if kept.event_days:
+        stages = partial(drop_old_stages, store, telemetry, event_days=kept.event_days)
+        regularly("old stages", stages, hourly, "old stages not deleted")
+        webhooks = partial(drop_old_webhooks, store, telemetry, event_days=kept.event_days)
+        regularly("old webhooks", webhooks, hourly, "old outgoing webhooks not deleted")
+    if kept.audio_hours and store.cluster is None:
+        sent = partial(drop_sent_files, store, telemetry, audio_hours=kept.audio_hours)
+        regularly("sent files", sent, hourly, "old voice notes not deleted")
+    media = partial(drop_media, store, telemetry, media_days=kept.media_days)
+    regularly("old files", media, hourly, "old files not deleted")
+    deleted = partial(delete_files, store, telemetry)
+    enquiries = partial(drop_old_enquiries, store.enquiries, telemetry)
+    regularly("old enquiries", enquiries, hourly, "old enquiries not deleted")
+    regularly("deleted files", deleted, every.sweep_seconds, "files given up are not deleted yet")
+    for number in folders_of(settings).values():
+        documents = knowledge_folder(number, store.passages, telemetry.now)
+        side("documents", documents.keep_in_step, number.knowledge.check_seconds, log)
+    side("audit head", keep_audit_head, store.audit, log, hourly)
 
 
 BASE_SECONDS = 1.0

@@ -26,6 +26,10 @@ async function ask(path, options) {
     const body = await answer.json().catch(() => ({}));
     throw new Refused(answer.status, body.error ? t(body.error) : `${answer.status}`);
   }
+  if (answer.status === 202) {
+    const body = await answer.json().catch(() => ({}));
+    throw new Refused(answer.status, t(body.notice ?? ""));
+  }
   return answer;
 }
 

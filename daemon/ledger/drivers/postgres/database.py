@@ -8,7 +8,8 @@ A connection that breaks is made again at the next write.
 """
 
 import contextlib
-from collections.abc import Callable, Collection
+import math
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 from zlib import crc32
 
@@ -18,7 +19,7 @@ import trio
 from daemon.errors import StoreUnavailable
 from daemon.ledger.drivers.port import Meter
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, Psycopg, connect, reason
-from daemon.ledger.drivers.postgres.ownership import Lost, Numbers, Ownership
+from daemon.ledger.drivers.postgres.ownership import LEDGER, Numbers, Ownership
 from daemon.ledger.drivers.postgres.writer import Batch, NumberedWrite, Writer
 from daemon.ledger.drivers.threads import Readers
 
@@ -89,12 +90,12 @@ class PostgresDatabase:
     ) -> None:
         self.url = url
         self.fatal_error = ""
-        """Why the database cannot be used any more: another process has taken it over."""
+        """Empty: whatever happens to the server may pass."""
         self.failed = trio.Event()
-        """Set once `fatal_error` is; what else happens to the server may pass."""
-        self.last_write_error = ""
-        """Why the last write was not stored; empty if it was."""
+        """Never set."""
         self.commits = 0
+        self._last_write_error = ""
+        self._notices: dict[str, trio.Event] = {}
         self._closing = False
         self._clock = clock
         self._meter = meter
@@ -102,33 +103,69 @@ class PostgresDatabase:
         self._ownership = ownership
         self._readers = Readers([_PostgresReading(url) for _ in range(READERS)])
         self._writers: dict[int, Writer] = {}
-        ownership.lost = self._lost_soon
+        ownership.noticed = self._notice_soon
 
     @property
-    def settles_at(self) -> float:
-        """From when on no send of an earlier owner is under way, on the boot clock; 0: now."""
-        return self._ownership.settles_at
+    def last_write_error(self) -> str:
+        """Why the last write was not stored, or the server is away; empty if neither."""
+        return self._last_write_error or self._ownership.trouble
 
     @property
-    def epoch(self) -> int:
-        """How often the ledger has changed hands."""
-        return self._ownership.epoch
+    def owned(self) -> frozenset[str]:
+        """The numbers that this node owns, without those that other nodes are to have."""
+        return frozenset(self._ownership.holds) - {LEDGER} - self._ownership.leaving
 
-    def lease_left(self) -> float:
-        """For how many seconds no other node can have the ledger; 0 or less: it may."""
-        return self._ownership.seconds_left()
+    @property
+    def leads(self) -> bool:
+        """Whether this node does what is of no single number."""
+        return LEDGER in self._ownership.holds
 
-    async def claim(self, numbers: Collection[str]) -> bool:
-        """Become the owner of the ledger; False: another node has it. Raises StoreUnavailable."""
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other node lives."""
+        return self._ownership.is_alone
 
-        def claim() -> bool:
-            with contextlib.closing(connect(self.url)) as connection:
-                return self._ownership.claim(connection, numbers)
+    @property
+    def namesake(self) -> str:
+        """Another living process whose node has the same name; empty if there is none."""
+        return self._ownership.namesake
 
+    def settles_at(self, number: str) -> float:
+        """From when on no send of its former owner is under way, on the boot clock; 0: now."""
+        hold = self._ownership.holds.get(number)
+        return hold.settles_at if hold else math.inf
+
+    def epoch(self, number: str) -> int:
+        """How often a number has changed hands; 0 if it is another node's."""
+        hold = self._ownership.holds.get(number)
+        return hold.epoch if hold else 0
+
+    def lease_left(self, number: str | None = None) -> float:
+        """For how many seconds no other node can have a number; 0 or less: it may.
+
+        Without one: what is left of this node's lease.
+        """
+        ownership = self._ownership
+        return ownership.lease_left() if number is None else ownership.seconds_left(number)
+
+    async def noticed(self, what: str) -> None:
+        """Wait for the next notice of this kind, such as a table's name. Some may be missed."""
+        await self._notices.setdefault(what, trio.Event()).wait()
+
+    async def take_part(self) -> None:
+        """Begin to own numbers. Raises StoreUnavailable."""
         try:
-            return await trio.to_thread.run_sync(claim)
+            await trio.to_thread.run_sync(self._ownership.begin_taking_part)
         except psycopg.Error as error:
             raise StoreUnavailable(f"cannot write to the database: {reason(error)}") from error
+
+    async def release(self, number: str) -> None:
+        """Hand a number over, after all that was written for it. Raises StoreUnavailable."""
+
+        def release(connection: PostgresConnection) -> None:
+            self._ownership.release(connection.psycopg, number)
+
+        await self.write_for((number,), release)
 
     def of(self, *numbers: str) -> _OfNumbers:
         """The database for callers who write for these numbers only, or for none."""
@@ -170,8 +207,8 @@ class PostgresDatabase:
 
     async def probe(self) -> None:
         """Test whether writes succeed again; does nothing if the last one did."""
-        if self.last_write_error:
-            await self.write(lambda connection: connection.execute("SELECT 1").fetchone())
+        if self._last_write_error:
+            await self.of().write(lambda connection: connection.execute("SELECT 1").fetchone())
 
     async def answer(self) -> None:
         """Return once every writer thread has run, or refused, a write that changes nothing."""
@@ -236,21 +273,21 @@ class PostgresDatabase:
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._finish, batch, seconds, failure)
 
-    def _lost_soon(self) -> None:
-        """Another node has the ledger. Runs in the thread that renews the lease."""
+    def _notice_soon(self, what: str) -> None:
+        """Something is new. Runs in any thread."""
         with contextlib.suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._give_up)
+            self._token.run_sync_soon(self._notice, what)
 
-    def _give_up(self) -> None:
-        self.fatal_error = "another node has the ledger now"
-        self.failed.set()
+    def _notice(self, what: str) -> None:
+        event = self._notices.pop(what, None)
+        if event is not None:
+            event.set()
 
     def _finish(self, batch: Batch, seconds: float, failure: str) -> None:
-        self.last_write_error = failure
+        self._last_write_error = failure
+        if not failure:
+            self._ownership.trouble = ""
         self.commits += 1
-        error = batch[0].error
-        if error is not None and isinstance(error.__cause__, Lost):
-            self._give_up()
         for write in batch:
             write.done.set()
         if self._meter is not None:

@@ -193,8 +193,7 @@ def _begin(connection: Psycopg) -> None:
         connection.execute(sql.SQL("SET LOCAL {} = 0").format(sql.Identifier(limit)))
     connection.execute("LOCK TABLE numbers IN EXCLUSIVE MODE")
     owner = connection.execute(
-        "SELECT owner FROM numbers WHERE owner != ''"
-        " AND until > extract(epoch FROM clock_timestamp()) LIMIT 1"
+        "SELECT process FROM nodes WHERE until > extract(epoch FROM clock_timestamp()) LIMIT 1"
     ).fetchone()
     if owner:
         raise StoreInUse("the database", str(owner[0]))

@@ -4,11 +4,11 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from functools import partial
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import trio
@@ -30,9 +30,6 @@ from daemon.ledger.drivers.postgres.ownership import Ownership
 
 OLDEST_SERVER = 150_000
 """PostgreSQL 15, as psycopg numbers versions."""
-
-CLAIM_EVERY_SECONDS = 0.5
-"""Between two tries of a node that stands by to get the ledger."""
 
 CONNECT_EVERY_SECONDS = 1.0
 """Between two tries to reach a server that is away."""
@@ -60,54 +57,52 @@ async def open_postgres(
     clock: Callable[[], float],
     meter: Meter | None = None,
     terms: NodeTerms,
+    numbers: Collection[str] = (),
     waits: Callable[[str], None] = lambda _why: None,
     upgrading: Progress = unwatched,
 ) -> AsyncIterator[PostgresDatabase]:
-    """Open the tables at ``url``, without owning the ledger: see `PostgresDatabase.claim`.
+    """Open the tables at ``url`` as a node, which owns its share of these numbers.
 
     ``clock`` measures durations, in seconds. ``waits`` gets the reason why the server cannot be
     reached, which is tried again; ``upgrading`` the steps that bring older tables up to date, in a
     thread. Raises StoreDamaged if the server cannot be used, is too old, or
     has tables of a later version.
     """
-    reported = ""
-    while True:
-        try:
-            await trio.to_thread.run_sync(_prepare, url, upgrading, abandon_on_cancel=True)
-            break
-        except psycopg.Error as error:
-            why = f"cannot open the database: {reason(error)}"
-            if not isinstance(error, psycopg.OperationalError) or _REFUSED.search(why):
-                raise StoreDamaged(why) from error
-        if why != reported:
-            waits(why)
-            reported = why
-        await trio.sleep(CONNECT_EVERY_SECONDS)
-    process = f"{socket.gethostname()} {os.getpid()} {uuid4().hex[:8]}"
-    ownership = Ownership(url, process, terms)
+    process = f"{socket.gethostname()} {os.getpid()}"
+    ownership = Ownership(url, process, terms, numbers)
     database = PostgresDatabase(url, ownership, clock=clock, meter=meter)
     try:
+        await _patiently(partial(_open, url, database, upgrading), waits)
         yield database
     finally:
         await database.close()
 
 
-async def claim_when_free(
-    database: PostgresDatabase, numbers: Collection[str], *, waits: Callable[[str], None]
-) -> None:
-    """Wait until this node has the ledger; ``waits`` gets the reason, when it changes."""
+async def _open(url: str, database: PostgresDatabase, upgrading: Progress) -> None:
+    """Prepare the tables, and take part. Raises StoreDamaged or StoreUnavailable."""
+    try:
+        await trio.to_thread.run_sync(_prepare, url, upgrading, abandon_on_cancel=True)
+    except psycopg.Error as error:
+        why = f"cannot open the database: {reason(error)}"
+        if not isinstance(error, psycopg.OperationalError) or _REFUSED.search(why):
+            raise StoreDamaged(why) from error
+        raise StoreUnavailable(why) from error
+    await database.take_part()
+
+
+async def _patiently(step: Callable[[], Awaitable[None]], waits: Callable[[str], None]) -> None:
+    """Try until the store is there; ``waits`` gets the reason why it is not, when it changes."""
     reported = ""
     while True:
-        why = "another node has the ledger: standing by"
         try:
-            if await database.claim(numbers):
-                return
+            await step()
         except StoreUnavailable as error:
-            why = str(error)
-        if why != reported:
-            waits(why)
-            reported = why
-        await trio.sleep(CLAIM_EVERY_SECONDS)
+            if str(error) != reported:
+                reported = str(error)
+                waits(reported)
+        else:
+            return
+        await trio.sleep(CONNECT_EVERY_SECONDS)
 
 
 def _prepare(url: str, upgrading: Progress) -> None:

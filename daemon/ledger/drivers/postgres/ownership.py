@@ -1,195 +1,311 @@
-"""Who may write: one node at a time has the ledger, and each of its writes proves that it does.
+"""Which numbers this node owns: a lease, and a fence that each write proves.
 
-A node has the ledger for the time of a lease, and renews it. When that time is over, or the node
-has handed it over, another one takes it and raises the epoch of each number. The fence is the row
-of each number: every write first locks the rows of its numbers with the epoch that the writer
-knows. So a process that was replaced stores nothing any more, whatever it still believes, and two
-writers never work on the same number at once.
+A node renews one lease, its row in ``nodes``. A number's row in ``numbers`` names the process that
+owns it, with an epoch which a new owner raises. A node whose lease is over loses what it owns: the
+others delete its row, which it then cannot renew any more, and claim its numbers. All nodes decide
+by the same rows how many numbers each of them has.
+
+The fence is the row of a number: every write first locks the rows of its numbers with the owner and
+the epoch that the writer knows. So a process that was replaced stores nothing any more, whatever it
+still believes, and two writers never work on the same number at once. The row of the ledger itself,
+the number without a name, is for work that is of no single number: its owner *leads*.
 """
 
 import contextlib
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from uuid import uuid4
 
 import psycopg
-from psycopg.errors import LockNotAvailable
 
 from daemon.domain.transitions import leases
 from daemon.domain.transitions.leases import NodeTerms
 from daemon.errors import StoreError
-from daemon.ledger.drivers.postgres.connection import Psycopg, connect
+from daemon.ledger.drivers.postgres.connection import Psycopg, connect, reason
 
 LEDGER = ""
-"""The row of the ledger itself, whose lease is that of all numbers."""
+"""The number of what is of no single number."""
 
-RETRY_SECONDS = 0.5
-"""Between two tries to renew while the server does not answer."""
+LOOK_SECONDS = 0.5
+"""Between two looks for numbers that can be had, or are to be handed over."""
+
+CHANNEL = "recado"
+"""Of the notices that nodes send each other; the payload names what has changed."""
+
+OWNERSHIP = "numbers"
+"""The notice that a number can be had."""
 
 Numbers = tuple[str, ...] | None
-"""The numbers that a write is for: none of them, some, or None for all that the process has."""
+"""The numbers that a write is for: none of them, some, or None for all that the ledger has."""
 
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
 
 _BEGIN = """BEGIN; SELECT pg_current_xact_id()::text;
-SELECT number, epoch FROM numbers WHERE number = ANY(%s::text[]) AND owner = %s
+SELECT number, owner, epoch FROM numbers WHERE number = ANY(%s::text[])
 ORDER BY number FOR UPDATE"""
+
+_BEGIN_ALL = """BEGIN; SELECT pg_current_xact_id()::text;
+SELECT number, owner, epoch FROM numbers ORDER BY number FOR UPDATE"""
+
+_LOCK = """SELECT number, owner FROM numbers WHERE number = ANY(%s)
+ORDER BY number LIMIT %s FOR UPDATE SKIP LOCKED"""
 
 
 class Lost(StoreError):
-    """Another node has the ledger now."""
+    """Another node has these numbers now."""
+
+    def __init__(self, numbers: Collection[str]) -> None:
+        names = ", ".join(sorted(set(numbers) - {LEDGER})) or "the ledger"
+        super().__init__(f"another node writes for {names} now")
+        self.numbers = frozenset(numbers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnedNumber:
+    """A number that this node owns."""
+
+    epoch: int
+    settles_at: float
+    """From when on no send of the former owner is under way, on the boot clock; 0: now."""
 
 
 class Ownership:
-    """What this process holds. Its methods block; any thread may call them."""
+    """What this node owns. Its methods block, but for the properties; any thread may call them."""
 
-    def __init__(self, url: str, process: str, terms: NodeTerms) -> None:
-        """``process`` names this process, unlike any other."""
-        self.process = process
-        self.settles_at = 0.0
-        """From when on no send of the former owner is under way, on the boot clock."""
-        self.lost: Callable[[], None] = lambda: None
-        """Called, by the thread that renews, when another node has the ledger."""
+    def __init__(self, url: str, process: str, terms: NodeTerms, numbers: Collection[str]) -> None:
+        """``process`` names this process, unlike any other. ``numbers``: those of ours."""
+        self.noticed: Callable[[str], None] = lambda _what: None
+        """Called by the thread of the lease: what is new. `OWNERSHIP`: what this node owns."""
+        self.trouble = ""
+        """Why the lease could not be renewed; empty if it could."""
+        self.namesake = ""
+        """Another living process whose node has the same name."""
         self._url = url
+        self._base = process
+        self._process = process
         self._terms = terms
-        self._epochs: dict[str, int] = {}
+        self._numbers = frozenset(numbers)
+        self._holds: dict[str, OwnedNumber] = {}
+        self._leaving: frozenset[str] = frozenset()
         self._asked_at: float | None = None
+        self._judges_from = 0.0
+        self._is_alone = False
+        self._registered_at = 0.0
         self._ended = threading.Event()
+        self._one_by_one = threading.Lock()
+        self._change = threading.Lock()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
 
-    def seconds_left(self) -> float:
-        """For how long no other node can have the ledger; 0 or less: it may."""
-        now = self._terms.boot_clock()
-        return leases.seconds_left(self._asked_at, now, lease_seconds=self._terms.lease_seconds)
+    @property
+    def holds(self) -> dict[str, OwnedNumber]:
+        """The numbers that this node owns; `LEDGER` among them if it leads."""
+        return self._holds
 
     @property
-    def epoch(self) -> int:
-        """How often the ledger has changed hands; 0 while this node does not have it."""
-        return self._epochs.get(LEDGER, 0)
+    def leaving(self) -> frozenset[str]:
+        """The numbers that other nodes are to have: see `release`."""
+        return self._leaving
 
-    def claim(self, connection: Psycopg, numbers: Collection[str]) -> bool:
-        """Become the owner of these numbers, and of all that the ledger knows; False: not now.
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other node lives, as of the last look."""
+        return self._is_alone
 
-        Of several nodes that try at once, one gets it.
-        """
-        asked_at = self._terms.boot_clock()
-        try:
-            with connection.transaction(), connection.cursor() as cursor:
-                was_handed_over = self._free(cursor)
-                self._note(cursor, "standing by" if was_handed_over is None else "at work")
-                if was_handed_over is None:
-                    return False
-                cursor.executemany(
-                    "INSERT INTO numbers (number, owner, epoch) VALUES (%s, '', 0)"
-                    " ON CONFLICT (number) DO NOTHING",
-                    [(number,) for number in sorted(numbers)],
-                )
-                cursor.execute("SELECT 1 FROM numbers ORDER BY number FOR UPDATE")
-                cursor.execute(
-                    f"UPDATE numbers SET owner = %s, epoch = epoch + 1, until = {_NOW} + %s"
-                    " RETURNING number, epoch",
-                    (self.process, self._terms.lease_seconds),
-                )
-                epochs: dict[str, int] = dict(cursor.fetchall())
-        except LockNotAvailable:
-            return False  # the former owner stands inside a transaction, which the server ends
-        self._epochs, self._asked_at = epochs, asked_at
-        self.settles_at = leases.settles_at(
-            self._terms.boot_clock(),
-            was_handed_over=was_handed_over,
-            call_seconds=self._terms.call_seconds,
-        )
-        self._thread.start()
-        return True
+    def seconds_left(self, number: str) -> float:
+        """For how long no other node can have a number; 0 or less: it may."""
+        return self.lease_left() if number in self._holds else 0.0
 
-    @staticmethod
-    def _free(cursor: "psycopg.Cursor[tuple[object, ...]]") -> bool | None:
-        """Lock the ledger's row: whether it was handed over; None if it cannot be had."""
-        cursor.execute(
-            "INSERT INTO numbers (number, owner, epoch) VALUES (%s, '', 0)"
-            " ON CONFLICT (number) DO NOTHING",
-            (LEDGER,),
-        )
-        cursor.execute(
-            f"SELECT owner, until, {_NOW} FROM numbers WHERE number = %s FOR UPDATE SKIP LOCKED",
-            (LEDGER,),
-        )
-        row = cursor.fetchone()
-        if row is None:
-            return None
-        owner, until, now = str(row[0]), float(str(row[1])), float(str(row[2]))
-        return not owner if leases.is_free(owner, until, now) else None
-
-    def _note(self, cursor: "psycopg.Cursor[tuple[object, ...]]", state: str) -> None:
-        """Keep this node's row."""
-        terms = self._terms
-        cursor.execute(
-            "INSERT INTO nodes (name, process, state, version, seen_at)"
-            f" VALUES (%s, %s, %s, %s, {_NOW}) ON CONFLICT (name) DO UPDATE SET"
-            " process = excluded.process, state = excluded.state, version = excluded.version,"
-            " seen_at = excluded.seen_at",
-            (terms.name, self.process, state, terms.version),
-        )
+    def lease_left(self) -> float:
+        """What is left of the lease."""
+        now = self._terms.boot_clock()
+        return leases.seconds_left(self._asked_at, now, lease_seconds=self._terms.lease_seconds)
 
     def begin(self, connection: Psycopg, numbers: Numbers) -> str:
         """Begin a transaction that has these numbers for itself; give the server's number of it.
 
         Their rows are locked in one order, so that two writers do not wait for each other. Raises
-        Lost if another process has one of them.
+        Lost if another process has one of them; of all numbers, if another one leads.
         """
-        wanted = list(self._epochs if numbers is None else numbers)
         cursor = psycopg.ClientCursor(connection)  # one round trip
-        cursor.execute(_BEGIN, (wanted, self.process))
+        if numbers is None:
+            cursor.execute(_BEGIN_ALL)
+        else:
+            cursor.execute(_BEGIN, (list(numbers),))
         cursor.nextset()
         ((transaction,),) = cursor.fetchall()
         cursor.nextset()
-        held = {number for number, epoch in cursor if self._epochs.get(number) == epoch}
-        if lost := set(wanted) - held:
-            names = ", ".join(sorted(lost - {""})) or "the ledger"
-            raise Lost(f"another node writes for {names} now")
+        holds, process = self._holds, self._process
+        mine = {
+            number
+            for number, owner, epoch in cursor
+            if owner == process and number in holds and holds[number].epoch == epoch
+        }
+        if lost := ({LEDGER} if numbers is None else set(numbers)) - mine:
+            self._drop(lost)
+            raise Lost(lost)
         return str(transaction)
 
+    def begin_taking_part(self) -> None:
+        """Take the first look, and start the thread that keeps the lease. Raises psycopg.Error."""
+        with contextlib.closing(connect(self._url)) as connection:
+            self._look(connection)
+        self._thread.start()
+
+    def release(self, connection: Psycopg, number: str) -> None:
+        """Let another node have a number, inside a transaction that has it."""
+        connection.execute(
+            "UPDATE numbers SET owner = '' WHERE number = %s AND owner = %s",
+            (number, self._process),
+        )
+        connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, OWNERSHIP))
+        self._drop({number})
+
     def close(self) -> None:
-        """Hand the ledger over to another node, if this one has it. Idempotent."""
+        """Hand everything over to other nodes. Idempotent."""
         if self._ended.is_set():
             return
         self._ended.set()
+        with self._one_by_one:
+            self._asked_at, self._holds = None, {}
+            with contextlib.suppress(psycopg.Error), contextlib.closing(connect(self._url)) as one:
+                one.execute("UPDATE numbers SET owner = '' WHERE owner = %s", (self._process,))
+                one.execute("DELETE FROM nodes WHERE process = %s", (self._process,))
+                one.execute("SELECT pg_notify(%s, %s)", (CHANNEL, OWNERSHIP))
         if self._thread.ident is not None:
             self._thread.join()
-        self._asked_at = None
-        with contextlib.suppress(psycopg.Error), contextlib.closing(connect(self._url)) as server:
-            server.execute(
-                "UPDATE numbers SET owner = '', until = 0 WHERE owner = %s", (self.process,)
-            )
-            server.execute("DELETE FROM nodes WHERE process = %s", (self.process,))
 
-    # -- in the thread that renews -----------------------------------------------------------------
+    # -- in the thread of the lease ----------------------------------------------------------------
 
     def _keep(self) -> None:
-        """Renew the lease until it is handed over, or another node has it."""
+        """Renew the lease, and share the numbers out, until everything is handed over."""
         connection: Psycopg | None = None
-        wait = leases.renewal_seconds(self._terms.lease_seconds)
-        while not self._ended.wait(wait):
-            wait = leases.renewal_seconds(self._terms.lease_seconds)
+        while not self._ended.is_set():
+            is_new = connection is None or connection.closed
             try:
-                if connection is None or connection.closed:
+                if connection is None or is_new:
                     connection = connect(self._url)
-                if not self._renew(connection):
-                    self._asked_at = None
-                    self.lost()
-                    break
-            except psycopg.Error:
-                wait = min(wait, RETRY_SECONDS)
+                    connection.execute(f"LISTEN {CHANNEL}")
+                with self._one_by_one:
+                    if not self._ended.is_set():
+                        self._look(connection)
+                self.trouble = ""
+                for notice in connection.notifies(timeout=LOOK_SECONDS):
+                    self.noticed(notice.payload)
+                    if notice.payload == OWNERSHIP or self._ended.is_set():
+                        break
+            except psycopg.Error as error:
+                if is_new:
+                    self.trouble = f"cannot reach the database: {reason(error)}"
+                    self._ended.wait(LOOK_SECONDS)
         if connection is not None:
             connection.close()
 
-    def _renew(self, connection: Psycopg) -> bool:
-        asked_at = self._terms.boot_clock()
+    def _look(self, connection: Psycopg) -> None:
+        """Renew the lease if it is due, and come closer to this node's share."""
+        before = set(self._holds), self._leaving
+        terms, now = self._terms, self._terms.boot_clock()
+        due = leases.renewal_seconds(terms.lease_seconds)
+        if self._asked_at is None or now - self._asked_at >= due:
+            self._renew(connection, now)
+        if now >= self._judges_from:
+            connection.execute(f"DELETE FROM nodes WHERE until <= {_NOW}")
+        nodes = self._living(connection)
+        self._is_alone = nodes <= {self._process}
+        owners: dict[str, str] = dict(
+            connection.execute(
+                "SELECT number, owner FROM numbers WHERE number = ANY(%s)",
+                ([LEDGER, *self._numbers],),
+            ).fetchall()
+        )
+        for number in {LEDGER, *self._numbers} - owners.keys():
+            connection.execute(
+                "INSERT INTO numbers (number, owner, epoch) VALUES (%s, '', 0)"
+                " ON CONFLICT (number) DO NOTHING",
+                (number,),
+            )
+            owners[number] = ""
+        self._drop({number for number in self._holds if owners.get(number) != self._process})
+        if owners.pop(LEDGER) not in nodes:
+            self._claim(connection, [LEDGER], 1)
+        moves = leases.moves(self._process, owners, nodes)
+        self._leaving = frozenset(moves.leave)
+        if moves.claim:
+            free = [number for number, owner in owners.items() if owner not in nodes]
+            self._claim(connection, free, moves.claim)
+        if (set(self._holds), self._leaving) != before:
+            self.noticed(OWNERSHIP)
+
+    def _living(self, connection: Psycopg) -> set[str]:
+        """The processes of the nodes that live."""
+        rows = connection.execute("SELECT process, name, renewed_at FROM nodes").fetchall()
+        alike = (
+            process
+            for process, name, renewed_at in rows
+            # One that was not renewed since may be this node's last process, which was killed.
+            if name == self._terms.name
+            and process != self._process
+            and renewed_at > self._registered_at
+        )
+        self.namesake = next(alike, "")
+        return {process for process, _, _ in rows}
+
+    def _renew(self, connection: Psycopg, asked_at: float) -> None:
+        """Renew the lease; a node that others have given up begins again, without numbers."""
+        terms = self._terms
+        was_over = self._asked_at is not None and self.lease_left() <= 0
         renewed = connection.execute(
-            f"UPDATE numbers SET until = {_NOW} + %s"
-            " WHERE number = %s AND owner = %s AND epoch = %s",
-            (self._terms.lease_seconds, LEDGER, self.process, self.epoch),
+            f"UPDATE nodes SET until = {_NOW} + %s, renewed_at = {_NOW} WHERE process = %s",
+            (terms.lease_seconds, self._process),
         ).rowcount
-        if renewed:
-            self._asked_at = asked_at
-            self._note(connection.cursor(), "at work")
-        return bool(renewed)
+        if not renewed:
+            # What it owned is another's now, or will be: no write may take it for this node's.
+            with self._change:
+                self._process, self._holds = f"{self._base} {uuid4().hex[:8]}", {}
+            row = connection.execute(
+                "INSERT INTO nodes (process, name, version, until, renewed_at)"
+                f" VALUES (%s, %s, %s, {_NOW} + %s, {_NOW}) RETURNING renewed_at",
+                (self._process, terms.name, terms.version, terms.lease_seconds),
+            ).fetchone()
+            self._registered_at = row[0] if row else 0.0
+        if was_over:
+            # The database was away, perhaps for all: let the others renew theirs first.
+            self._judges_from = asked_at + terms.lease_seconds
+        self._asked_at = asked_at
+
+    def _claim(self, connection: Psycopg, numbers: Collection[str], most: int) -> None:
+        """Become the owner of some of these numbers, as far as nobody else does meanwhile."""
+        with connection.transaction():
+            locked = connection.execute(_LOCK, (list(numbers), most)).fetchall()
+            # Read when they are locked: another node may have come, and claimed them, meanwhile.
+            living = self._living(connection)
+            former: dict[str, str] = {
+                number: owner for number, owner in locked if owner not in living
+            }
+            epochs = connection.execute(
+                "UPDATE numbers SET owner = %s, epoch = epoch + 1 WHERE number = ANY(%s)"
+                " RETURNING number, epoch",
+                (self._process, list(former)),
+            ).fetchall()
+        now = self._terms.boot_clock()
+        gained = {
+            number: OwnedNumber(
+                epoch=epoch,
+                settles_at=leases.settles_at(
+                    now,
+                    was_handed_over=not former[number],
+                    call_seconds=self._terms.call_seconds,
+                ),
+            )
+            for number, epoch in epochs
+        }
+        with self._change:
+            self._holds = {**self._holds, **gained}
+
+    def _drop(self, numbers: Collection[str]) -> None:
+        """Forget that this node owns some numbers. Any thread may find that out."""
+        with self._change:
+            lost = self._holds.keys() & set(numbers)
+            self._holds = {name: hold for name, hold in self._holds.items() if name not in lost}
+        if lost:
+            self.noticed(OWNERSHIP)

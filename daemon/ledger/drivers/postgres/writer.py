@@ -7,16 +7,16 @@ again.
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from traceback import clear_frames
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.errors import TransactionRollback
 
-from daemon.errors import CommitUnknown, StoreError, StoreUnavailable
+from daemon.errors import CommitUnknown, NotOwned, StoreError, StoreUnavailable
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, Psycopg, connect, reason
-from daemon.ledger.drivers.postgres.ownership import Lost, Numbers, Ownership
+from daemon.ledger.drivers.postgres.ownership import LEDGER, Lost, Numbers, Ownership
 from daemon.ledger.drivers.threads import HandOver, QueuedWrite
 
 T = TypeVar("T")
@@ -106,17 +106,27 @@ class Writer:
             self._connection.close()
 
     def _commit(self, batch: Batch) -> str:
-        """Write a batch in one transaction; return the error if nothing of it is stored."""
+        """Write a batch in one transaction; return the error if nothing of it is stored.
+
+        What is for a number that another node has now is refused alone.
+        """
         failure: StoreError
-        try:
-            self._try(batch)
-        except psycopg.Error as error:
-            failure = StoreUnavailable(f"cannot write to the database: {reason(error)}")
-        except Lost as error:
-            failure = StoreUnavailable(str(error))
-            failure.__cause__ = error
-        except CommitUnknown as error:
-            failure = error
+        while batch:
+            try:
+                self._try(batch)
+            except psycopg.Error as error:
+                failure = StoreUnavailable(f"cannot write to the database: {reason(error)}")
+                break
+            except CommitUnknown as error:
+                failure = error
+                break
+            except Lost as error:
+                refused = [write for write in batch if _is_for(write, error.numbers)]
+                for write in refused:
+                    write.error = NotOwned(str(error))
+                batch = [write for write in batch if write not in refused]
+            else:
+                return ""
         else:
             return ""
         for write in batch:
@@ -213,6 +223,11 @@ def _numbers_of(batch: Batch) -> Numbers:
             return None
         found.update(write.numbers)
     return tuple(sorted(found))
+
+
+def _is_for(write: NumberedWrite[object], numbers: Collection[str]) -> bool:
+    """Whether a write is for one of these numbers; what is for all of them is for the ledger."""
+    return not set(numbers).isdisjoint((LEDGER,) if write.numbers is None else write.numbers)
 
 
 def _together(connection: PostgresConnection, batch: Iterable[NumberedWrite[object]]) -> None:

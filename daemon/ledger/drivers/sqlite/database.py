@@ -112,9 +112,14 @@ class SqliteDatabase:
         """Return the same database: a file has one writer, whomever a write is for."""
         return self
 
-    settles_at = 0.0
+    leads = True
+    """One process has the file, and so everything."""
 
-    def lease_left(self) -> float:
+    def settles_at(self, number: str) -> float:  # noqa: ARG002 - of all the same
+        """0: an earlier process ended before this one had the file."""
+        return 0.0
+
+    def lease_left(self, number: str) -> float:  # noqa: ARG002 - of all the same
         """Without an end: the file is locked while this process lives."""
         return math.inf
 

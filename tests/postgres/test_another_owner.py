@@ -1,0 +1,66 @@
+"""A daemon while another node owns its number: what it takes, and what it leaves for the owner."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from support.place import POSTGRES
+from support.plain import NO_TLS
+from support.rows import delete, insert, select, states
+from support.scenes import found
+from support.stage import LAURA, NUMBER, Stage, open_stage, text_webhook
+
+from daemon.ops import remote
+from daemon.ops.remote import TAKEN
+
+
+@asynccontextmanager
+async def beside_an_owner(folder: Path) -> AsyncIterator[Stage]:
+    """A daemon; another node, which does nothing, owns its number and leads."""
+    later = time.time() + 3600
+    ghost = {"process": "ghost", "name": "ghost", "version": "", "until": later, "renewed_at": 0}
+    insert(folder, "nodes", ghost)
+    owned = {"owner": "ghost", "epoch": 7}
+    insert(folder, "numbers", {"number": NUMBER, **owned}, {"number": "", **owned})
+    store = {"url": SecretStr(POSTGRES.url(folder))}
+    async with open_stage(folder, store=store, housekeeping={"sweep_seconds": 0.1}) as stage:
+        yield stage
+
+
+async def pause(stage: Stage) -> httpx.Response:
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=60) as client:
+        return await client.post(f"{stage.url}/takeover/pause", json={"chat": LAURA, "minutes": 30})
+
+
+async def test_webhooks_and_commands_wait_for_the_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_STORE", "postgres")
+    monkeypatch.setattr(remote, "ANSWER_SECONDS", 0.2)
+    folder = tmp_path / "data"
+    async with beside_an_owner(folder) as stage:
+        assert (await stage.get("/ready")).status_code == 200
+        assert (await stage.get("/health")).json()["status"] == "healthy"
+        assert (await stage.post(b"not JSON")).status_code == 400
+        for number in (1, 2):
+            call = text_webhook(f"Hola {number}", f"m-{number}")
+            assert (await stage.post(call)).status_code == 200
+        assert len(select(folder, "waiting_calls", "id")) == 2
+        answer = await pause(stage)
+        assert (answer.status_code, answer.json()) == (202, {"done": False, "notice": TAKEN})
+        assert (await stage.get("/dashboard/chats")).status_code == 200
+        assert select(folder, "messages", "id") == []
+
+        delete(folder, "nodes", where={"process": "ghost"})  # its lease is over
+        await found(lambda: select(folder, "commands", "state") == [("done",)])
+        await found(lambda: states(folder) == {"with_agent"})  # what came is for a person now
+        assert select(folder, "waiting_calls", "id") == []
+        assert select(folder, "messages", "id", order="seq") == [("m-1",), ("m-2",)]
+        monkeypatch.setattr(remote, "ANSWER_SECONDS", 30)
+        assert (await pause(stage)).json() == {"chats": 1}
+        pauses = select(folder, "audit", "action", where={"action": "pause"})
+        assert len(pauses) == 2
