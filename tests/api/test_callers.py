@@ -138,6 +138,27 @@ async def test_pages_of_other_sites_are_refused(tmp_path: Path) -> None:
         assert (await browser.post("chats/nobody/resume", headers=page)).status_code == 401
 
 
+async def test_a_browser_has_the_role_of_its_account(tmp_path: Path) -> None:
+    web = {"admin_token": SecretStr(ADMIN)}
+    async with open_stage(tmp_path / "data", rules=QUICK_RULES, web=web) as stage:
+        for role in ("read", "agent"):
+            name, data_dir = f"one who {role}s", stage.settings.data_dir
+            made = await recado_on(data_dir, "account", "add", name, "--role", role, answer=ADMIN)
+            assert made.exit_code == 0, made.stderr
+            async with open_client(stage) as browser:
+                page = {"Origin": stage.url}
+                given = {"name": name, "token": ADMIN}
+                login = f"{stage.url}/dashboard/login"
+                signed_in = await browser.post(login, data=given, headers=page)
+                assert signed_in.status_code == 303, signed_in.text
+                page["Cookie"] = signed_in.headers["set-cookie"].partition(";")[0]
+                assert (await browser.get("chats", headers=page)).status_code == 200
+                resumed = await browser.post("chats/nobody/resume", headers=page)
+                assert resumed.status_code == (404 if role == "agent" else 403)
+                replayed = await browser.post("dead-turns/replay", headers=page)
+                assert replayed.status_code == 403
+
+
 async def test_a_token_may_make_so_many_requests_a_minute(tmp_path: Path) -> None:
     web = {"api_requests_per_minute": 3}
     async with open_stage(tmp_path / "data", rules=QUICK_RULES, web=web) as stage:

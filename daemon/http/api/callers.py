@@ -1,4 +1,7 @@
-"""Who calls the API: a token, the admin token, or a browser that is signed in to the dashboard."""
+"""Who calls the API: a token, the admin token, or a browser that is signed in to the dashboard.
+
+A browser has the role of its account.
+"""
 
 import math
 from collections.abc import Mapping
@@ -26,7 +29,9 @@ class Caller:
     actor: Actor
     role: AccessRole
     name: str = ""
-    """Of the token; shown for who writes."""
+    """Of the token; shown for who writes, unless the request names somebody."""
+    account: str = ""
+    """The name of the account of a browser: nobody else can be named."""
 
 
 class Callers:
@@ -53,7 +58,9 @@ class Callers:
             raise ApiProblem(403, "this was not sent by a page of the dashboard; send a token")
         if not await self._guard.signed_in(request):
             raise ApiProblem(401, "send a token, or sign in to the dashboard", CHALLENGE)
-        return Caller(actor=request_actor(self._settings), role=visitor().role)
+        known = visitor()
+        account = known.account.name if known.account else ""
+        return Caller(actor=request_actor(self._settings), role=known.role, account=account)
 
     async def _bearer(self, scope: Mapping[str, Any]) -> Caller:
         admin = self._settings.admin_token.encode()

@@ -73,7 +73,7 @@ async def _send(
     known = await operations.views.chat(key)
     if known and known["opted_out_at"]:
         raise ApiProblem(409, OPTED_OUT)
-    agent = " ".join(message.agent.split()) or caller.name
+    agent = caller.account or " ".join(message.agent.split()) or caller.name
     if isinstance(message, TextToSend):
         row = await operations.send(
             key, message.text.strip(), agent=agent, action=action, by=caller.actor

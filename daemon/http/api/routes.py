@@ -112,7 +112,7 @@ class ApiRoutes:
         """Serve the current request. Raises ApiProblem."""
         caller = await self._callers.caller()
         if not allows(caller.role, route.action):
-            raise ApiProblem(403, f"it needs the role {route.role}, this token has {caller.role}")
+            raise ApiProblem(403, f"it needs the role {route.role}; yours is {caller.role}")
         values: dict[str, Any] = {
             name: _converted(path[name], kind, status=404)
             for name, kind in route.parameters.items()
