@@ -34,6 +34,8 @@ Pages = Callable[..., Awaitable[None]]
 """An ASGI app; Quart has its own types for scopes and messages."""
 PAGE_BODY_BYTES = 1024 * 1024
 """Largest body for anything but webhooks: forms and buttons of the dashboard."""
+UPLOAD_BYTES = 16 * 1024 * 1024
+"""Largest file that is sent by the API."""
 
 
 _LETTER = r"[\w~!$&'()*+,;=%-]"
@@ -167,12 +169,12 @@ async def _refuse(scope: Scope, send: Send, fault: str) -> None:
 
 
 async def _limited(app: Pages, scope: Scope, receive: Receive, send: Send) -> None:
-    """Run `app` for a request whose body may have PAGE_BODY_BYTES, and answer 413 if it has more.
+    """Run `app` for a request with a body of a limited size, and answer 413 if it has more.
 
     A body that says so is refused beforehand. One that grows beyond it looks to `app` as if the
     client had left.
     """
-    size = declared_size(scope["headers"])
+    size, most = declared_size(scope["headers"]), _most_bytes(scope)
     started = False
     wanted = scope[BODY_WANTED] = trio.Event()
 
@@ -181,18 +183,23 @@ async def _limited(app: Pages, scope: Scope, receive: Receive, send: Send) -> No
         await wanted.wait()
         event = await receive()
         size += len(event.get("body", b""))
-        return {"type": "http.disconnect"} if size > PAGE_BODY_BYTES else event
+        return {"type": "http.disconnect"} if size > most else event
 
     async def noted_send(message: Event) -> None:
         nonlocal started
         started = True
         await send(message)
 
-    if size <= PAGE_BODY_BYTES:
+    if size <= most:
         size = 0
         await app(scope, counted_receive, noted_send)
-    if size > PAGE_BODY_BYTES and not started:
+    if size > most and not started:
         await _refuse_size(scope, send)
+
+
+def _most_bytes(scope: Scope) -> int:
+    is_upload = scope["path"].startswith("/api/v1/chats/") and scope["path"].endswith("/files")
+    return UPLOAD_BYTES if is_upload else PAGE_BODY_BYTES
 
 
 async def _refuse_size(scope: Scope, send: Send) -> None:

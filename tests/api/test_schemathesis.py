@@ -24,10 +24,15 @@ CONFIG = """
 "path.ref" = "{ref}"
 
 [[operations]]
-include-operation-id = ["send_message", "send_first_message", "add_reminder"]
+include-operation-id = ["send_message", "send_first_message", "send_file", "add_reminder"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
+
+[[operations]]
+include-operation-id = ["show_outcomes"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "422"]
 """
-"""The chat that there is. The same Idempotency-Key comes with several requests: 422."""
+"""The chat that there is. The same Idempotency-Key comes with several requests, and days may be
+none of the calendar: 422."""
 
 NOT_CHECKED = "ignored_auth"
 """It guesses tokens, which are answered more slowly each time; test_callers.py tries all routes."""

@@ -133,7 +133,7 @@ async def test_the_daemon_tells_of_itself(client: Client) -> None:
         assert outcomes.keys() == {"from", "to", "rows", "total"}
         assert outcomes["total"]["enquiries"] >= 0
         for wrong in ("from=2026-13-01", "from=2026-01-01", "by=weather"):
-            assert (await api.get(f"outcomes?{wrong}")).status_code == 400
+            assert (await api.get(f"outcomes?{wrong}")).status_code == 422
         usage = await read(api, "usage")
         assert usage["numbers"][0]["tokens"] > 0
         assert usage["contacts"][0]["chat"]

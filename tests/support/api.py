@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+import trio
 from click.testing import CliRunner
 
 from daemon.__main__ import main
+from support.edge import read_all
 from support.place import variables_of_store
 from support.plain import NO_TLS
 from support.stage import Stage
@@ -26,6 +29,19 @@ def token_on(data_dir: Path, role: str) -> str:
     done = CliRunner().invoke(main, ["token", "create", name, "--role", role], env=environ)
     assert done.exit_code == 0, done.stderr
     return done.stdout.strip()
+
+
+async def announce_body(stage: Stage, token: str, path: str, size: int) -> bytes:
+    """Send the head of a POST with so large a body, and return the whole answer to that alone."""
+    address = urlsplit(stage.url)
+    head = (
+        f"POST /api/v1/{path} HTTP/1.1\r\nhost: {address.netloc}\r\ncontent-length: {size}\r\n"
+        f"content-type: application/json\r\nauthorization: Bearer {token}\r\n\r\n"
+    )
+    assert address.hostname is not None
+    async with await trio.open_tcp_stream(address.hostname, address.port or 80) as stream:
+        await stream.send_all(head.encode())
+        return await read_all(stream)
 
 
 @asynccontextmanager

@@ -47,6 +47,12 @@ def create_api(api: ApiRoutes, log: EdgeLog) -> Blueprint:
     """Return the blueprint of the API."""
     blueprint = Blueprint("api", __name__)
 
+    @blueprint.before_request
+    async def admit() -> None:
+        name = (request.endpoint or "").rpartition(".")[2]
+        if name != openapi.__name__:
+            await api.admit(name)
+
     @blueprint.get(DESCRIPTION)
     async def openapi() -> ResponseReturnValue:
         return describe(api.all, version=__version__)

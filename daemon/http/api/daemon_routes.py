@@ -100,7 +100,7 @@ def add_daemon(api: ApiRoutes, operations: Operations) -> None:
         try:
             wanted = figures_query(fields.__getitem__, zone=zone, now=operations.now())
         except ValueError as error:
-            raise ApiProblem(400, str(error)) from None
+            raise ApiProblem(422, str(error)) from None
         found = await operations.outcomes(wanted)
         return OutcomesOfDays(
             first_day=found["from"],

@@ -1,7 +1,10 @@
 """Routes of what is sent: messages at once, reminders later."""
 
+from functools import partial
+
 from daemon.domain.ids import chat_id
-from daemon.domain.messages import ChatKey
+from daemon.domain.messages import ChatKey, JsonObject
+from daemon.domain.rendering.outgoing import media_part, reaction_part
 from daemon.http.api.callers import Caller
 from daemon.http.api.chat_routes import key_of
 from daemon.http.api.problems import ApiProblem
@@ -9,7 +12,9 @@ from daemon.http.api.routes import ApiRoutes
 from daemon.http.api.types import (
     AcceptedMessage,
     ApprovedTemplate,
+    FileToSend,
     FirstMessage,
+    ReactionToSend,
     Ref,
     ReminderAdded,
     ReminderList,
@@ -18,10 +23,13 @@ from daemon.http.api.types import (
     TemplateList,
     TemplateToSend,
     TextToSend,
+    Upload,
     WaitingReminder,
     some_moment,
 )
 from daemon.ops.operations import Operations
+
+ToSend = TextToSend | TemplateToSend | FileToSend | ReactionToSend
 
 OPTED_OUT = "the contact has opted out of unrequested messages"
 
@@ -32,9 +40,7 @@ def add_sending(api: ApiRoutes, operations: Operations) -> None:
     @api.add(
         "POST", "/chats/{ref}/messages", action="send", tag="sending", status=202, faults=(409,)
     )
-    async def send_message(
-        ref: Ref, body: TextToSend | TemplateToSend, caller: Caller, action: str
-    ) -> AcceptedMessage:
+    async def send_message(ref: Ref, body: ToSend, caller: Caller, action: str) -> AcceptedMessage:
         """Send a message in a chat, as an agent: the bot keeps out for the configured time.
 
         It is stored when this is answered, and sent within moments; `GET` of the message says what
@@ -56,6 +62,26 @@ def add_sending(api: ApiRoutes, operations: Operations) -> None:
         key = ChatKey(number, chat_id(body.to))
         return await _send(operations, key, body.message, caller, action)
 
+    @api.add("POST", "/chats/{ref}/files", action="send", tag="sending", status=202, faults=(409,))
+    async def send_file(
+        ref: Ref, query: Upload, body: bytes, caller: Caller, action: str
+    ) -> AcceptedMessage:
+        """Send the body of the request as a picture (JPEG, PNG) or document."""
+        key = await key_of(operations, ref)
+        known = await _may_write(operations, key)
+        if not body:
+            raise ApiProblem(422, "the body is empty")
+        row = await operations.send_file(
+            key,
+            query.name,
+            body,
+            caption=query.caption.strip(),
+            agent=_agent(caller, query),
+            action=action,
+            by=caller.actor,
+        )
+        return await _accepted(operations, key, row, known)
+
     @api.add("GET", "/chats/{ref}/templates", action="read", tag="sending")
     async def list_templates(ref: Ref) -> TemplateList:
         """List the templates that may be sent in a chat."""
@@ -64,34 +90,73 @@ def add_sending(api: ApiRoutes, operations: Operations) -> None:
 
 
 async def _send(
-    operations: Operations,
-    key: ChatKey,
-    message: TextToSend | TemplateToSend,
-    caller: Caller,
-    action: str,
+    operations: Operations, key: ChatKey, message: ToSend, caller: Caller, action: str
 ) -> AcceptedMessage:
+    known = await _may_write(operations, key)
+    send = partial(
+        operations.send, key, agent=_agent(caller, message), action=action, by=caller.actor
+    )
+    try:
+        match message:
+            case TextToSend(text=text):
+                quoted = await _whatsapp_id(operations, key, message.quote)
+                row = await send(text.strip(), quoted=quoted)
+            case FileToSend():
+                quoted = await _whatsapp_id(operations, key, message.quote)
+                part = media_part(
+                    message.kind, message.url, message.caption, filename=message.filename
+                )
+                row = await send(part.body, payload=part.payload, kind=part.kind, quoted=quoted)
+            case ReactionToSend():
+                target = await _whatsapp_id(operations, key, message.message)
+                part = reaction_part(message.emoji, target)
+                row = await send("", payload=part.payload, kind=part.kind)
+            case _:
+                row, fault = await operations.send_template(
+                    key,
+                    message.template,
+                    message.parameters,
+                    language=message.language,
+                    agent=_agent(caller, message),
+                    action=action,
+                    by=caller.actor,
+                )
+                if fault:
+                    raise ApiProblem(409, fault)
+    except ValueError as error:
+        raise ApiProblem(409, str(error)) from None
+    return await _accepted(operations, key, row, known)
+
+
+async def _may_write(operations: Operations, key: ChatKey) -> JsonObject | None:
+    """The chat, None if it is new. Raises ApiProblem if the contact wants no messages."""
     known = await operations.views.chat(key)
     if known and known["opted_out_at"]:
         raise ApiProblem(409, OPTED_OUT)
-    agent = caller.account or " ".join(message.agent.split()) or caller.name
-    if isinstance(message, TextToSend):
-        row = await operations.send(
-            key, message.text.strip(), agent=agent, action=action, by=caller.actor
-        )
-    else:
-        row, fault = await operations.send_template(
-            key,
-            message.template,
-            message.parameters,
-            language=message.language,
-            agent=agent,
-            action=action,
-            by=caller.actor,
-        )
-        if fault:
-            raise ApiProblem(409, fault)
+    return known
+
+
+async def _accepted(
+    operations: Operations, key: ChatKey, row: int, known: JsonObject | None
+) -> AcceptedMessage:
     chat = known or await operations.views.chat(key)
     return AcceptedMessage(id=f"out-{row}", chat=str(chat["ref"]) if chat else "")
+
+
+def _agent(caller: Caller, message: ToSend | Upload) -> str:
+    """The name that is shown for who writes."""
+    given = "" if isinstance(message, ReactionToSend) else " ".join(message.agent.split())
+    return caller.account or given or caller.name
+
+
+async def _whatsapp_id(operations: Operations, key: ChatKey, name: str) -> str:
+    """WhatsApp's id of a message of a chat, by its name here; empty for no name."""
+    if not name:
+        return ""
+    bubble = await operations.views.bubble(key, name)
+    if bubble is None or not bubble["message_id"]:
+        raise ApiProblem(409, "there is no such message in this chat, or it is not sent yet")
+    return str(bubble["message_id"])
 
 
 def add_reminder_routes(api: ApiRoutes, operations: Operations) -> None:

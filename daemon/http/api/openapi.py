@@ -13,6 +13,7 @@ from daemon.http.api.problems import PROBLEM_TYPE, ProblemDocument
 from daemon.http.api.routes import KEY_HEADER, LONGEST_KEY, PREFIX, ApiRoute
 
 JSON_TYPE = "application/json"
+RAW_TYPE = "application/octet-stream"
 ABOUT = (
     "The chats, messages and work of a Recado daemon. A token of `recado token` goes into the"
     " header `Authorization: Bearer …`; each operation names the role that it needs."
@@ -55,7 +56,7 @@ def _kinds(route: ApiRoute) -> Iterator[Any]:
     """The types of a route that have a schema, always in the same order."""
     yield from route.parameters.values()
     for kind in (route.query, route.body, route.answer):
-        if kind not in {None, type(None), Response}:
+        if kind not in {None, type(None), Response, bytes}:
             yield kind
 
 
@@ -81,8 +82,10 @@ def _operation(route: ApiRoute, of_kind: dict[int, JsonObject], schemas: JsonObj
         },
     }
     if route.body is not None:
-        content = {JSON_TYPE: {"schema": of_kind[id(route.body)]}}
-        operation["requestBody"] = {"required": True, "content": content}
+        kind, schema = JSON_TYPE, of_kind.get(id(route.body), {})
+        if route.body is bytes:
+            kind, schema = RAW_TYPE, {"type": "string", "format": "binary"}
+        operation["requestBody"] = {"required": True, "content": {kind: {"schema": schema}}}
     return operation
 
 
@@ -125,7 +128,7 @@ def _faults(route: ApiRoute) -> set[int]:
     if route.query is not None:
         faults.add(422)
     if route.body is not None:
-        faults |= {400, 413, 415, 422}
+        faults |= {413, 422} if route.body is bytes else {400, 413, 415, 422}
     if route.idempotent:
         faults |= {400, 422}
     return faults

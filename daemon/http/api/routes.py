@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any, Literal, get_type_hints
 
 import msgspec
-from quart import Response, request
+from quart import Response, g, request
 
 from daemon.domain.audit_chain import Action
 from daemon.domain.roles import LEAST_ROLE, AccessRole, allows
@@ -108,11 +108,20 @@ class ApiRoutes:
 
         return register
 
-    async def answer(self, route: ApiRoute, path: Mapping[str, str]) -> Response:
-        """Serve the current request. Raises ApiProblem."""
+    async def admit(self, name: str) -> None:
+        """Let the caller of the current request pass to a route. Raises ApiProblem.
+
+        Its body is read only after that.
+        """
         caller = await self._callers.caller()
+        route = next(route for route in self.all if route.name == name)
         if not allows(caller.role, route.action):
             raise ApiProblem(403, f"it needs the role {route.role}; yours is {caller.role}")
+        g.api_caller = caller
+
+    async def answer(self, route: ApiRoute, path: Mapping[str, str]) -> Response:
+        """Serve the current request, which was let pass. Raises ApiProblem."""
+        caller: Caller = g.api_caller
         values: dict[str, Any] = {
             name: _converted(path[name], kind, status=404)
             for name, kind in route.parameters.items()
@@ -137,7 +146,7 @@ class ApiRoutes:
             return secrets.token_hex(ACTION_BYTES)
         if not 0 < len(key) <= LONGEST_KEY:
             raise ApiProblem(400, f"{KEY_HEADER} has 1 to {LONGEST_KEY} characters")
-        whole = f"{request.method} {request.path}\n".encode() + await _content()
+        whole = f"{request.method} {request.full_path}\n".encode() + await _content()
         action = await self._access.action(caller.actor.name, key, whole)
         if not action:
             raise ApiProblem(422, f"this {KEY_HEADER} came with another request before")
@@ -165,6 +174,8 @@ async def _content() -> bytes:
 
 
 async def _body(kind: Any) -> Any:
+    if kind is bytes:
+        return await _content()
     if not request.is_json:
         raise ApiProblem(415, "the body must be application/json")
     try:

@@ -11,9 +11,11 @@ from msgspec import Meta
 
 from daemon.domain.messages import JsonObject
 from daemon.domain.records import MAX_REMINDER_CHARACTERS
+from daemon.domain.rendering.outgoing import MAX_ADDRESS, MAX_CAPTION, MAX_EMOJI
 
 LONGEST_TEXT = 4096
 """Of a WhatsApp message."""
+LONGEST_FILENAME = 100
 MOST = 100
 """Entries of one page."""
 MOST_ROWS = 2**62
@@ -30,6 +32,10 @@ Place = Annotated[str, Meta(max_length=80, description="The `next` of the page b
 PageSize = Annotated[int, Meta(ge=1, le=MOST, description="Entries of one page")]
 Number = Annotated[str, Meta(max_length=80, description="Our number, by its name")]
 Words = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")]
+Caption = Annotated[str, Meta(max_length=MAX_CAPTION)]
+QuotedId = Annotated[
+    str, Meta(max_length=40, description="The `id` of a message of this chat that is quoted")
+]
 AgentName = Annotated[
     str, Meta(max_length=60, description="The name shown for who writes; empty: the token's")
 ]
@@ -236,6 +242,7 @@ class TextToSend(Taken, frozen=True, tag_field="type", tag="text"):
 
     text: Words
     agent: AgentName = ""
+    quote: QuotedId = ""
 
 
 class TemplateToSend(Taken, frozen=True, tag_field="type", tag="template"):
@@ -249,6 +256,40 @@ class TemplateToSend(Taken, frozen=True, tag_field="type", tag="template"):
     agent: AgentName = ""
 
 
+class FileToSend(Taken, frozen=True, tag_field="type", tag="file"):
+    """A picture or document that WhatsApp fetches from an address."""
+
+    url: Annotated[str, Meta(max_length=MAX_ADDRESS, pattern=r"^https://[^\s/@]+(/\S*)?$")]
+    kind: Literal["image", "document"] = "document"
+    caption: Caption = ""
+    filename: Annotated[str, Meta(max_length=LONGEST_FILENAME)] = ""
+    agent: AgentName = ""
+    quote: QuotedId = ""
+
+
+class ReactionToSend(Taken, frozen=True, tag_field="type", tag="reaction"):
+    """A reaction to a message of the chat; it takes nothing over."""
+
+    message: Annotated[str, Meta(min_length=1, max_length=40, description="Its `id`")]
+    emoji: Annotated[str, Meta(max_length=MAX_EMOJI, description="Empty: take it back")]
+
+
+class Upload(Taken, frozen=True):
+    """What a file is sent as."""
+
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=LONGEST_FILENAME,
+            pattern=r"^[^/\\\x00-\x1f]+$",
+            description="Of the file; its ending says what it is",
+        ),
+    ]
+    caption: Caption = ""
+    agent: AgentName = ""
+
+
 class FirstMessage(Taken, frozen=True):
     """A message to somebody by phone number, known or not."""
 
@@ -259,7 +300,7 @@ class FirstMessage(Taken, frozen=True):
             description="A phone number with its country code",
         ),
     ]
-    message: TextToSend | TemplateToSend
+    message: TextToSend | TemplateToSend | FileToSend
     number: Number = ""
 
 
