@@ -24,7 +24,7 @@ CONFIG = """
 "path.ref" = "{ref}"
 
 [[operations]]
-include-operation-id = ["send_message", "send_first_message", "send_file", "add_reminder"]
+include-operation-id = ["send_message", "send_first_message", "send_file", "react", "add_reminder"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
 
 [[operations]]

@@ -30,18 +30,18 @@ async def test_a_message_quotes_another_and_reacts_to_it(stage: Stage, client: C
         await stage.gateway.wait_sent(LAURA, 2)
         (chat,) = (await api.get("chats")).json()["chats"]
         assert (await api.post(f"chats/{chat['ref']}/resume")).status_code == 204
-        reacting = {"type": "reaction", "message": asked["id"], "emoji": "👍"}
-        assert (await api.post(path, json=reacting)).status_code == 202
+        reacting = f"{path}/{asked['id']}/reaction"
+        assert (await api.post(reacting, json={"emoji": "👍"})).status_code == 204
         while (await messages_of(api))[1][0]["reactions"] != ["👍"]:
             await stage.quiet()
         (chat,) = (await api.get("chats")).json()["chats"]
         assert chat["paused_until"] is None  # a reaction takes nothing over
-        for wrong in (
-            {"type": "reaction", "message": "in-99", "emoji": "👍"},
-            {"type": "reaction", "message": asked["id"], "emoji": "no"},
-            {"type": "text", "text": "Hola", "quote": "out-99"},
+        for place, wrong in (
+            (f"{path}/in-99/reaction", {"emoji": "👍"}),
+            (reacting, {"emoji": "no"}),
+            (path, {"type": "text", "text": "Hola", "quote": "out-99"}),
         ):
-            assert (await api.post(path, json=wrong)).status_code == 409, wrong
+            assert (await api.post(place, json=wrong)).status_code == 409, wrong
 
 
 async def test_a_file_is_sent_by_its_address(stage: Stage, client: Client) -> None:

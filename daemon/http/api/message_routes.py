@@ -1,10 +1,11 @@
 """Routes of what is sent: messages at once, reminders later."""
 
 from functools import partial
+from mimetypes import guess_type
 
 from daemon.domain.ids import chat_id
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.domain.rendering.outgoing import media_part, reaction_part
+from daemon.domain.rendering.outgoing import media_part
 from daemon.http.api.callers import Caller
 from daemon.http.api.chat_routes import key_of
 from daemon.http.api.problems import ApiProblem
@@ -12,9 +13,10 @@ from daemon.http.api.routes import ApiRoutes
 from daemon.http.api.types import (
     AcceptedMessage,
     ApprovedTemplate,
+    EmojiToSend,
     FileToSend,
+    FileUpload,
     FirstMessage,
-    ReactionToSend,
     Ref,
     ReminderAdded,
     ReminderList,
@@ -23,13 +25,12 @@ from daemon.http.api.types import (
     TemplateList,
     TemplateToSend,
     TextToSend,
-    Upload,
     WaitingReminder,
     some_moment,
 )
 from daemon.ops.operations import Operations
 
-ToSend = TextToSend | TemplateToSend | FileToSend | ReactionToSend
+ToSend = TextToSend | TemplateToSend | FileToSend
 
 OPTED_OUT = "the contact has opted out of unrequested messages"
 
@@ -64,23 +65,43 @@ def add_sending(api: ApiRoutes, operations: Operations) -> None:
 
     @api.add("POST", "/chats/{ref}/files", action="send", tag="sending", status=202, faults=(409,))
     async def send_file(
-        ref: Ref, query: Upload, body: bytes, caller: Caller, action: str
+        ref: Ref, query: FileUpload, body: bytes, caller: Caller, action: str
     ) -> AcceptedMessage:
-        """Send the body of the request as a picture (JPEG, PNG) or document."""
+        """Send the body of the request as a file: a picture, a voice note, or a document.
+
+        The ending of its name says which.
+        """
         key = await key_of(operations, ref)
         known = await _may_write(operations, key)
         if not body:
             raise ApiProblem(422, "the body is empty")
         row = await operations.send_file(
             key,
-            query.name,
             body,
+            name=query.name,
+            mime_type=guess_type(query.name)[0] or "application/octet-stream",
             caption=query.caption.strip(),
             agent=_agent(caller, query),
             action=action,
             by=caller.actor,
         )
         return await _accepted(operations, key, row, known)
+
+    @api.add(
+        "POST",
+        "/chats/{ref}/messages/{id}/reaction",
+        action="send",
+        tag="sending",
+        status=204,
+        faults=(409,),
+    )
+    async def react(ref: Ref, id: str, body: EmojiToSend, caller: Caller, action: str) -> None:  # noqa: A002 - its name in the path
+        """React to a message of a chat; it takes nothing over."""
+        key = await key_of(operations, ref)
+        target = await _whatsapp_id(operations, key, id)
+        fault = await operations.react(key, target, body.emoji, action=action, by=caller.actor)
+        if fault:
+            raise ApiProblem(409, fault)
 
     @api.add("GET", "/chats/{ref}/templates", action="read", tag="sending")
     async def list_templates(ref: Ref) -> TemplateList:
@@ -107,10 +128,6 @@ async def _send(
                     message.kind, message.url, message.caption, filename=message.filename
                 )
                 row = await send(part.body, payload=part.payload, kind=part.kind, quoted=quoted)
-            case ReactionToSend():
-                target = await _whatsapp_id(operations, key, message.message)
-                part = reaction_part(message.emoji, target)
-                row = await send("", payload=part.payload, kind=part.kind)
             case _:
                 row, fault = await operations.send_template(
                     key,
@@ -143,10 +160,9 @@ async def _accepted(
     return AcceptedMessage(id=f"out-{row}", chat=str(chat["ref"]) if chat else "")
 
 
-def _agent(caller: Caller, message: ToSend | Upload) -> str:
+def _agent(caller: Caller, message: ToSend | FileUpload) -> str:
     """The name that is shown for who writes."""
-    given = "" if isinstance(message, ReactionToSend) else " ".join(message.agent.split())
-    return caller.account or given or caller.name
+    return caller.account or " ".join(message.agent.split()) or caller.name
 
 
 async def _whatsapp_id(operations: Operations, key: ChatKey, name: str) -> str:

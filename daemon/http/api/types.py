@@ -267,14 +267,13 @@ class FileToSend(Taken, frozen=True, tag_field="type", tag="file"):
     quote: QuotedId = ""
 
 
-class ReactionToSend(Taken, frozen=True, tag_field="type", tag="reaction"):
-    """A reaction to a message of the chat; it takes nothing over."""
+class EmojiToSend(Taken, frozen=True):
+    """A reaction to a message."""
 
-    message: Annotated[str, Meta(min_length=1, max_length=40, description="Its `id`")]
     emoji: Annotated[str, Meta(max_length=MAX_EMOJI, description="Empty: take it back")]
 
 
-class Upload(Taken, frozen=True):
+class FileUpload(Taken, frozen=True):
     """What a file is sent as."""
 
     name: Annotated[
