@@ -261,11 +261,11 @@ async def test_what_is_given_up_is_shown_and_can_be_delivered_again(
             assert LAURA not in str(work)
             receiver.status = 200
             first = work[-1]["id"]
-            again = await browser.post("/dashboard/api/webhooks/replay", json={"delivery": first})
+            again = await browser.post("/api/v1/webhook-deliveries/replay", json={"ids": [first]})
             assert again.json() == {"put_back": 1}
             await found(lambda: len(receiver.taken) == 1)
-            bad = await browser.post("/dashboard/api/webhooks/replay", json={})
-            assert bad.status_code == 400
+            bad = await browser.post("/api/v1/webhook-deliveries/replay", json={"ids": 1})
+            assert bad.status_code == 422
         replayed = await deliveries(data_dir, "replay", "--endpoint", "crm")
         assert replayed.stdout.startswith("1 to be delivered again")
         await found(lambda: len(receiver.taken) == 2)

@@ -93,7 +93,7 @@ SEEDS = (
     ),
     _request(b"POST", b"/takeover/resume", _ADMIN + _JSON, b'{"chat": "573001234567"}'),
     _request(b"POST", b"/dashboard/api/reveal", _ADMIN + _JSON, b'{"ref": "abc"}'),
-    _request(b"POST", b"/dashboard/api/work/replay", _ADMIN + _JSON, b'{"event": 1}'),
+    _request(b"POST", b"/api/v1/dead-turns/replay", _ADMIN + _JSON, b'{"chat": null}'),
     _request(
         b"POST", b"/dashboard/api/chats/abc/send", _ADMIN + _JSON, b'{"text": "a", "action": "b"}'
     ),

@@ -390,7 +390,7 @@ async def test_nothing_is_shown_or_done_for_strangers(tmp_path: Path) -> None:
 async def test_a_foreign_page_in_a_browser_can_do_nothing(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         browser.headers["Origin"] = "https://evil.example"
-        for path in ("chats/x/pause", "chats/x/send", "work/cancel", "work/replay"):
+        for path in ("chats/x/pause", "chats/x/send", "chats/x/done", "reveal"):
             answer = await browser.post(f"/dashboard/api/{path}", json={})
             assert answer.status_code == 403
 

@@ -10,7 +10,7 @@ from support.rows import select
 from support.scenes import forgive, found, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
-SENDS = "/dashboard/api/sends"
+SENDS = "/api/v1/failed-messages"
 
 
 async def refused(stage: Stage, answer: str = "Sí hay.") -> int:
@@ -26,7 +26,7 @@ async def refused(stage: Stage, answer: str = "Sí hay.") -> int:
 
 async def post(browser: httpx.AsyncClient, number: int, action: str) -> tuple[int, Any]:
     answer = await browser.post(f"{SENDS}/{number}/{action}")
-    return answer.status_code, answer.json()
+    return answer.status_code, answer.json() if answer.content else {}
 
 
 def audited(stage: Stage) -> list[str]:
@@ -43,13 +43,13 @@ async def test_a_click_sends_a_refused_message_again_once(tmp_path: Path) -> Non
         chat = (await browser.get(f"/dashboard/chats/{ref}")).text
         assert f'data-send-again="{number}"' in chat
         assert "Enviar otra vez" in words_of(chat)
-        assert await post(browser, number, "again") == (200, {"done": True})
+        assert await post(browser, number, "send-again") == (204, {})
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: outbox(stage) == [("sent", "Sí hay.")])
         assert outcomes(stage) == ["answered"]
-        status, told = await post(browser, number, "again")
-        assert (status, told["error"]) == (409, "the message is not in the failed state any more")
-        replayed = await browser.post("/dashboard/api/work/replay", json={"ref": ref})
+        status, told = await post(browser, number, "send-again")
+        assert (status, told["detail"]) == (409, "the message is not in the failed state any more")
+        replayed = await browser.post("/api/v1/dead-turns/replay", json={"chat": ref})
         assert replayed.json() == {"put_back": 0}
         await stage.quiet()
         assert stage.received() == ["Sí hay."]
@@ -61,12 +61,12 @@ async def test_refused_a_second_time_it_can_be_tried_a_third(tmp_path: Path) -> 
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         number = await refused(stage)
         fault = stage.gateway.faults.add(operation="send", kind="status", status=400)
-        assert (await post(browser, number, "again"))[0] == 200
+        assert (await post(browser, number, "send-again"))[0] == 204
         await fault.reached.wait()
         await found(lambda: outbox(stage) == [("failed", "Sí hay.")])
         assert outcomes(stage) == ["dead"]
         await stage.quiet()
-        assert (await post(browser, number, "again"))[0] == 200
+        assert (await post(browser, number, "send-again"))[0] == 204
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: outcomes(stage) == ["answered"])
         forgive(stage)
@@ -77,11 +77,11 @@ async def test_it_is_not_sent_after_a_persons_message(tmp_path: Path) -> None:
         number = await refused(stage)
         ref = await ref_of(browser, "Laura")
         await browser.post(f"/dashboard/api/chats/{ref}/pause", json={})
-        status, told = await post(browser, number, "again")
-        assert (status, "a person has this chat" in told["error"]) == (409, True)
+        status, told = await post(browser, number, "send-again")
+        assert (status, "a person has this chat" in told["detail"]) == (409, True)
         assert outbox(stage) == [("failed", "Sí hay.")]
         await browser.post(f"/dashboard/api/chats/{ref}/resume", json={})
-        assert (await post(browser, number, "again"))[0] == 200
+        assert (await post(browser, number, "send-again"))[0] == 204
         await stage.gateway.wait_sent(LAURA)
         assert stage.received() == ["Sí hay."]
         forgive(stage)
@@ -91,7 +91,7 @@ async def test_a_takeover_while_it_waits_drops_it(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         number = await refused(stage)
         stage.gateway.faults.add(operation="send", kind="status", status=503, times=-1)
-        assert (await post(browser, number, "again"))[0] == 200
+        assert (await post(browser, number, "send-again"))[0] == 204
         await stage.gateway.wait_for(lambda: len(stage.gateway.calls("send")) > 1)
         await stage.gateway.agent_says(LAURA, "Soy Marta, ya te ayudo")
         await found(lambda: outbox(stage)[0][0] == "dropped")
@@ -106,7 +106,7 @@ async def test_it_outlives_a_crash(tmp_path: Path) -> None:
         async with open_browser(stage) as browser:
             number = await refused(stage)
             stage.gateway.faults.add(operation="send", kind="status", status=503, times=-1)
-            assert (await post(browser, number, "again"))[0] == 200
+            assert (await post(browser, number, "send-again"))[0] == 204
         await stage.crash()
         stage.gateway.reset_faults()
         await stage.start()
@@ -120,9 +120,9 @@ async def test_it_outlives_a_crash(tmp_path: Path) -> None:
 async def test_a_dropped_one_is_listed_no_more_and_shown_as_such(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         number = await refused(stage)
-        assert await post(browser, number, "drop") == (200, {"done": True})
+        assert await post(browser, number, "drop") == (204, {})
         assert (await post(browser, number, "drop"))[0] == 409
-        assert (await post(browser, number, "again"))[0] == 409
+        assert (await post(browser, number, "send-again"))[0] == 409
         work = (await browser.get("/dashboard/api/work")).json()
         assert (work["failed_sends"], work["outbox"]["failed"]) == ([], 0)
         assert [entry["messages"] for entry in work["dead_turns"]] == [1]  # still to be replayed
@@ -139,10 +139,10 @@ async def test_a_send_that_is_not_there_is_not_found_and_strangers_are_refused(
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         number = await refused(stage)
         for nobody in (number + 1, 0, 2**62, 10**30):
-            for action in ("again", "drop"):
+            for action in ("send-again", "drop"):
                 assert (await browser.post(f"{SENDS}/{nobody}/{action}")).status_code == 404
         foreign = {"Origin": "https://elsewhere.example"}
-        for action in ("again", "drop"):
+        for action in ("send-again", "drop"):
             answer = await browser.post(f"{SENDS}/{number}/{action}", headers=foreign)
             assert answer.status_code == 403
         assert outbox(stage) == [("failed", "Sí hay.")]

@@ -36,13 +36,13 @@ async def test_a_run_is_shown_and_cancelled_and_begins_again(tmp_path: Path) -> 
         assert LAURA not in str(work)
         page = await browser.get("/dashboard/work")
         assert "Cancelar" in words_of(page.text)
-        done = await browser.post("/dashboard/api/work/cancel", json={"ref": entry["ref"]})
-        assert done.json() == {"done": True}
+        done = await browser.post(f"/api/v1/chats/{entry['ref']}/cancel-run")
+        assert done.status_code == 204
         await run.ended.wait()
         await stage.gateway.wait_sent(LAURA)
         assert stage.received() == ["ahora sí"]
         await found(lambda: outcomes(stage) == ["answered"])
-        again = await browser.post("/dashboard/api/work/cancel", json={"ref": entry["ref"]})
+        again = await browser.post(f"/api/v1/chats/{entry['ref']}/cancel-run")
         assert again.status_code == 409
         assert (await work_of(browser))["stats"]["runs"] == 0
         commands = select(stage.settings.data_dir, "audit", "action")
@@ -61,14 +61,14 @@ async def test_a_dead_letter_is_replayed(tmp_path: Path) -> None:
         (letter,) = (await work_of(browser))["dead_turns"]
         assert (letter["ref"], letter["messages"]) == (ref, 1)
         assert "invalid_prompt" in letter["reason"]
-        done = await browser.post("/dashboard/api/work/replay", json={"ref": ref})
+        done = await browser.post("/api/v1/dead-turns/replay", json={"chat": ref})
         assert done.json() == {"put_back": 1}
         await stage.gateway.wait_sent(LAURA, 2)
         assert stage.received()[-1] == "Mañana sí."
         await found(lambda: states_of(stage.settings.data_dir)[asked][0] == "answered")
         (letter,) = (await work_of(browser))["dead_turns"]
         assert letter["messages"] == 0
-        done = await browser.post("/dashboard/api/work/replay", json={"all": True})
+        done = await browser.post("/api/v1/dead-turns/replay", json={"chat": None})
         assert done.json() == {"put_back": 0}
         forgive(stage)
 
@@ -79,11 +79,12 @@ async def test_an_event_that_was_partly_unreadable_is_listed_and_read_again(tmp_
         assert (await stage.post(body)).status_code == 200
         (event,) = (await work_of(browser))["unreadable"]
         assert event["kept"]
-        done = await browser.post("/dashboard/api/work/replay", json={"event": event["id"]})
+        done = await browser.post(f"/api/v1/events/{event['id']}/replay")
         assert done.json() == {"put_back": 0}
-        for senseless, status in (({"event": 10**9}, 404), ({"event": True}, 400), ({}, 400)):
-            answer = await browser.post("/dashboard/api/work/replay", json=senseless)
-            assert answer.status_code == status
+        for senseless in (10**9, 10**30, "true", 0):
+            answer = await browser.post(f"/api/v1/events/{senseless}/replay")
+            assert answer.status_code == 404
+        assert (await browser.post("/api/v1/dead-turns/replay", json={})).status_code == 422
         assert "ilegible en parte" in words_of((await browser.get("/dashboard/work")).text)
 
 

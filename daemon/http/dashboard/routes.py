@@ -74,11 +74,7 @@ NEEDED: Mapping[str, AccessRole] = MappingProxyType(
             (
                 "/dashboard/accounts",
                 "/dashboard/accounts/<int:number>/<any(role, password, disable, enable):change>",
-                "/dashboard/api/sends/<int:number>/<any(again, drop):action>",
-                "/dashboard/api/webhooks/replay",
                 "/dashboard/api/work",
-                "/dashboard/api/work/cancel",
-                "/dashboard/api/work/replay",
                 "/dashboard/phone",
                 "/dashboard/work",
                 f"{_CHAT}/forget",

@@ -24,7 +24,8 @@ async function ask(path, options) {
   }
   if (!answer.ok) {
     const body = await answer.json().catch(() => ({}));
-    throw new Refused(answer.status, body.error ? t(body.error) : `${answer.status}`);
+    const reason = body.detail || body.error;
+    throw new Refused(answer.status, reason ? t(reason) : `${answer.status}`);
   }
   if (answer.status === 202) {
     const body = await answer.json().catch(() => ({}));
@@ -39,7 +40,12 @@ export async function getJson(path) {
 
 export async function postJson(path, body = {}) {
   const headers = { "Content-Type": "application/json", Accept: "application/json" };
-  return (await ask(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
+  const answer = await ask(path, { method: "POST", headers, body: JSON.stringify(body) });
+  return answer.status === 204 ? {} : answer.json();
+}
+
+export async function deleteOne(path) {
+  await ask(path, { method: "DELETE", headers: { Accept: "application/json" } });
 }
 
 export async function postForm(path, form) {

@@ -1,7 +1,7 @@
 // Updates the page of work when the log has a new line, and every few seconds while it is visible,
 // since queues empty without a line.
 
-import { postJson, toast } from "./http.js";
+import { deleteOne, postJson, toast } from "./http.js";
 import { follow } from "./live.js";
 import { changeSend } from "./sends.js";
 import { keepFresh } from "./refresh.js";
@@ -37,20 +37,19 @@ document.addEventListener("click", async (event) => {
 async function act(asked) {
   if ("sendAgain" in asked || "dropSend" in asked) return changeSend(asked);
   if ("cancel" in asked) {
-    await postJson("/dashboard/api/work/cancel", { ref: asked.cancel });
+    await postJson(`/api/v1/chats/${asked.cancel}/cancel-run`);
     return t("The run was cancelled and starts again.");
   }
   if ("cancelReminder" in asked) {
-    await postJson(`/dashboard/api/chats/${asked.ref}/reminders/${asked.cancelReminder}/cancel`, {});
+    await deleteOne(`/api/v1/chats/${asked.ref}/reminders/${asked.cancelReminder}`);
     return t("The reminder was cancelled.");
   }
   if ("replayWebhook" in asked) {
     const which = asked.replayWebhook;
-    const again = await postJson("/dashboard/api/webhooks/replay", which === "all" ? { all: true } : { delivery: Number(which) });
+    const again = await postJson("/api/v1/webhook-deliveries/replay", which === "all" ? { endpoint: "*" } : { ids: [Number(which)] });
     return t("Webhooks to be delivered again: {count}.", { count: again.put_back });
   }
-  const what = "replayEvent" in asked ? { event: Number(asked.replayEvent) }
-    : "replay" in asked ? { ref: asked.replay } : { all: true };
-  const done = await postJson("/dashboard/api/work/replay", what);
+  const done = "replayEvent" in asked ? await postJson(`/api/v1/events/${asked.replayEvent}/replay`)
+    : await postJson("/api/v1/dead-turns/replay", { chat: asked.replay ?? null });
   return done.put_back ? t("Messages replayed: {count}.", { count: done.put_back }) : t("There was nothing to replay.");
 }
