@@ -96,7 +96,7 @@ class _Wanted:
 @click.option("--by-model", is_flag=True, help="Let the model play the customers of [[customer]].")
 @click.option("--at-once", default=4, type=click.IntRange(1, 100), help="Conversations at once.")
 @click.option(
-    "--budget", default=0.0, metavar="AMOUNT", help="What the model may cost; 0: no limit."
+    "--budget", default=0.0, metavar="AMOUNT", help="What answers may cost together; 0: no limit."
 )
 @click.option("--bar", default=1.0, help="Exit status 1 below this share of cases (pass^TIMES).")
 @click.option("--at", default="", metavar="TIME", help="The time that it is: 2026-03-02T10:00.")
