@@ -15,7 +15,8 @@ from daemon.domain.rendering.vcards import read_card, written_card
 from daemon.sandbox import payloads
 from daemon.sandbox.asgi import Receive, Request, Send, Upload, follow_lifespan, read_request
 from daemon.sandbox.channel import Channel
-from daemon.sandbox.cloud_api import WINDOW_SECONDS, CloudSend, SimulatedCloud, text_of
+from daemon.sandbox.cloud_api import WINDOW_SECONDS, CloudSend, SimulatedCloud
+from daemon.sandbox.cloud_sends import text_of
 from daemon.sandbox.contacts import SimulatedPhones, Status
 from daemon.sandbox.faults import Controls
 from daemon.sandbox.ledger import Ledger
