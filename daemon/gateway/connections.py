@@ -1,8 +1,10 @@
-"""The connections to a gateway's API: httpcore's, kept for the next request, as httpx's transport.
+"""The connections to a gateway's API, kept for the next request, as httpx's transport.
 
-httpcore's own pool looks through all of its connections for each of the idle ones, at the beginning
-and the end of every request: with a hundred of them that costs several milliseconds. Here they are
-a stack, so a request costs the same whatever their number. Only this module knows httpcore.
+They are our own (`daemon.gateway.llhttp_connection`), or httpcore's where the way leads through a
+proxy. httpcore's own pool looks through all of its connections for each of the idle ones, at the
+beginning and the end of every request: with a hundred of them that costs several milliseconds. Here
+they are a stack, so a request costs the same whatever their number. Only this module knows
+httpcore.
 """
 
 import socket
@@ -10,6 +12,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
+from typing import Protocol, cast
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
@@ -17,10 +20,7 @@ import httpx
 import trio
 
 from daemon.errors import SettingsError
-
-IDLE_SECONDS = 5.0
-"""So long is a connection kept without a request (httpx's value). The longer, the likelier is a
-request on one that the other side is just closing: its outcome would be unknown."""
+from daemon.gateway.llhttp_connection import IDLE_SECONDS, LlhttpConnection
 
 UNHEARD_SECONDS = 15.0
 """As long as the usual time limit of a call."""
@@ -36,6 +36,25 @@ _ERRORS: Mapping[type[Exception], type[httpx.TransportError]] = {
     httpcore.TimeoutException: httpx.TimeoutException,
     httpcore.NetworkError: httpx.NetworkError,
 }
+
+
+class Connection(Protocol):
+    """One connection to the server, for one exchange at a time."""
+
+    async def request(self, request: httpx.Request) -> httpx.Response:
+        """Make a request. Raises httpx.TransportError, and what its ``trace`` raises."""
+
+    def is_available(self) -> bool:
+        """Whether it can take a request; one that is new connects first, and cannot yet."""
+
+    def has_expired(self) -> bool:
+        """Whether it has waited for too long, or the other side has ended it."""
+
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+
+    async def aclose(self) -> None:
+        """Close it."""
 
 
 class Connections(httpx.AsyncBaseTransport):
@@ -56,9 +75,8 @@ class Connections(httpx.AsyncBaseTransport):
         unheard_seconds: float = UNHEARD_SECONDS,
     ) -> None:
         self.url = url
-        self._maker = _maker(url, tls, unheard_seconds)
-        self._origin = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port).origin
-        self._idle: deque[httpcore.AsyncConnectionInterface] = deque()
+        self._new = _maker(url, tls, unheard_seconds)
+        self._idle: deque[Connection] = deque()
         """The one that was used last is the last."""
         self._places = trio.Semaphore(most)
 
@@ -69,35 +87,31 @@ class Connections(httpx.AsyncBaseTransport):
         """
         connection = await self.take()
         try:
-            answer = await connection.handle_async_request(_outgoing(request))
-        except tuple(_ERRORS) as error:
-            await self.give_back(connection)
-            raise _as_httpx(error) from None
+            response = await connection.request(request)
         except BaseException:
             await self.give_back(connection)
             raise
-        body = _ResponseBody(answer, partial(self.give_back, connection))
-        return httpx.Response(answer.status, headers=answer.headers, stream=body, request=request)
+        response.stream = _ResponseBody(response, partial(self.give_back, connection))
+        return response
 
-    async def take(self) -> httpcore.AsyncConnectionInterface:
+    async def take(self) -> Connection:
         """Return a connection to one task, which gives it back; waits while all are taken.
 
-        The one used last, so that those too many are the ones that grow old. One that is new
-        (`is_available` is False) connects with its first request.
+        The one used last, so that those too many are the ones that grow old.
         """
         await self._places.acquire()
         try:
             while self._idle:
                 known = self._idle.pop()
-                if not known.has_expired():  # nor ended by the other side
+                if not known.has_expired():
                     return known
                 await _close(known)
         except BaseException:
             self._places.release()
             raise
-        return self._maker.create_connection(self._origin)
+        return self._new()
 
-    async def give_back(self, connection: httpcore.AsyncConnectionInterface) -> None:
+    async def give_back(self, connection: Connection) -> None:
         """Keep a connection for the next request if it can take one, or close it."""
         self._places.release()
         if connection.is_available():
@@ -113,6 +127,41 @@ class Connections(httpx.AsyncBaseTransport):
             await _close(self._idle.pop())
 
 
+class _ResponseBody(httpx.AsyncByteStream):
+    """The body of a response; closing it frees its connection."""
+
+    def __init__(self, response: httpx.Response, give_back: Callable[[], Awaitable[None]]) -> None:
+        self._body = cast("httpx.AsyncByteStream", response.stream)
+        self._give_back = give_back
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._body.__aiter__()
+
+    async def aclose(self) -> None:
+        try:
+            await self._body.aclose()
+        finally:
+            await self._give_back()
+
+
+class _ProxiedConnection:
+    """httpcore's, which knows tunnels, as one of ours."""
+
+    def __init__(self, known: httpcore.AsyncConnectionInterface) -> None:
+        self._known = known
+        self.is_available, self.has_expired = known.is_available, known.has_expired
+        self.is_closed, self.aclose = known.is_closed, known.aclose
+
+    async def request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            answer = await self._known.handle_async_request(_outgoing(request))
+        except tuple(_ERRORS) as error:
+            raise _as_httpx(error) from None
+        return httpx.Response(
+            answer.status, headers=answer.headers, stream=_ProxiedBody(answer), request=request
+        )
+
+
 def _outgoing(request: httpx.Request) -> httpcore.Request:
     # httpcore would also send ``target`` to a proxy, in the place of the whole address.
     extensions = dict(request.extensions)
@@ -126,13 +175,12 @@ def _outgoing(request: httpx.Request) -> httpcore.Request:
     )
 
 
-class _ResponseBody(httpx.AsyncByteStream):
-    """The body of a response; closing it frees its connection."""
+class _ProxiedBody(httpx.AsyncByteStream):
+    """The body of a response of httpcore's."""
 
-    def __init__(self, answer: httpcore.Response, give_back: Callable[[], Awaitable[None]]) -> None:
-        self._answer = answer
+    def __init__(self, answer: httpcore.Response) -> None:
         self._chunks = answer.aiter_stream()
-        self._give_back = give_back
+        self.aclose = answer.aclose  # type: ignore[method-assign]
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -142,12 +190,6 @@ class _ResponseBody(httpx.AsyncByteStream):
             return await anext(self._chunks)
         except tuple(_ERRORS) as error:
             raise _as_httpx(error) from None
-
-    async def aclose(self) -> None:
-        try:
-            await self._answer.aclose()
-        finally:
-            await self._give_back()
 
 
 class _Content:
@@ -194,7 +236,7 @@ def proxy_for(url: httpx.URL) -> httpx.URL | None:
     return proxy
 
 
-async def _close(connection: httpcore.AsyncConnectionInterface) -> None:
+async def _close(connection: Connection) -> None:
     """Close a connection, also for a task that is cancelled: the next ones need closing too."""
     with trio.move_on_after(_CLOSING_SECONDS, shield=True):
         await connection.aclose()
@@ -202,28 +244,24 @@ async def _close(connection: httpcore.AsyncConnectionInterface) -> None:
 
 def _maker(
     url: httpx.URL, tls: ssl.SSLContext | None, unheard_seconds: float
-) -> httpcore.AsyncConnectionPool:
-    """Make what knows how to connect; as a pool it is not used."""
-    options = [(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(unheard_seconds * 1000))]
+) -> Callable[[], Connection]:
+    """Make what makes the connections to an address."""
     proxy = proxy_for(url)
     secured = url.scheme == "https"
     secured_proxy = proxy is not None and proxy.scheme == "https"
     context = (tls or httpx.create_ssl_context()) if secured or secured_proxy else None
-    backend = httpcore.TrioBackend()
     if proxy is None:
-        return httpcore.AsyncConnectionPool(
-            ssl_context=context,
-            keepalive_expiry=IDLE_SECONDS,
-            network_backend=backend,
-            socket_options=options,
-        )
+        return partial(LlhttpConnection, url, context, unheard_seconds=unheard_seconds)
     named = proxy.username or proxy.password
-    return httpcore.AsyncHTTPProxy(
+    # As a pool it is not used.
+    maker = httpcore.AsyncHTTPProxy(
         httpcore.URL(scheme=proxy.raw_scheme, host=proxy.raw_host, port=proxy.port),
         proxy_auth=(proxy.username.encode(), proxy.password.encode()) if named else None,
         ssl_context=context,
         proxy_ssl_context=context if secured_proxy else None,
         keepalive_expiry=IDLE_SECONDS,
-        network_backend=backend,
-        socket_options=options,
+        network_backend=httpcore.TrioBackend(),
+        socket_options=[(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(unheard_seconds * 1000))],
     )
+    origin = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port).origin
+    return lambda: _ProxiedConnection(maker.create_connection(origin))

@@ -282,10 +282,10 @@ class HttpConnection:
         await self._protocol.proceed()
 
     def _become_idle(self) -> None:
-        self._idle_since = trio.current_time()
+        self._idle_since = now = trio.current_time()
         self._limit.became_idle()
         self._head_begun = False
-        self._set_deadline(self._limits.idle_seconds)
+        self._due = now + self._limits.idle_seconds
 
     def _set_deadline(self, seconds: float) -> None:
         if self._idle_since is not None:

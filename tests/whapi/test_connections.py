@@ -5,7 +5,7 @@ import socket
 import time
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,8 +17,9 @@ import trio.lowlevel
 from support.plain import NO_TLS
 
 from daemon.errors import SettingsError
-from daemon.gateway.connections import IDLE_SECONDS, Connections, proxy_for
+from daemon.gateway.connections import Connections, proxy_for
 from daemon.gateway.exchange import Api, Reply
+from daemon.gateway.llhttp_connection import IDLE_SECONDS
 from daemon.gateway.payloads.fields import ApiCall
 
 TOKEN = "invented-token-1234567890"
@@ -50,7 +51,8 @@ class Bytes:
             while head := bytes(await stream.receive_some()):
                 self.heads.append(head)
                 answer = self.answers.pop(0)
-                await stream.send_all(answer)
+                with suppress(trio.BrokenResourceError):  # it may be given up
+                    await stream.send_all(answer)
                 if not answer.startswith(b"HTTP/1.1") or b"close" in answer:
                     return
 
@@ -157,6 +159,33 @@ async def test_an_unusable_answer_is_reported(
     assert words in bad.failure
     assert (bad.began, bad.body) == (True, b"")
     assert (good.failure, good.body) == ("", b"{}")
+
+
+async def test_what_nobody_asked_for_ends_the_connection() -> None:
+    server, responses = await asked(OK + OK, OK)
+    assert [(x.status, x.body, x.failure) for x in responses] == [(200, b"{}", "")] * 2
+    assert server.connections == 2
+
+
+async def test_a_head_without_an_end_is_given_up() -> None:
+    endless = b"HTTP/1.1 200 OK\r\n" + b"x-more: 1\r\n" * 100_000
+    _, (bad, good) = await asked(endless, OK)
+    assert (bad.began, bad.failure) == (True, "no whole HTTP answer")
+    assert good.body == b"{}"
+
+
+@pytest.mark.parametrize("content_type", ["text/plain\r\nx: y", "text/plain\0"])
+async def test_a_header_that_would_end_its_line_is_not_sent(content_type: str) -> None:
+    call = ApiCall("media", "POST", "/media", body=b"x", content_type=content_type)
+    async with (
+        served(OK) as server,
+        connected(f"http://127.0.0.1:{server.port}/v1/") as connections,
+    ):
+        ask = Api(connections, TOKEN).exchange
+        refused = await ask(call, seconds=5)
+        assert (refused.began, refused.failure) == (False, "no whole HTTP answer")
+        assert (await ask(CALL, seconds=5)).body == b"{}"
+    assert len(server.heads) == 1
 
 
 async def test_a_connection_that_the_other_side_has_ended_is_not_used_again() -> None:

@@ -1,0 +1,227 @@
+"""A connection to a gateway's API, with HTTP/1.1 by llhttp: a third of what httpcore's costs.
+
+trio connects and speaks TLS. Through a proxy the connections are httpcore's
+(`daemon.gateway.connections`).
+"""
+
+import re
+import select
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import httptools
+import httpx
+import trio
+
+IDLE_SECONDS = 5.0
+"""So long is a connection kept without a request (httpx's value). The longer, the likelier is a
+request on one that the other side is just closing: its outcome would be unknown."""
+
+MOST_HEAD_BYTES = 64 * 1024
+"""Of an answer's head, those of interim answers included."""
+
+READ_BYTES = 64 * 1024
+
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+"""What a request may be made of (RFC 9112, section 3; RFC 9110, sections 5.1 and 5.5)."""
+
+
+class _Answer:
+    """An answer as far as it has come, filled by the callbacks of the parser."""
+
+    def __init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.parts: list[bytes] = []
+        self.is_complete = False
+        self.keeps_alive = False
+        """True if another request may follow on the connection."""
+        self._is_framed = False
+
+    @property
+    def has_head(self) -> bool:
+        """True once the head is there; those of interim answers (1xx) do not count."""
+        return self.status >= 200
+
+    def ended(self) -> bool:
+        """Whether the connection's end is that of the answer."""
+        self.is_complete = self.is_complete or (self.has_head and not self._is_framed)
+        return self.is_complete
+
+    def on_message_begin(self) -> None:
+        if self.is_complete:
+            self.keeps_alive = False  # nobody has asked for another one
+        else:
+            self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.is_complete:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self.is_complete:
+            return
+        self.status = self.parser.get_status_code()
+        names = {name.lower() for name, _ in self.headers}
+        self._is_framed = not names.isdisjoint({b"content-length", b"transfer-encoding"})
+
+    def on_body(self, body: bytes) -> None:
+        if not self.is_complete:
+            self.parts.append(body)
+
+    def on_message_complete(self) -> None:
+        if self.has_head and not self.is_complete:
+            self.is_complete = True
+            self.keeps_alive = self.parser.should_keep_alive()
+
+
+class LlhttpConnection:
+    """One connection, for one exchange at a time. It connects with its first request."""
+
+    def __init__(
+        self, url: httpx.URL, tls: ssl.SSLContext | None, *, unheard_seconds: float
+    ) -> None:
+        """``tls``: whom to believe; None for an address without TLS.
+
+        ``unheard_seconds``: see `daemon.gateway.connections.Connections`.
+        """
+        self._unheard_milliseconds = int(unheard_seconds * 1000)
+        self._host = url.raw_host.decode("ascii")
+        self._port = url.port or (443 if tls is not None else 80)
+        self._tls = tls
+        self._socket: trio.SocketStream | None = None
+        self._stream: trio.abc.Stream | None = None
+        self._idle_since: float | None = None
+        self._is_closed = False
+
+    async def request(self, request: httpx.Request) -> httpx.Response:
+        """Make a request; the response's stream reads its body. Raises httpx.TransportError.
+
+        The ``trace`` among the request's extensions is called right before the first byte; what it
+        raises ends the request.
+        """
+        head = _head_of(request)
+        if self._stream is None:
+            self._stream = await self._connected()
+        self._idle_since = None
+        if (trace := request.extensions.get("trace")) is not None:
+            await trace("send_request_headers.started", {"request": request})
+        answer = _Answer()
+        # If it breaks here, the answer may have come before.
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self._stream.send_all(head + request.content)
+        taken = 0
+        while not answer.has_head:
+            taken += await self._read(answer)
+            if taken > MOST_HEAD_BYTES and not answer.has_head:
+                raise httpx.RemoteProtocolError("the head of the answer is too large")
+        if answer.is_complete:
+            self._finish(answer)
+        return httpx.Response(
+            answer.status, headers=answer.headers, stream=_Body(self, answer), request=request
+        )
+
+    async def read_on(self, answer: _Answer) -> None:
+        """Read more of a body. Raises httpx.TransportError."""
+        await self._read(answer)
+        if answer.is_complete:
+            self._finish(answer)
+
+    def is_available(self) -> bool:
+        """Whether it can take a request."""
+        return self._idle_since is not None and not self._is_closed
+
+    def has_expired(self) -> bool:
+        """Whether it has waited for too long, or the other side has ended it."""
+        if self._idle_since is None or self._socket is None:
+            return False
+        if time.monotonic() - self._idle_since > IDLE_SECONDS:
+            return True
+        poll = select.poll()
+        poll.register(self._socket.socket.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._is_closed
+
+    async def aclose(self) -> None:
+        """Close at once."""
+        self._is_closed = True
+        if self._socket is not None:
+            await trio.aclose_forcefully(self._socket)
+
+    async def _connected(self) -> trio.abc.Stream:
+        try:
+            self._socket = await trio.open_tcp_stream(self._host, self._port)
+            self._socket.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._unheard_milliseconds
+            )
+            if self._tls is None:
+                return self._socket
+            secured = trio.SSLStream(
+                self._socket, self._tls, server_hostname=self._host, https_compatible=True
+            )
+            await secured.do_handshake()
+        except (OSError, trio.BrokenResourceError) as error:
+            raise httpx.ConnectError(str(error)) from None
+        return secured
+
+    async def _read(self, answer: _Answer) -> int:
+        if self._stream is None:
+            raise httpx.ReadError("there is no connection")
+        try:
+            data = await self._stream.receive_some(READ_BYTES)
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            raise httpx.ReadError(str(error)) from None
+        if not data:
+            if answer.ended():
+                return 0
+            raise httpx.RemoteProtocolError("the connection ended before the answer did")
+        try:
+            answer.parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            raise httpx.RemoteProtocolError(type(error).__name__) from None
+        return len(data)
+
+    def _finish(self, answer: _Answer) -> None:
+        if answer.keeps_alive:
+            self._idle_since = time.monotonic()
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer, read as it comes."""
+
+    def __init__(self, connection: LlhttpConnection, answer: _Answer) -> None:
+        self._connection = connection
+        self._answer = answer
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        answer = self._answer
+        while not answer.parts:
+            if answer.is_complete:
+                raise StopAsyncIteration
+            await self._connection.read_on(answer)
+        parts, answer.parts = answer.parts, []
+        return b"".join(parts)
+
+
+def _head_of(request: httpx.Request) -> bytes:
+    """The request line and the headers. Raises httpx.LocalProtocolError for unfit bytes."""
+    target = request.extensions.get("target", request.url.raw_path)
+    headers = request.headers.raw
+    if not _TARGET.fullmatch(target) or not all(
+        _NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in headers
+    ):
+        raise httpx.LocalProtocolError("a request with characters that end a line")
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode("ascii"), target, lines)
