@@ -269,8 +269,7 @@ async def test_what_is_not_confirmed_is_given_up_on_by_the_system_too() -> None:
         connections = Connections(url, None, most=1, unheard_seconds=2.5)
         await Api(connections, TOKEN).exchange(CALL, seconds=5)
         (kept,) = connections._idle
-        stream: Any = kept._connection._network_stream  # type: ignore[attr-defined]
-        link = stream.get_extra_info("socket")
+        link: Any = kept._socket  # type: ignore[attr-defined]
         assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 2500
         await connections.aclose()
 
