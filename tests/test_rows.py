@@ -12,6 +12,8 @@ import pytest
 from support.place import database, store_in
 from support.rows import change, count, delete, insert, rows, select
 
+from daemon.domain.messages import ChatKey
+
 TESTS = Path(__file__).parent
 
 SPEAKS_SQL = {
@@ -116,7 +118,8 @@ async def test_planted_rows_are_read(tmp_path: Path) -> None:
         assert count(store, "log_lines", where={"id": (1, 3, 4)}) == 2
         assert count(store, "log_lines", where={"id !=": (1, 3)}) == 1
         assert change(store, "log_lines", {"level": "warning"}, where={"id <=": 2}) == 2
-        await store.dashboard_log.chat_names("")  # the ledger's own connections are not disturbed
+        # The ledger's own connections are not disturbed.
+        await store.dashboard_log.chat_names(ChatKey("", ""))
     assert count(tmp_path, "log_lines", where={"level": "warning"}) == 2
     assert delete(tmp_path, "log_lines", where={"id": 1}) == 1
     assert count(tmp_path, "log_lines") == 2

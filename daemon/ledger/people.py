@@ -32,13 +32,14 @@ REMEMBERED = f"chat NOT LIKE '{FORGOTTEN}%'"
 """The condition of rows whose person was not forgotten."""
 
 _TABLES_BY_CHAT = (
-    *("messages", "turns", "outbox", "thread_items", "calls", "notifications"),
-    "knowledge_questions",
+    *("outbox", "thread_items", "calls", "notifications", "knowledge_questions"),
     "webhook_deliveries",
     "reminders",
     "enquiries",
     "notes",
 )
+_TABLES_BY_NAME = ("messages", "turns")
+"""Tables whose index by chat is over number and chat as one text."""
 
 
 class Identities(Role):
@@ -103,6 +104,11 @@ def join(connection: Connection, alias: ChatKey, chat: str, *, now: float) -> bo
         connection.execute(
             f"UPDATE {table} SET chat = ? WHERE channel = ? AND chat = ?",
             (chat, *alias),
+        )
+    for table in _TABLES_BY_NAME:
+        connection.execute(
+            f"UPDATE {table} SET chat = ? WHERE channel || '/' || chat = ?",
+            (chat, "/".join(alias)),
         )
     connection.execute(
         "UPDATE facts SET chat = ? WHERE channel = ? AND chat = ? AND fact NOT IN"

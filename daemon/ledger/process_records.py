@@ -14,6 +14,7 @@ from daemon.errors import StoreUnavailable
 from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.outbox import OPEN_ROWS
+from daemon.ledger.people import canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,9 @@ class Backlog(Role):
         ):
             found[number].queue[WITH_AGENT] = count
         for number, count in connection.execute(
-            f"SELECT channel, COUNT(*) FROM messages WHERE state = '{DEAD}' GROUP BY channel"
+            # Grouped by the column itself, SQLite would rather read all messages by their key.
+            "SELECT channel || '' AS number, COUNT(*) FROM messages"
+            f" WHERE state = '{DEAD}' GROUP BY channel || ''"
         ):
             found[number].dead_letters = count
         for number, state, count in connection.execute(
@@ -232,14 +235,23 @@ class DashboardLog(Role):
         return found if wanted.after else found[::-1]
 
     @query
-    def chat_names(self, connection: Connection, chat: str) -> tuple[ChatKey, str] | None:
-        """The key and the public name of a chat, by any of its ids; None if it is not known."""
-        row = connection.execute(
-            "SELECT channel, chat, ref FROM chats"
-            " WHERE chat IN (SELECT ? UNION ALL SELECT chat FROM aliases WHERE alias = ?)"
-            " ORDER BY last_activity_at DESC",
-            (chat, chat),
-        ).fetchone()
+    def chat_names(self, connection: Connection, key: ChatKey) -> tuple[ChatKey, str] | None:
+        """The key and the public name of a chat, by any of its ids; None if it is not known.
+
+        Without a number it is looked for among all chats, which takes milliseconds.
+        """
+        if key.number:
+            known = canonical(connection, key)
+            row = connection.execute(
+                "SELECT channel, chat, ref FROM chats WHERE channel = ? AND chat = ?", known
+            ).fetchone()
+        else:
+            row = connection.execute(
+                "SELECT channel, chat, ref FROM chats"
+                " WHERE chat IN (SELECT ? UNION ALL SELECT chat FROM aliases WHERE alias = ?)"
+                " ORDER BY last_activity_at DESC",
+                (key.chat, key.chat),
+            ).fetchone()
         return (ChatKey(row[0], row[1]), row[2]) if row else None
 
     @query

@@ -47,9 +47,9 @@ class Orphans(Role):
         rows = connection.execute(
             "SELECT response_id FROM kept_responses k WHERE noted_at < ? AND NOT EXISTS"
             " (SELECT 1 FROM responses p JOIN runs r ON r.id = p.run_id"
-            " WHERE r.state = ? AND p.state != ?"
+            f" WHERE r.state = '{RUNNING}' AND p.state != '{COMPLETED}'"
             " AND p.response_id = k.response_id) ORDER BY noted_at LIMIT ?",
-            (before, RUNNING, COMPLETED, MOST_AT_ONCE),
+            (before, MOST_AT_ONCE),
         )
         return tuple(response_id for (response_id,) in rows)
 

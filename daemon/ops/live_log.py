@@ -90,7 +90,7 @@ class LiveLog:
         self._feeds: set[Feed] = set()
         self._pending: deque[LogLine] = deque(maxlen=MOST_PENDING)
         self._writable = trio.Event()
-        self._names: dict[str, tuple[ChatKey, str]] = {}
+        self._names: dict[ChatKey, tuple[ChatKey, str]] = {}
 
     def follow(self) -> Feed:
         """Begin to collect lines for one reader, until it closes its feed."""
@@ -225,17 +225,17 @@ class LiveLog:
         """
         if chat is None:
             return None, ""
-        if known := self._names.get(chat.chat):
+        if known := self._names.get(chat):
             return known
         try:
-            known = await self._store.chat_names(chat.chat)
+            known = await self._store.chat_names(chat)
         except StoreUnavailable:
             return chat, ""
         if not known:
             return chat, ""
         if len(self._names) >= MOST_NAMES:
             self._names.clear()
-        self._names[chat.chat] = known
+        self._names[chat] = known
         return known
 
     def _wake_readers(self) -> None:

@@ -24,7 +24,7 @@ async def introduce(store: Store, key: ChatKey) -> str:
     """Make a chat known; gives its public name."""
     times = {"first_seen_at": 1, "last_activity_at": 1}
     insert(store, "chats", {"channel": key.number, "chat": key.chat, **times})
-    known = await store.dashboard_log.chat_names(key.chat)
+    known = await store.dashboard_log.chat_names(key)
     assert known is not None
     return known[1]
 

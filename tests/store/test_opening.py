@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from support.ledgers import accept, message, message_state, queued
 from support.place import store_in
 from support.rows import select
@@ -16,6 +17,7 @@ from support.stage import open_stage
 
 from daemon.domain.messages import ChatKey
 from daemon.errors import StoreDamaged
+from daemon.ledger.drivers.sqlite import soundness
 from daemon.ledger.ledger import Store
 
 pytestmark = pytest.mark.sqlite
@@ -172,6 +174,34 @@ async def test_a_damaged_file_is_refused(tmp_path: Path, page: int) -> None:
         file.seek((page - 1) * PAGE)
         file.write(flipped)
     await _refused(tmp_path, "damaged|malformed")
+
+
+async def test_a_large_file_is_checked_while_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damage that is found ends its use, and the next start checks first."""
+    await _stored(tmp_path)
+    file = tmp_path / "recado.db"
+    sound = file.read_bytes()
+    monkeypatch.setattr(soundness, "CHECKED_FIRST_BYTES", 0)
+    async with store_in(tmp_path) as store:
+        pass  # the check has not begun, and is given up
+    monkeypatch.setattr(soundness, "LATER_SECONDS", 0)
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        (root,) = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'messages_told'"
+        ).fetchone()
+    with file.open("r+b") as content:
+        content.seek((root - 1) * PAGE + 8)
+        content.write(b"\xff" * 64)
+    with trio.fail_after(30):
+        async with store_in(tmp_path) as store:
+            await store.database.failed.wait()
+            assert "is damaged" in store.database.fatal_error
+    await _refused(tmp_path, "damaged")
+    file.write_bytes(sound)
+    async with store_in(tmp_path) as store:
+        assert not (tmp_path / "recado.damaged").exists()
 
 
 async def test_a_cut_file_is_refused(tmp_path: Path) -> None:

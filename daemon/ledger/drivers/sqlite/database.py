@@ -10,6 +10,7 @@ import math
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from traceback import clear_frames
@@ -19,6 +20,7 @@ import trio
 
 from daemon.errors import StoreError, StoreUnavailable
 from daemon.ledger.drivers.port import JointWrite, Meter
+from daemon.ledger.drivers.sqlite.soundness import LateCheck
 from daemon.ledger.drivers.threads import HandOver, QueuedWrite, Readers
 
 T = TypeVar("T")
@@ -107,6 +109,7 @@ class SqliteDatabase:
         self._writes: HandOver[QueuedWrite[object]] = HandOver()
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
         self._thread.start()
+        self._check = LateCheck(path, partial(connect, path, read_only=True), self._found_damage)
 
     def of(self, *_numbers: str) -> "SqliteDatabase":
         """Return the same database: a file has one writer, whomever a write is for."""
@@ -211,8 +214,15 @@ class SqliteDatabase:
 
     def _join(self) -> None:
         """Wait until no thread uses the file."""
+        self._check.end()
         self._thread.join()
         self._readers.close()
+
+    def _found_damage(self, faults: str) -> None:
+        """End the use of the file; called in the thread of the check."""
+        self.fatal_error = f"the store {self.path} is damaged: {faults}"
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self.failed.set)
 
     # -- in the writer thread ----------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from daemon.domain.progress import Progress, unwatched
 from daemon.errors import StoreDamaged, StoreError, StoreInUse, StoreUnavailable
 from daemon.ledger.drivers.port import Meter
 from daemon.ledger.drivers.sqlite.database import SqliteDatabase, connect
+from daemon.ledger.drivers.sqlite.soundness import check_first
 from daemon.ledger.migrations import latest_version, migrate
 from daemon.system.private_files import make_folder, new_file
 
@@ -107,7 +108,7 @@ async def _prepare(path: Path, upgrading: Progress) -> None:
 
 
 def _made_ready(path: Path, opened: list[sqlite3.Connection], upgrading: Progress) -> None:
-    """Create the file if it is missing, migrate its tables, and check that it is sound.
+    """Create the file if it is missing, migrate its tables, and check it unless it is large.
 
     ``opened`` receives the connection, which may be interrupted meanwhile.
     """
@@ -117,11 +118,9 @@ def _made_ready(path: Path, opened: list[sqlite3.Connection], upgrading: Progres
         with contextlib.closing(connect(path)) as connection:
             opened.append(connection)
             migrate(connection, upgrading)
-            faults = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
+            check_first(connection, path)
     except (sqlite3.Error, OSError) as error:
         raise StoreDamaged(f"cannot open the store {path}: {error}") from error
-    if faults != ["ok"]:
-        raise StoreDamaged(f"the store {path} is damaged: {'; '.join(faults)}")
 
 
 @contextlib.contextmanager

@@ -1,0 +1,171 @@
+"""The plans of all statements that the ledger runs in tests: none may grow with the store.
+
+`tests/conftest.py` collects the statements of each test process, and asks at its end how the
+database would run them. SQLite's planner knows no sizes, so its plans are those of any store. For
+PostgreSQL the tables are filled first, since it reads a small table as a whole.
+"""
+
+import re
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from daemon.ledger.drivers.postgres.connection import PostgresConnection
+from daemon.ledger.migrations import migrate
+
+LEDGER = Path(__file__).parents[2] / "daemon" / "ledger"
+
+LARGE = frozenset(
+    {
+        *("events", "messages", "turns", "outbox", "runs", "responses", "tool_calls", "chats"),
+        *("thread_items", "thread_heads", "stages", "usage", "usage_days", "media", "aliases"),
+        *("facts", "calls", "send_failures", "interim_messages", "webhook_deliveries"),
+        *("audit", "audit_details", "reminders", "escalations", "knowledge_questions"),
+    }
+)
+"""Tables that grow with the messages, or with the contacts."""
+
+MAY_SCAN = (
+    "admin/",  # commands, which nothing waits for
+    "forget/",  # in slices, each bounded by time
+    "former_channels.py",  # once, when a number gets a name
+)
+"""Modules whose statements may read a large table as a whole."""
+
+EXCEPTIONS = {
+    "views/chat_list.py:_chats_with": "the newest messages, as many as SEARCHED_MESSAGES",
+    "views/chat_list.py:_rows": "in the order of an index, as far as the page",
+    "notifications.py:Notifications.escalations": "the newest ones, NEWEST_ESCALATIONS",
+    "audit.py:audit_rows": "what an operator asks for; the chain is verified as a whole",
+    "threads.py:Threads.counts": "all chats are counted, in their index, once in a while",
+}
+"""Functions with a statement that reads a large table, bounded otherwise."""
+
+
+class Statement(NamedTuple):
+    """One statement, and the function that runs it: ``turns.py:Turns.open``."""
+
+    sql: str
+    place: str
+
+
+SEEN: set[Statement] = set()
+
+
+@lru_cache(4096)
+def _place(file: str, function: str) -> str:
+    path = Path(file)
+    if not path.is_relative_to(LEDGER):
+        return ""
+    name = path.relative_to(LEDGER).as_posix()
+    if name.startswith(("drivers/", "migrations/", *MAY_SCAN)):
+        return ""
+    return f"{name}:{function.replace('.<locals>', '').removesuffix('.<listcomp>')}"
+
+
+def _note(sql: str, frame: FrameType) -> None:
+    place = _place(frame.f_code.co_filename, frame.f_code.co_qualname)
+    if place:
+        SEEN.add(Statement(sql, place))
+
+
+class _Noting(sqlite3.Connection):
+    """A connection that notes what it is asked."""
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        _note(sql, sys._getframe(1))
+        return super().execute(sql, *parameters)
+
+    def executemany(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        _note(sql, sys._getframe(1))
+        return super().executemany(sql, *parameters)
+
+
+@contextmanager
+def noted() -> Iterator[None]:
+    """Note the statements of all connections that are opened in the block."""
+    connect = sqlite3.connect
+    on_postgres = PostgresConnection.execute, PostgresConnection.executemany
+
+    def connect_noting(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        return connect(*arguments, **{"factory": _Noting, **named})
+
+    def execute(self: PostgresConnection, sql: str, *parameters: Any) -> Any:
+        _note(sql, sys._getframe(1))
+        return on_postgres[0](self, sql, *parameters)
+
+    def executemany(self: PostgresConnection, sql: str, *parameters: Any) -> Any:
+        _note(sql, sys._getframe(1))
+        return on_postgres[1](self, sql, *parameters)
+
+    sqlite3.connect = connect_noting  # type: ignore[assignment]
+    PostgresConnection.execute, PostgresConnection.executemany = execute, executemany  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        sqlite3.connect = connect
+        PostgresConnection.execute, PostgresConnection.executemany = on_postgres  # type: ignore[method-assign]
+
+
+_SCAN = re.compile(
+    r"^SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?"
+    r"|^SEARCH (\w+) USING (?:PRIMARY KEY|(?:COVERING )?INDEX (\w+)) \(channel=\?\)$"
+)
+"""Reading all rows, those of an index, or those of a number, which may be the only one."""
+_NAMED = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+(\w+)(?:\s+(?:AS\s+)?(\w+))?")
+_PARTIAL = re.compile(r"CREATE (?:UNIQUE )?INDEX (\w+)[^;]*?\bWHERE\b", re.DOTALL)
+
+
+def scans(statements: Iterable[Statement]) -> list[str]:
+    """The statements with which SQLite reads a large table, or a whole index of one."""
+    faults = []
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection)
+        schema = "\n".join(
+            f"{row[0]};"
+            for row in connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'index'")
+        )
+        partial = set(_PARTIAL.findall(schema))
+        for statement in sorted(set(statements)):
+            if statement.place in EXCEPTIONS:
+                continue
+            try:
+                rows = connection.execute(
+                    f"EXPLAIN QUERY PLAN {statement.sql}", _nothing(statement)
+                )
+                plan = [str(row[3]) for row in rows]
+            except sqlite3.Error:
+                continue  # of another schema: a step of a migration, a table of a test
+            faults += [
+                f"{statement.place}: {line}\n    {statement.sql}"
+                for line in plan
+                if _is_large(line, statement.sql, partial)
+            ]
+    return faults
+
+
+def _is_large(line: str, sql: str, partial: set[str]) -> bool:
+    found = _SCAN.match(line)
+    if found is None or (found[2] or found[4]) in partial:
+        return False
+    table = found[1] or found[3]
+    names = {alias or table: table for table, alias in _NAMED.findall(sql)}
+    names |= {table: table for table in names.values()}
+    return names.get(table, table) in LARGE and not _is_newest(sql, line)
+
+
+def _is_newest(sql: str, line: str) -> bool:
+    """Whether a table is read only from its end, as far as a limit: the first condition decides."""
+    return "LIMIT 1" in sql and "WHERE" not in sql and "INDEX" not in line
+
+
+def _nothing(statement: Statement) -> Any:
+    named = set(re.findall(r"(?<![\w:]):(\w+)", statement.sql))
+    if named:
+        return dict.fromkeys(named)
+    return [None] * statement.sql.count("?")
