@@ -156,7 +156,8 @@ class Reminders(Role):
         names = [*numbers]
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM reminders r WHERE {IS_WAITING} AND due_at <= ?"
-            f" AND channel IN ({marks(names)}) AND NOT (kind = 'reminder' AND EXISTS"
+            # The column itself would have SQLite read all reminders of a number by their chats.
+            f" AND channel || '' IN ({marks(names)}) AND NOT (kind = 'reminder' AND EXISTS"
             " (SELECT 1 FROM chats c WHERE c.channel = r.channel AND c.chat = r.chat"
             " AND c.paused_until > ?)) ORDER BY due_at, id LIMIT ?",
             (now, *names, now, limit),

@@ -1,8 +1,7 @@
 """The plans of all statements that the ledger runs in tests: none may grow with the store.
 
-`tests/conftest.py` collects the statements of each test process, and asks at its end how the
-database would run them. SQLite's planner knows no sizes, so its plans are those of any store. For
-PostgreSQL the tables are filled first, since it reads a small table as a whole.
+`tests/conftest.py` collects the statements of each test process, and asks at its end how SQLite
+would run them. Its planner knows no sizes, so its plans are those of a store of any size.
 """
 
 import re
@@ -15,7 +14,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from daemon.ledger.drivers.postgres.connection import PostgresConnection
 from daemon.ledger.migrations import migrate
 
 LEDGER = Path(__file__).parents[2] / "daemon" / "ledger"
@@ -90,26 +88,15 @@ class _Noting(sqlite3.Connection):
 def noted() -> Iterator[None]:
     """Note the statements of all connections that are opened in the block."""
     connect = sqlite3.connect
-    on_postgres = PostgresConnection.execute, PostgresConnection.executemany
 
     def connect_noting(*arguments: Any, **named: Any) -> sqlite3.Connection:
         return connect(*arguments, **{"factory": _Noting, **named})
 
-    def execute(self: PostgresConnection, sql: str, *parameters: Any) -> Any:
-        _note(sql, sys._getframe(1))
-        return on_postgres[0](self, sql, *parameters)
-
-    def executemany(self: PostgresConnection, sql: str, *parameters: Any) -> Any:
-        _note(sql, sys._getframe(1))
-        return on_postgres[1](self, sql, *parameters)
-
     sqlite3.connect = connect_noting  # type: ignore[assignment]
-    PostgresConnection.execute, PostgresConnection.executemany = execute, executemany  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
         sqlite3.connect = connect
-        PostgresConnection.execute, PostgresConnection.executemany = on_postgres  # type: ignore[method-assign]
 
 
 _SCAN = re.compile(
