@@ -90,7 +90,8 @@ def noted() -> Iterator[None]:
     connect = sqlite3.connect
 
     def connect_noting(*arguments: Any, **named: Any) -> sqlite3.Connection:
-        return connect(*arguments, **{"factory": _Noting, **named})
+        connection: sqlite3.Connection = connect(*arguments, **{"factory": _Noting, **named})
+        return connection
 
     sqlite3.connect = connect_noting  # type: ignore[assignment]
     try:
