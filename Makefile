@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test test-postgres format check-format lint types pytest venv lock bench bench-check bench-forget bench-knowledge walk amounts \
+.PHONY: help run test test-postgres format check-format lint types pytest venv lock bench bench-check bench-forget bench-grow bench-knowledge walk amounts \
 	mutants soak \
 	engines crash fuzz clean \
 	install install-venv install-tools install-files uninstall dist deb image sbom licences
@@ -65,6 +65,10 @@ bench-check: $(VENV)/dev.stamp  ## hold what the hot paths and a turn execute to
 
 bench-forget: $(VENV)/dev.stamp  ## how long forgetting and retention hold the store of some hundred megabytes
 	@$(BIN)/python benchmarks/forgetting.py
+
+MESSAGES ?= 5000000
+bench-grow: $(VENV)/dev.stamp  ## start, webhooks and pages as the store grows to MESSAGES=5000000 (6 GB; minutes)
+	@$(BIN)/python benchmarks/grow.py $(MESSAGES)
 
 bench-knowledge: $(VENV)/dev.stamp  ## recall and speed of the search in documents (SHOW=1, EMBEDDINGS=http://…/v1, MODEL=)
 	@EMBEDDINGS="$(EMBEDDINGS)" MODEL="$(MODEL)" $(BIN)/python benchmarks/recall.py $(if $(SHOW),--show)

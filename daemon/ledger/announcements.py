@@ -39,6 +39,14 @@ def is_wanted(connection: Connection, kind: type[Announcement], number: str) -> 
     return row is not None
 
 
+def _is_wanted_at_all(connection: Connection, kind: type[Announcement]) -> bool:
+    """Whether an endpoint wants these events about any number: mostly there is none."""
+    row = connection.execute(
+        "SELECT 1 FROM webhook_subscriptions WHERE event = ? LIMIT 1", (kind.event,)
+    ).fetchone()
+    return row is not None
+
+
 def announce(
     connection: Connection, key: ChatKey, announcement: Announcement, *fact: object, now: float
 ) -> None:
@@ -86,6 +94,8 @@ def message_sent(connection: Connection, row_id: int, *, now: float) -> None:
 
     Echo, status and answer may all say so, and with different ids: an attempt is announced once.
     """
+    if not _is_wanted_at_all(connection, MessageSent):
+        return
     channel, chat, message_id, kind, body, author, turn, *attempt = connection.execute(
         "SELECT o.channel, o.chat, o.message_id, o.kind, o.body, o.author,"
         " COALESCE(t.request_id, ''), o.created_at, o.attempts FROM outbox o"
@@ -108,6 +118,8 @@ def message_sent(connection: Connection, row_id: int, *, now: float) -> None:
 
 def turn_ended(connection: Connection, turn_id: int, *, now: float) -> None:
     """A turn has an outcome, or another one than before."""
+    if not _is_wanted_at_all(connection, TurnEnded):
+        return
     channel, chat, turn, outcome, reason, opened_at = connection.execute(
         "SELECT channel, chat, request_id, outcome, reason, opened_at FROM turns WHERE id = ?",
         (turn_id,),
@@ -128,6 +140,8 @@ def turn_ended(connection: Connection, turn_id: int, *, now: float) -> None:
 
 def waiting(connection: Connection, seqs: Sequence[int], *, now: float) -> None:
     """These messages have a new state; those that wait for a person now are announced."""
+    if not _is_wanted_at_all(connection, ChatWaiting):
+        return
     for seq in seqs:
         channel, chat, message_id, state, reason, received_at = connection.execute(
             "SELECT channel, chat, id, state, reason, received_at FROM messages WHERE seq = ?",
