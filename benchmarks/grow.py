@@ -111,9 +111,14 @@ def _statements() -> Iterator[str]:
         " created_at, attempted_at, sent_at) SELECT :channel, chat, n, 'Sí, hay cupo.', 'sent',"
         " 'sent-' || n, 1, 'read', at, at, at FROM r"
     )
-    item = "INSERT INTO thread_items (channel, chat, turn_id, item, tokens, created_at)"
-    yield item + " SELECT :channel, chat, n, :user, 12, at FROM r"
-    yield item + " SELECT :channel, chat, n, :answer, 12, at FROM r"
+    yield (
+        "INSERT INTO thread_items (channel, chat, turn_id, item, tokens, created_at)"
+        " SELECT :channel, chat, n, :user, 12, at FROM r"
+    )
+    yield (
+        "INSERT INTO thread_items (channel, chat, turn_id, item, tokens, created_at)"
+        " SELECT :channel, chat, n, :answer, 12, at FROM r"
+    )
 
 
 def measured(folder: Path, world: Outside, seed: int) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What all tests have in common: no statement of the ledger may grow with the store."""
+"""Fixtures for all tests."""
 
 from collections.abc import Iterator
 
@@ -6,10 +6,16 @@ import pytest
 from support import plans
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def statements_use_indexes() -> Iterator[None]:
-    """Ask, after the last test of this process, how its statements are run in a large store."""
-    with plans.noted():
-        yield
+    """Ask, after the last test of this process, how a large store would run what was noted."""
+    yield
     faults = plans.scans(plans.SEEN)
     assert not faults, "these read a large table as a whole:\n" + "\n".join(faults)
+
+
+@pytest.fixture
+def noted_statements(statements_use_indexes: None) -> Iterator[None]:  # noqa: ARG001 - its end checks
+    """Note the statements that the ledger runs in this test."""
+    with plans.noted():
+        yield

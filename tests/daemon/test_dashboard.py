@@ -13,6 +13,8 @@ from support.scenes import found
 from support.stage import LAURA, Stage, text_webhook
 from support.websocket import websocket
 
+pytestmark = pytest.mark.usefixtures("noted_statements")
+
 PATH = "/dashboard/api/logs"
 
 

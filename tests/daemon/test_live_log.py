@@ -19,6 +19,8 @@ from daemon.observability.events import RESPONSE, TYPING
 from daemon.observability.logs import Log, open_log
 from daemon.ops.live_log import MOST_WAITING, LiveLog
 
+pytestmark = pytest.mark.usefixtures("noted_statements")
+
 LAURA = ChatKey("C", "573001234567@s.whatsapp.net")
 
 

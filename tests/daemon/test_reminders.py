@@ -22,6 +22,8 @@ from daemon.settings.reminders import FollowUpSettings
 
 from .test_cloud_number import cloud_scene
 
+pytestmark = pytest.mark.usefixtures("noted_statements")
+
 TEXT = "Mañana a las 9 la esperamos."
 QUESTION = say("¿Le reservo la mesa?")
 

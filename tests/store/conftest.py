@@ -8,6 +8,11 @@ from support.place import store_in
 from daemon.ledger.ledger import Store
 
 
+@pytest.fixture(autouse=True)
+def _plans(noted_statements: None) -> None:
+    """No statement may grow with the store."""
+
+
 @pytest.fixture
 def commits() -> Commits:
     """What the store has reported of its transactions."""

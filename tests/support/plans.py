@@ -1,7 +1,7 @@
 """The plans of all statements that the ledger runs in tests: none may grow with the store.
 
-`tests/conftest.py` collects the statements of each test process, and asks at its end how SQLite
-would run them. Its planner knows no sizes, so its plans are those of a store of any size.
+The fixture ``noted_statements`` collects them, in all tests of the store and of the dashboard. At the
+end of the test process SQLite is asked how it would run them. Its planner knows no sizes, so its plans are those of a store of any size.
 """
 
 import re
