@@ -38,7 +38,7 @@ _ERRORS: Mapping[type[Exception], type[httpx.TransportError]] = {
 }
 
 
-class Connection(Protocol):
+class KeptConnection(Protocol):
     """One connection to the server, for one exchange at a time."""
 
     async def request(self, request: httpx.Request) -> httpx.Response:
@@ -76,7 +76,7 @@ class Connections(httpx.AsyncBaseTransport):
     ) -> None:
         self.url = url
         self._new = _maker(url, tls, unheard_seconds)
-        self._idle: deque[Connection] = deque()
+        self._idle: deque[KeptConnection] = deque()
         """The one that was used last is the last."""
         self._places = trio.Semaphore(most)
 
@@ -94,7 +94,7 @@ class Connections(httpx.AsyncBaseTransport):
         response.stream = _ResponseBody(response, partial(self.give_back, connection))
         return response
 
-    async def take(self) -> Connection:
+    async def take(self) -> KeptConnection:
         """Return a connection to one task, which gives it back; waits while all are taken.
 
         The one used last, so that those too many are the ones that grow old.
@@ -111,7 +111,7 @@ class Connections(httpx.AsyncBaseTransport):
             raise
         return self._new()
 
-    async def give_back(self, connection: Connection) -> None:
+    async def give_back(self, connection: KeptConnection) -> None:
         """Keep a connection for the next request if it can take one, or close it."""
         self._places.release()
         if connection.is_available():
@@ -236,7 +236,7 @@ def proxy_for(url: httpx.URL) -> httpx.URL | None:
     return proxy
 
 
-async def _close(connection: Connection) -> None:
+async def _close(connection: KeptConnection) -> None:
     """Close a connection, also for a task that is cancelled: the next ones need closing too."""
     with trio.move_on_after(_CLOSING_SECONDS, shield=True):
         await connection.aclose()
@@ -244,7 +244,7 @@ async def _close(connection: Connection) -> None:
 
 def _maker(
     url: httpx.URL, tls: ssl.SSLContext | None, unheard_seconds: float
-) -> Callable[[], Connection]:
+) -> Callable[[], KeptConnection]:
     """Make what makes the connections to an address."""
     proxy = proxy_for(url)
     secured = url.scheme == "https"

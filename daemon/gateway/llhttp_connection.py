@@ -124,7 +124,7 @@ class LlhttpConnection:
         if answer.is_complete:
             self._finish(answer)
         return httpx.Response(
-            answer.status, headers=answer.headers, stream=_Body(self, answer), request=request
+            answer.status, headers=answer.headers, stream=_AnswerBody(self, answer), request=request
         )
 
     async def read_on(self, answer: _Answer) -> None:
@@ -195,7 +195,7 @@ class LlhttpConnection:
             self._idle_since = time.monotonic()
 
 
-class _Body(httpx.AsyncByteStream):
+class _AnswerBody(httpx.AsyncByteStream):
     """The body of an answer, read as it comes."""
 
     def __init__(self, connection: LlhttpConnection, answer: _Answer) -> None:

@@ -108,7 +108,8 @@ class Enquiries(Role):
         ).fetchone()
         rows = connection.execute(
             "SELECT m.seq, m.chat, m.from_me, m.received_at FROM messages m"
-            f" WHERE m.seq > ? AND m.seq <= ? AND m.channel = ?"
+            # By the column itself SQLite would rather read all messages of the number.
+            " WHERE m.seq > ? AND m.seq <= ? AND m.channel || '' = ?"
             f" AND m.chat NOT LIKE '{FORGOTTEN}%'"
             f" AND ({_AGENT} OR ({_CUSTOMER} AND m.state != '{IGNORED}'))"
             " ORDER BY m.seq LIMIT ?",

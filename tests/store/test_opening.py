@@ -16,7 +16,7 @@ from support.rows import select
 from support.stage import open_stage
 
 from daemon.domain.messages import ChatKey
-from daemon.errors import StoreDamaged
+from daemon.errors import StoreDamaged, StoreUnavailable
 from daemon.ledger.drivers.sqlite import soundness
 from daemon.ledger.ledger import Store
 
@@ -194,10 +194,14 @@ async def test_a_large_file_is_checked_while_it_is_used(
     with file.open("r+b") as content:
         content.seek((root - 1) * PAGE + 8)
         content.write(b"\xff" * 64)
-    with trio.fail_after(30):
-        async with store_in(tmp_path) as store:
-            await store.database.failed.wait()
-            assert "is damaged" in store.database.fatal_error
+    with trio.fail_after(60):
+        try:
+            async with store_in(tmp_path) as store:
+                await store.database.failed.wait()
+                found = store.database.fatal_error
+        except StoreUnavailable as error:  # it was found before the store was open
+            found = str(error)
+    assert "is damaged" in found
     await _refused(tmp_path, "damaged")
     file.write_bytes(sound)
     async with store_in(tmp_path) as store:

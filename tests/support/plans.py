@@ -1,7 +1,8 @@
 """The plans of all statements that the ledger runs in tests: none may grow with the store.
 
-The fixture ``noted_statements`` collects them, in all tests of the store and of the dashboard. At the
-end of the test process SQLite is asked how it would run them. Its planner knows no sizes, so its plans are those of a store of any size.
+The fixture ``noted_statements`` collects them, in all tests of the store and of the dashboard. At
+the end of the test process SQLite is asked how it would run them. Its planner knows no sizes, so
+its plans are those of a store of any size.
 """
 
 import re
