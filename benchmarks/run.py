@@ -151,7 +151,7 @@ with npm). `.venv/bin/python benchmarks/run.py --quick` is a first look, `--only
 one section again. `benchmarks/contacts.py` is the section on contacts, `make soak`
 (`SOAK_MINUTES=60`) the last one. `make bench-check` counts what the hot paths, a whole webhook
 and a whole turn execute, trio included, independent of other load on the machine, and compares it
-with `benchmarks/limits.toml`; [a record](decisions/0040-a-usual-webhook-has-a-short-way.md) has
+with `benchmarks/limits.toml`; [a record](decisions/0038-a-usual-webhook-has-a-short-way.md) has
 these counts before and after each step. `make bench-grow` measures start, webhooks and pages in
 stores of growing sizes. `benchmarks/first_paint.py` measures the dashboard in Chromium.
 `benchmarks/many_numbers.py` measures a process with 1,000 numbers, which has 200 MB
