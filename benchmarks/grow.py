@@ -9,7 +9,6 @@ import argparse
 import shutil
 import sqlite3
 import statistics
-import sys
 import tempfile
 import time
 import urllib.request
@@ -181,4 +180,4 @@ def draw(found: dict[int, dict[str, float]]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
