@@ -42,6 +42,7 @@ RECADO_IGNORED = "Recado, stored and ignored"
 RECADO_CHATS = "Recado, stored and gathered"
 EXPRESS = "Express 5"
 FASTAPI = "FastAPI on uvicorn"
+FASTAPI_DURABLE = "FastAPI and sqlite3, stored"
 HYPERCORN = "hypercorn-trio, bare ASGI"
 H11 = "trio and h11 alone"
 FIXED = "fixed answers (the generator's limit)"
@@ -71,6 +72,13 @@ def all_contenders() -> list[Contender]:
             FASTAPI,
             (str(BUILD / "fastapi" / "bin" / "python"), _script("fastapi_hook.py"), "PORT"),
         ),
+        Contender(
+            FASTAPI_DURABLE,
+            (
+                *(str(BUILD / "fastapi" / "bin" / "python"), _script("fastapi_durable.py")),
+                *("PORT", str(BUILD)),
+            ),
+        ),
         Contender(HYPERCORN, (sys.executable, _script("hypercorn_hook.py"), "PORT")),
         Contender(H11, (sys.executable, _script("h11_hook.py"), "PORT")),
         Contender(FIXED, (sys.executable, _script("fixed_answer.py"), "PORT")),
@@ -87,13 +95,16 @@ def install() -> list[str]:
     Gives the names of the contenders that cannot be had here.
     """
     BUILD.mkdir(exist_ok=True)
-    missing = []
-    for name, steps in ((EXPRESS, _install_express), (FASTAPI, _install_fastapi)):
+    missing: list[str] = []
+    for names, steps in (
+        ((EXPRESS,), _install_express),
+        ((FASTAPI, FASTAPI_DURABLE), _install_fastapi),
+    ):
         try:
             steps()
         except (OSError, subprocess.CalledProcessError) as error:
-            print(f"{name} cannot be installed: {error}", file=sys.stderr)
-            missing.append(name)
+            print(f"{names[0]} cannot be installed: {error}", file=sys.stderr)
+            missing += names
     return missing
 
 

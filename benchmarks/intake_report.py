@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeVar
 
-from contenders import EXPRESS, RECADO_CHATS, RECADO_IGNORED
+from contenders import EXPRESS, FASTAPI_DURABLE, RECADO_CHATS, RECADO_IGNORED
 from load import BODY_BYTES, Load
 
 T = TypeVar("T")
@@ -96,6 +96,8 @@ The goal is 1.00 or more at {GOAL_CONNECTIONS} connections. {verdict(found)}
   messages
   in {chats} chats, whose windows stay open during the measurement. At the end each store had
   exactly as many messages as were answered with 200.
+- *{FASTAPI_DURABLE}* is the same work in the plain way: event and message in one transaction of
+  SQLite for each webhook, with the settings of Recado's store.
 - *{DISK}* is a single writer with the settings of Recado's store, which commits one row per
   connection together. No HTTP, no parsing, one table.
 - *Fixed answers* come from a server that reads nothing and always returns the same: the
