@@ -3,7 +3,6 @@
 -- The list of conversations, in its order.
 DROP INDEX chats_by_activity;
 CREATE INDEX chats_by_activity ON chats (last_activity_at, ref);
-CREATE INDEX chats_paused ON chats (paused_until) WHERE paused_until > 0;
 -- Responses that a server may still have.
 CREATE INDEX responses_unfinished ON responses (response_id) WHERE state != 'completed';
 CREATE INDEX reminders_ended ON reminders (created_at) WHERE state != 'waiting';
