@@ -251,6 +251,7 @@ class Operations:
             key, caption, agent=agent, action=action, by=by, payload=payload, kind=kind
         )
 
+    @by_owner
     async def react(self, key: ChatKey, target: str, emoji: str, *, action: str, by: Actor) -> str:
         """React to a message in a chat; return what is wrong, empty if nothing is."""
         try:
