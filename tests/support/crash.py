@@ -38,6 +38,7 @@ from support.crash_process import POLL_SECONDS, Lives
 from support.crash_rows import (
     duplicates,
     read_store,
+    refused_reminders,
     sends_in_flight,
     stored_ids,
     timeline,
@@ -200,13 +201,14 @@ class Harness:
         """All judges over all ledgers; to be called when no daemon runs."""
         rows = read_store(self.data_dir)
         lines = self.bookings.read_text().splitlines() if self.bookings.exists() else []
+        set_ones = set(self.bookings_asked) - refused_reminders(self.data_dir)
         return [
             *self.faults,
             *judge_answers(self.written, self.heard(), notices=notices),
             *judge_store(rows, self.acknowledged()),
             *judge_effects(lines, rows.calls, self.bookings_asked),
-            *judge_reminders(self.bookings_asked, self.reminders_heard()),
-            *judge_reminders(self.bookings_asked, self.reminders_heard(NOTED)),
+            *judge_reminders(set_ones, self.reminders_heard()),
+            *judge_reminders(set_ones, self.reminders_heard(NOTED)),
             *judge_webhooks(self.receiver.requests(), rows, self.receiver.unverified),
         ]
 

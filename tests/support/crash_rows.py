@@ -6,7 +6,7 @@ from typing import Any
 
 from daemon.domain.messages import NOTE_KIND
 from daemon.sandbox.payloads import digits_of
-from support.crash_judges import StoreRows
+from support.crash_judges import StoreRows, references
 from support.place import database
 from support.rows import select
 
@@ -43,6 +43,13 @@ def work_left(data_dir: Path) -> bool:
 def duplicates(data_dir: Path) -> int:
     """The number of repeated arrivals of stored messages."""
     return sum(number for (number,) in _select(data_dir, "messages", "duplicates"))
+
+
+def refused_reminders(data_dir: Path) -> set[str]:
+    """The references of reminders that the tool did not set, and said so: it was too late."""
+    refused = {"tool": "remind", "output LIKE": "Not done%"}
+    rows = _select(data_dir, "tool_calls", "arguments", where=refused)
+    return {reference for (arguments,) in rows for reference in references(arguments)}
 
 
 def read_store(data_dir: Path) -> StoreRows:

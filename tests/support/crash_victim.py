@@ -39,6 +39,9 @@ from support.services import with_rules
 CLOCK_VARIABLE = "CRASH_CLOCK"
 """The environment variable with the file that says how far the wall clock is ahead."""
 
+ECHO_VARIABLE = "CRASH_ECHO_SECONDS"
+"""The environment variable with another value than this."""
+
 ECHO_SECONDS = 0.2
 RETRY_SECONDS = 0.05
 """Waits of the chats that no setting changes, shortened."""
@@ -74,7 +77,8 @@ def main() -> None:
         settings: Settings, process: Process, name: str
     ) -> AsyncIterator[ChatServices]:
         async with open_services(settings, process, name) as services:
-            waits = {"echo_seconds": ECHO_SECONDS, "retry_seconds": RETRY_SECONDS}
+            echo = float(environ.get(ECHO_VARIABLE, ECHO_SECONDS))
+            waits = {"echo_seconds": echo, "retry_seconds": RETRY_SECONDS}
             yield watched(with_rules(services, waits), points)
 
     async def life() -> None:

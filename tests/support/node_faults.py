@@ -121,9 +121,12 @@ def stall_at(point: str) -> NodeFault:
         standing_by = next(node for node in nodes.nodes if node is not nodes.owner)
         await standing_by.stop()
         await standing_by.start(point=point, armed=True, signal=int(signal.SIGSTOP))
-        owner = await nodes.owned(not_by=standing_by)
-        await owner.stop()
-        await owner.start()
+        others = [node for node in nodes.nodes if node is not standing_by]
+        for node in others:
+            await node.stop()
+        await nodes.owned()
+        for node in others:
+            await node.start()
         life = standing_by.lives.pid
         with trio.fail_after(WAIT_SECONDS):
             while not standing_by.is_stopped:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ from daemon.ledger.drivers.postgres.opening import migrate
 from daemon.ledger.nodes import NodeState, nodes
 from support.crash import Harness, open_harness
 from support.crash_process import POLL_SECONDS, Lives
-from support.crash_victim import CLOCK_VARIABLE
+from support.crash_victim import CLOCK_VARIABLE, ECHO_VARIABLE
 from support.model_script import Step
 from support.network import Network, open_network
 from support.place import POSTGRES
@@ -101,6 +102,7 @@ class Nodes(Harness):
     """A harness whose daemon is several nodes. `start_nodes` first."""
 
     count = 2
+    settings: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, folder: Path, *world: Any) -> None:
         super().__init__(folder, *world)
@@ -128,6 +130,7 @@ class Nodes(Harness):
                 "RECADO_DATA_DIR": str(self.folder / node.name / "data"),
                 "RECADO_NODE__NAME": node.name,
                 CLOCK_VARIABLE: str(node.clock),
+                **self.settings,
             }
             node.lives.configure(own)
 
@@ -280,7 +283,12 @@ class PairedNodes(Nodes):
 
 
 class SplitNodes(Nodes):
-    """Each node is in a network namespace of its own, and can be cut off from all else."""
+    """Each node is in a network namespace of its own, and can be cut off from all else.
+
+    What was on its way when the cable was pulled has some seconds to arrive afterwards.
+    """
+
+    settings: Mapping[str, str] = MappingProxyType({ECHO_VARIABLE: "5"})
 
     def __init__(self, folder: Path, *world: Any) -> None:
         super().__init__(folder, *world)
