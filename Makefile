@@ -51,8 +51,8 @@ format: $(VENV)/dev.stamp  ## rewrite the code in the project's format
 venv: $(VENV)/dev.stamp  ## build .venv with the development tools
 
 # All else that touches the ledger; tests/postgres chooses its database itself.
-ON_POSTGRES = tests/commands tests/crash tests/daemon tests/media tests/notifications tests/observe \
-	tests/process tests/settings tests/web
+ON_POSTGRES = tests/commands tests/daemon tests/notifications tests/web $(wildcard tests/api) \
+	$(addprefix tests/process/test_,crashes.py killed.py stopping.py)
 test-postgres: $(VENV)/dev.stamp  ## what CONTRACT leaves, on a private PostgreSQL
 	@TEST_STORE=postgres $(TESTS) -m "not sqlite" $(ON_POSTGRES) \
 		$(filter tests/daemon/%,$(CONTRACT:%=--deselect %))

@@ -65,7 +65,7 @@ def announce(
         (
             *(webhook_id, announcement.event, *key),
             body_of(announcement, key.number, at=now),
-            *(now, now),
+            *(now, 0.0),  # due at once, also if our clock is ahead and set back
             *(announcement.event, key.number),
         ),
     )

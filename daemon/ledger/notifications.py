@@ -48,9 +48,7 @@ class Notifications(Role):
         A lasting one is new again if it was not seen for ``quiet_seconds``.
         """
         seen = await self._database.read(lambda connection: _seen(connection, now))
-        new = [
-            (o.reason, o.subject, *(o.key or ("", "")), o.line, now, now, now) for o in occasions
-        ]
+        new = [(o.reason, o.subject, *(o.key or ("", "")), o.line, now, now) for o in occasions]
         new = [row for row in new if row[:2] not in seen]
         if not new:
             return
@@ -62,7 +60,7 @@ class Notifications(Role):
             )
             connection.executemany(
                 "INSERT INTO notifications (reason, subject, channel, chat, line, noted_at,"
-                " seen_at, next_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                " seen_at, next_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0)"
                 " ON CONFLICT (reason, subject) DO UPDATE SET seen_at = excluded.seen_at",
                 new,
             )

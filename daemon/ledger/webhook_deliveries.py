@@ -234,9 +234,9 @@ def replay_deliveries(
     which = "(endpoint = ? OR ? = '*')" if endpoint else f"id IN ({marks(ids)})"
     values = (endpoint, endpoint) if endpoint else tuple(ids)
     done = connection.execute(
-        "UPDATE webhook_deliveries SET state = ?, tries = 0, next_at = ?, ended_at = NULL"
+        "UPDATE webhook_deliveries SET state = ?, tries = 0, next_at = 0, ended_at = NULL"
         f" WHERE {IS_DEAD} AND {which}",
-        (PENDING, now, *values),
+        (PENDING, *values),
     ).rowcount
     if done:
         write_audit(connection, by, "webhook replay", after=f"{done} deliveries", now=now)

@@ -128,6 +128,7 @@ async def test_forgetting_waits_until_the_objects_are_deleted(
         forgive(stage)
 
 
+@pytest.mark.sqlite  # on PostgreSQL a daemon carries it out
 async def test_the_command_deletes_the_objects_where_no_daemon_runs(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage:
         await stage.gateway.contact(LAURA).send_image()

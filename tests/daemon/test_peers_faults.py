@@ -175,6 +175,7 @@ async def test_participants_do_not_rename_a_group(tmp_path: Path) -> None:
         assert rows == [("Familia", "")]
 
 
+@pytest.mark.sqlite  # on PostgreSQL it stands by
 async def test_a_second_daemon_on_the_same_store_is_refused(tmp_path: Path) -> None:
     """Two processes would answer everything twice: the later one does not start."""
     async with open_scene(tmp_path):

@@ -46,6 +46,7 @@ async def test_a_tool_that_cannot_be_loaded_is_explained_on_health(
     assert (await process.end())[0] == 2
 
 
+@pytest.mark.sqlite  # on PostgreSQL it stands by
 async def test_a_second_process_on_the_store_leaves_the_first_alone(site: Site) -> None:
     first = await site.start()
     port = free_port()

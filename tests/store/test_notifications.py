@@ -8,10 +8,12 @@ from support.rows import select
 
 from daemon.domain.notification_texts import Occasion
 from daemon.ledger.ledger import Store
+from daemon.ledger.webhook_deliveries import Subscription
 
 BUDGET = Occasion(reason="budget", subject="2026-11-29", line="2026-11-29")
 TROUBLE = Occasion(reason="channel", line="needs_qr")
 QUIET = 600.0
+DAY_SECONDS = 24 * 3600.0
 
 
 async def note(store: Store, *occasions: Occasion, now: float) -> None:
@@ -28,6 +30,17 @@ async def test_an_occasion_is_noted_once_and_outlives_a_restart(tmp_path: Path) 
         await note(store, BUDGET, now=5000)
     async with store_in(tmp_path) as store:
         assert await lines(store, 5000) == ["2026-11-29"]
+
+
+async def test_nothing_waits_for_a_clock_that_was_ahead(tmp_path: Path) -> None:
+    """What is due at once is due whatever the time is afterwards."""
+    async with store_in(tmp_path) as store:
+        wanted = Subscription(endpoint="crm", events=("message.received",))
+        await store.webhooks.subscribe([wanted], now=100)
+        await accept(store, message("m-1"), now=100 + DAY_SECONDS)
+        await note(store, BUDGET, now=100 + DAY_SECONDS)
+        assert await lines(store, 100) == ["2026-11-29"]
+        assert len(await store.webhooks.due("crm", [CHANNEL], now=100, limit=9)) == 1
 
 
 async def test_a_sent_notification_leaves_no_words_and_is_not_repeated(tmp_path: Path) -> None:
