@@ -113,6 +113,12 @@ class Reminders(Role):
             write_audit(connection, by, "remind", key.chat, after=f"reminder {row_id}", now=now)
         return row_id, ""
 
+    @query
+    def is_known(self, connection: Connection, name: str) -> bool:
+        """Whether one of this name was added."""
+        row = connection.execute("SELECT 1 FROM reminders WHERE key = ?", (name,)).fetchone()
+        return row is not None
+
     @transaction
     def cancel(
         self,

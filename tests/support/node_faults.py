@@ -124,7 +124,9 @@ def stall_at(point: str) -> NodeFault:
         others = [node for node in nodes.nodes if node is not standing_by]
         for node in others:
             await node.stop()
-        await nodes.owned()
+        with trio.fail_after(WAIT_SECONDS):
+            while not (standing_by.is_stopped or nodes.owner is standing_by):  # noqa: ASYNC110
+                await trio.sleep(POLL_SECONDS)
         for node in others:
             await node.start()
         life = standing_by.lives.pid

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from daemon.domain.accounts import Account, Preferences
 from daemon.domain.dashboard_values import LogLine, Sample
@@ -159,6 +160,8 @@ REPEATED_ON_PURPOSE = {
     "Commands.ask": "nobody repeats it: who has asked is told that it is not known",
     "Once.write": "a second one is refused, since the first has marked its command",
     "DashboardLog.add_in_order": "a line of the live log is there twice, at worst",
+    "Enquiries.drop_old": "each call deletes some more",
+    "_play_again": "the ledger of a rehearsal is not kept",
     "Inbox.accept": "each call is kept as it came, and its messages are known",
 }
 """Methods that have another effect when they are repeated, and why that is right."""
@@ -564,6 +567,36 @@ async def _again(scene: Scene) -> Action:
 async def _send_dropped(scene: Scene) -> Action:
     row = await scene.refused()
     return partial(scene.store.operator_actions.drop_send, row.id, by=OPERATOR, now=200)
+
+
+_simple(
+    "OperatorActions.set_consent",
+    lambda s: partial(
+        s.store.operator_actions.set_consent, s.key, opted_out=True, by=OPERATOR, now=200
+    ),
+)
+
+
+async def _enquired(scene: Scene) -> list[int]:
+    """The enquiries of this chat."""
+    await scene.received()
+    while await scene.store.enquiries.is_behind(CHANNEL):
+        await scene.store.enquiries.take_in(CHANNEL, ZoneInfo("UTC"))
+    rows = select(scene.store, "enquiries", "id", where={"chat": scene.key.chat})
+    return [number for (number,) in rows]
+
+
+@case("Enquiries.take_in")
+async def _taken_in(scene: Scene) -> Action:
+    await _enquired(scene)
+    await scene.received("Otra cosa")
+    return partial(scene.store.enquiries.take_in, CHANNEL, ZoneInfo("UTC"))
+
+
+@case("Enquiries.note")
+async def _enquiry_noted(scene: Scene) -> Action:
+    found = await scene.store.enquiries.look(await _enquired(scene), now=9e5)
+    return partial(scene.store.enquiries.note, found, now=9e5)
 
 
 @case("Operations._replay_dead")

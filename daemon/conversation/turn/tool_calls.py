@@ -265,15 +265,18 @@ class CallConversation:
         """See the protocol. It is added once, however often the call is repeated."""
         rules, now = self._services.config.rules, self._services.telemetry.now()
         reminders = self._services.store.reminders
+        name = f"call {self._key}"
         try:
             due_at = due_moment(when, rules.zone, now=now)
         except ValueError as error:
-            return f"Not done: {error}."
+            if not await reminders.is_known(name):  # a repeated call may come after its time
+                return f"Not done: {error}."
+            due_at = now
         self._progress.effects = True
         number, obstacle = await reminders.add(
             self._turn.key,
             NewReminder(text=text, due_at=due_at, cancel_on=tuple(cancel_on), is_note=is_note),
-            name=f"call {self._key}",
+            name=name,
             most=rules.reminders.most_waiting,
             now=now,
         )
