@@ -167,4 +167,5 @@ async def test_a_write_of_unknown_outcome_is_repeated_and_has_one_effect(
     assert [name for name, rows in once.items() if not any(rows)] == []
     for arrives in (False, True):
         repeated = await effects(tmp_path / f"arrives-{arrives}", arrives=arrives)
-        assert [name for name in CASES if once[name] != repeated[name]] == [], arrives
+        differing = [(n, once[n], repeated[n]) for n in CASES if once[n] != repeated[n]]
+        assert not differing, differing[0]
