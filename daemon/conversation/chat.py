@@ -12,6 +12,7 @@ import trio
 from daemon.conversation.delivery import Delivery
 from daemon.conversation.services import ChatServices
 from daemon.conversation.signals import ChatSignals, Stopping, TakenOver
+from daemon.conversation.turn.candidate import Trial
 from daemon.conversation.turn.history import note_agent_messages
 from daemon.conversation.turn.outcome import ended, stop_loop
 from daemon.conversation.turn.turn import TurnWork
@@ -38,10 +39,13 @@ class Chat:
         signals: ChatSignals,
         *,
         shorten: Callable[[ChatKey, int], None],
+        try_candidate: Callable[[Trial], None],
         mark_read: Callable[[ChatKey, list[str]], None],
         wake_at: Callable[[ChatKey, float], None],
     ) -> None:
         """``shorten`` begins to bring the thread into a budget of tokens, and returns at once.
+
+        So does ``try_candidate``, which lets a candidate answer too, without sending it.
 
         So does ``mark_read``, which shows the customer that some messages were read. ``wake_at``
         has the chat woken at a time (Unix seconds), if it has no task then.
@@ -70,6 +74,7 @@ class Chat:
         self._telemetry = services.telemetry
         self._delivery = Delivery(key, services, signals)
         self._shorten = shorten
+        self._try_candidate = try_candidate
         self._mark_read = mark_read
         self._wake_at = wake_at
 
@@ -264,6 +269,7 @@ class Chat:
         """Bring a turn to its outcome; gives it, unless the store alone knows."""
         started, telemetry = trio.current_time(), self._telemetry
         budget, fits, to_send = self._config.rules.history_tokens, False, None
+        trial: Trial | None = None
         if turn.state == "open":
             self._now_doing("thinking", turn.request_id)
             # In the first turns of a talk there is no loop to be looked for in the store.
@@ -272,14 +278,14 @@ class Chat:
                 await stop_loop(turn, self.signals, self._services)
             work = TurnWork(
                 turn,
-                replace(self._services, config=self._config.pinned()),
+                replace(self._services, config=self._config.pinned(self.key)),
                 self.signals,
                 deliver=self._deliver_pending,
                 waiting=self._waits,
                 mark_read=partial(self._mark_read, self.key),
             )
             answered = await work.answer()
-            budget, fits = work.history_budget, work.thread_fits
+            budget, fits, trial = work.history_budget, work.thread_fits, work.trial
             if answered is None:
                 await self._deliver_pending()
                 return None
@@ -302,6 +308,8 @@ class Chat:
             await self._deliver_pending()
         if not fits:
             self._shorten(self.key, budget)
+        if trial is not None:
+            self._try_candidate(trial)
         return end
 
     def _waits(self, waiting: bool) -> None:  # noqa: FBT001 - the only argument

@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from daemon.domain.gateway_prices import CountryPrices, PriceList
 from daemon.domain.ids import chat_id
 from daemon.domain.knowledge.reply import SEARCH_TOOL
 from daemon.domain.limits import DEFAULT_BRAKES, NO_LIMITS, BrakeRules, Budget, Price
+from daemon.domain.messages import ChatKey
 from daemon.domain.notification_texts import EscalationRules
 from daemon.domain.rendering.split import MAX_BUBBLES, SHORT
 from daemon.domain.schedule import OpeningHours, opening_hours, quiet_minutes
@@ -28,7 +29,7 @@ from daemon.domain.texts import Texts, texts
 from daemon.domain.validation import results
 from daemon.domain.validation.builtin_validators import in_order
 from daemon.domain.validation.results import Validator
-from daemon.domain.versions import Version, hash_of
+from daemon.domain.versions import Version, hash_of, is_in_share
 from daemon.domain.window import WindowRules
 from daemon.errors import SettingsError, ValidatorError
 from daemon.observability.logs import Log
@@ -75,6 +76,8 @@ class ChatRules:
     """The settings of chats. Times in seconds."""
 
     instructions: str
+    model: str = ""
+    """The model of a candidate; empty: that of the model server's client."""
     language: str
     zone: ZoneInfo
     window: WindowRules
@@ -160,6 +163,20 @@ class ChatRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """Instructions or a model that are tried before they are for all."""
+
+    instructions: str
+    model: str
+    """Empty: that of all."""
+    version: Version
+    share: float
+    """Of the chats, which are answered by it."""
+    is_shadow: bool
+    """True if it answers beside the others, and nothing of it is sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatConfig:
     """Rules, texts, tools and validators that belong together: read, checked and replaced whole."""
 
@@ -170,6 +187,15 @@ class ChatConfig:
     """The validators of answers, in order."""
     version: Version
     """What all of this is, by its hashes; what changes while it is in force aside."""
+    candidate: Candidate | None = None
+
+    def for_chat(self, key: ChatKey) -> "ChatConfig":
+        """The same as it is in a chat: with the candidate, if the chat is in its share."""
+        tried = self.candidate
+        if tried is None or tried.is_shadow or not is_in_share(key.number, key.chat, tried.share):
+            return self
+        rules = replace(self.rules, instructions=tried.instructions, model=tried.model)
+        return replace(self, rules=rules, version=tried.version)
 
 
 @dataclass(slots=True)
@@ -178,9 +204,14 @@ class LiveConfig:
 
     current: ChatConfig
 
-    def pinned(self) -> "LiveConfig":
-        """The configuration of this moment for good: for one turn from end to end."""
-        return LiveConfig(self.current)
+    def pinned(self, key: ChatKey) -> "LiveConfig":
+        """The configuration of this moment in a chat for good: for one turn from end to end."""
+        return LiveConfig(self.current.for_chat(key))
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """What is tried before it is for all; None if nothing is."""
+        return self.current.candidate
 
     @property
     def rules(self) -> ChatRules:
@@ -279,8 +310,38 @@ def load_chat_configs(
             toolbox=toolbox,
             validators=checks,
             version=_version(number, rules.instructions, toolbox, checks),
+            candidate=_candidate(number, rules.instructions, toolbox, checks),
         )
     return configs
+
+
+def _candidate(
+    number: Settings, instructions: str, toolbox: Toolbox, validators: Sequence[Validator]
+) -> Candidate | None:
+    """What is to be tried. Raises SettingsError if it is the same as what is there."""
+    own = number.assistant
+    if own.candidate == "off":
+        return None
+    if own.engine != "responses":
+        raise SettingsError(["assistant.candidate: works with engine responses alone"])
+    path = own.candidate_instructions_file
+    if path is not None and not path.is_file():
+        raise SettingsError([f"assistant.candidate_instructions_file: there is no file {path}"])
+    tried = read_instructions(path) if path else instructions
+    model = own.candidate_model
+    if tried == instructions and model in {"", own.model}:
+        raise SettingsError(
+            ["assistant.candidate: set candidate_instructions_file or candidate_model, or off"]
+        )
+    assistant = own.model_copy(update={"model": model or own.model})
+    other = number.model_copy(update={"assistant": assistant})
+    return Candidate(
+        instructions=tried,
+        model=model,
+        version=_version(other, tried, toolbox, validators),
+        share=own.candidate_share,
+        is_shadow=own.candidate == "shadow",
+    )
 
 
 def _version(

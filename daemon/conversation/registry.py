@@ -14,6 +14,7 @@ from daemon.conversation.chat import Chat, Doing
 from daemon.conversation.presence import ContactSetup, mark_read
 from daemon.conversation.services import ChatServices
 from daemon.conversation.signals import ChatSignals
+from daemon.conversation.turn.candidate import MOST_TRIALS, Trial, try_candidate
 from daemon.conversation.turn.history import shorten_thread
 from daemon.domain.limits import delay
 from daemon.domain.messages import ChatKey, Presence
@@ -110,6 +111,7 @@ class ChatRegistry:
         self._setup = ContactSetup(services)
         self._subscriptions = self._setup.subscriptions
         self._shortening: set[ChatKey] = set()
+        self._trials = 0
         self._pauses = Pauses(self._now)
         self._held: set[ChatKey] = set()
         """Chats whose rows are being erased: no task of theirs is started."""
@@ -302,6 +304,7 @@ class ChatRegistry:
             self._services,
             signals,
             shorten=self._shorten,
+            try_candidate=self._try_candidate,
             mark_read=self._mark_read,
             wake_at=self.wake_at,
         )
@@ -393,6 +396,25 @@ class ChatRegistry:
             self._fault("thread not shortened", key)
         finally:
             self._shortening.discard(key)
+
+    def _try_candidate(self, trial: Trial) -> None:
+        """Let the candidate answer beside everything else; left out if too many do."""
+        busy = self._trials >= MOST_TRIALS or trial.turn.key in self._held
+        if self._nursery is None or self._stopping or busy:
+            return
+        self._trials += 1
+        self._nursery.start_soon(
+            self._keep_trial, trial, name=f"candidate of {trial.turn.request_id}"
+        )
+
+    async def _keep_trial(self, trial: Trial) -> None:
+        """Ends when its answer is stored; a fault of it ends nothing else."""
+        try:
+            await try_candidate(trial, self._services)
+        except Exception:  # noqa: BLE001 - contained: it is only a trial
+            self._fault("candidate not tried", trial.turn.key)
+        finally:
+            self._trials -= 1
 
     def _gathers(self, key: ChatKey) -> bool:
         chat = self._chats.get(key)

@@ -49,7 +49,11 @@ class ChatServices:
     @property
     def version(self) -> Version:
         """What an answer is made with at this moment."""
-        version, remote = self.config.current.version, self.config.toolbox.remote_specs
+        return self.version_now(self.config.current.version)
+
+    def version_now(self, version: Version) -> Version:
+        """A version with what changes while a configuration is in force."""
+        remote = self.config.toolbox.remote_specs
         if remote:
             tools = hash_of(version.tools, *map(msgspec.json.encode, remote))
             version = replace(version, tools=tools)

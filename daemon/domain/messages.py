@@ -408,6 +408,8 @@ class ModelRequest(Value, frozen=True, kw_only=True):
     items: tuple[JsonObject, ...]
     """Responses API input items, oldest first."""
     tools: tuple[ToolSpec, ...] = ()
+    model: str = ""
+    """Empty: that of the configuration."""
     contact_hash: str = ""
     """A stable, anonymous name of the contact, for the provider's abuse detection and cache."""
     compact_at: int = 0

@@ -4,6 +4,7 @@ An enquiry is what a customer wants at one time: the messages of a private chat 
 written for a day. ``docs/figures.md`` has these definitions for operators.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,22 @@ def goes_on(*, began_at: float, last_at: float, at: float) -> bool:
 def reopens(outcome: str, *, last_at: float, at: float) -> bool:
     """Whether a new enquiry shows that the one before it was not over after all."""
     return outcome in {"automatic", "handed_over"} and at - last_at <= REOPENED_SECONDS
+
+
+LIKES = frozenset("👍❤🙏😊😍🥰👏💯🎉😁😄🤗")
+DISLIKES = frozenset("👎😡😠😤")
+_THANKS = re.compile(
+    r"\b(gracias|agradecid[oa]s?|muy amables?|thanks|thank you|thx|perfecto|genial)\b",
+    re.IGNORECASE,
+)
+
+
+def thanks_in(texts: Iterable[str], emojis: Iterable[str]) -> int:
+    """1 if a customer says thanks or reacts with a like, -1 for a dislike, which wins; else 0."""
+    signs = {sign for emoji in emojis for sign in emoji}
+    if signs & DISLIKES:
+        return -1
+    return int(bool(signs & LIKES) or any(_THANKS.search(text) for text in texts))
 
 
 class EnquiryRow(NamedTuple):

@@ -40,6 +40,12 @@ class Version:
         return hash_of(*(getattr(self, name) for name in PARTS))
 
 
+def is_in_share(number: str, chat: str, share: float) -> bool:
+    """Whether a chat belongs to a share (0 to 1) of all. It stays there while the share grows."""
+    digest = hashlib.sha256(f"{number}/{chat}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionResults:
     """What the turns of a version came to."""

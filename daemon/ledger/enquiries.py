@@ -7,11 +7,12 @@ enquiry is between its first and its last message, so nothing here grows with th
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from daemon.domain.ids import is_group
 from daemon.domain.limits import day_of
-from daemon.domain.messages import NOTE_KIND, ChatKey
+from daemon.domain.messages import NOTE_KIND, ChatKey, Reaction, Text
 from daemon.domain.outcomes import (
     QUIET_SECONDS,
     EnquiryFacts,
@@ -20,9 +21,11 @@ from daemon.domain.outcomes import (
     goes_on,
     outcome_of,
     reopens,
+    thanks_in,
 )
 from daemon.domain.states import ANSWERED, FOR_BOT, HANDED_OFF, IGNORED, RECEIVED, SENT, WITH_AGENT
 from daemon.ledger.drivers.port import Connection, Role, listed, marks, query, transaction
+from daemon.ledger.messages import read_message
 from daemon.ledger.people import FORGOTTEN
 
 TAKEN_AT_ONCE = 100
@@ -35,6 +38,7 @@ KEPT_DAYS = 800
 
 _AGENT = f"(m.from_me = 1 AND (m.state = '{RECEIVED}' OR m.reason = 'agent'))"
 _CUSTOMER = f"m.from_me = 0 AND m.kind != '{NOTE_KIND}'"
+_REACTION = "m.content_type = 'reaction'"
 _RANGE = "m.channel || '/' || m.chat = :name AND m.seq BETWEEN :first AND :last"
 _FACTS = f"""
     SELECT
@@ -53,6 +57,9 @@ _ANSWERS = f"""
 _COSTS = f"""
     SELECT COALESCE(SUM(u.micros), 0) FROM runs r JOIN usage u ON u.run_id = r.id
     WHERE r.turn_id IN ({_TURNS})
+"""
+_WORDS = f"""
+    SELECT m.message FROM messages m WHERE {_RANGE} AND {_CUSTOMER} ORDER BY m.seq DESC LIMIT 10
 """
 _ESCALATED = f"SELECT 1 FROM escalations e WHERE e.turn_id IN ({_TURNS}) LIMIT 1"
 _VERSION = f"""
@@ -80,6 +87,7 @@ class Looked:
     first_answer_seconds: float | None
     version_id: int | None
     micros: int
+    thanks: int
     began_at: float
     settled: bool
     """True if nothing of it changes any more, unless it is reopened."""
@@ -107,19 +115,27 @@ class Enquiries(Role):
             (number,),
         ).fetchone()
         rows = connection.execute(
-            "SELECT m.seq, m.chat, m.from_me, m.received_at FROM messages m"
+            f"SELECT m.seq, m.chat, CASE WHEN m.from_me = 1 OR {_REACTION} THEN 0 ELSE 1 END,"
+            f" m.received_at, CASE WHEN {_REACTION} THEN 1 ELSE 0 END FROM messages m"
             # By the column itself SQLite would rather read all messages of the number.
             " WHERE m.seq > ? AND m.seq <= ? AND m.channel || '' = ?"
             f" AND m.chat NOT LIKE '{FORGOTTEN}%'"
-            f" AND ({_AGENT} OR ({_CUSTOMER} AND m.state != '{IGNORED}'))"
+            f" AND ({_AGENT} OR ({_CUSTOMER} AND (m.state != '{IGNORED}' OR {_REACTION})))"
             " ORDER BY m.seq LIMIT ?",
             (mark, newest, number, TAKEN_AT_ONCE),
         ).fetchall()
         touched = frozenset(
             found
-            for seq, chat, from_me, at in rows
+            for seq, chat, may_begin, at, is_reaction in rows
             if not is_group(chat)
-            and (found := _assign(connection, ChatKey(number, chat), seq, from_me, at, zone))
+            and (
+                found := _assign(
+                    connection,
+                    ChatKey(number, chat),
+                    Came(seq, at, bool(may_begin), bool(is_reaction)),
+                    zone,
+                )
+            )
         )
         reached = rows[-1][0] if len(rows) == TAKEN_AT_ONCE else newest
         if reached != mark:
@@ -163,11 +179,11 @@ class Enquiries(Role):
         """Keep what was found. A person who was forgotten meanwhile is left alone."""
         connection.executemany(
             "UPDATE enquiries SET outcome = ?, first_answer_seconds = ?, version_id = ?,"
-            " micros = ?, settled = ?, looked_at = ? WHERE id = ? AND chat != ''",
+            " micros = ?, thanks = ?, settled = ?, looked_at = ? WHERE id = ? AND chat != ''",
             [
                 (
                     *(one.outcome, one.first_answer_seconds, one.version_id, one.micros),
-                    *(int(one.settled), now, one.id),
+                    *(one.thanks, int(one.settled), now, one.id),
                 )
                 for one in looked
             ],
@@ -205,29 +221,38 @@ def enquiries_between(
     )
 
 
-def _assign(
-    connection: Connection, key: ChatKey, seq: int, from_me: int, at: float, zone: ZoneInfo
-) -> int:
+class Came(NamedTuple):
+    """A message that is taken in."""
+
+    seq: int
+    at: float
+    may_begin: bool
+    """True if a customer has written it."""
+    is_reaction: bool
+
+
+def _assign(connection: Connection, key: ChatKey, came: Came, zone: ZoneInfo) -> int:
     """Put a message into its enquiry, or let it begin one; gives its id, 0 for none."""
     last = connection.execute(
         "SELECT id, began_at, last_at, outcome FROM enquiries WHERE channel = ? AND chat = ?"
         " ORDER BY id DESC LIMIT 1",
         key,
     ).fetchone()
-    if last is not None and goes_on(began_at=last[1], last_at=last[2], at=at):
+    if last is not None and goes_on(began_at=last[1], last_at=last[2], at=came.at):
+        last_at = last[2] if came.is_reaction else came.at  # nobody waits for an answer to it
         connection.execute(
             "UPDATE enquiries SET last_at = ?, last_seq = ?, settled = 0 WHERE id = ?",
-            (at, seq, last[0]),
+            (last_at, came.seq, last[0]),
         )
         return int(last[0])
-    if from_me:
+    if not came.may_begin:
         return 0  # a person of the business begins: the customer has asked nothing
-    if last is not None and reopens(last[3], last_at=last[2], at=at):
+    if last is not None and reopens(last[3], last_at=last[2], at=came.at):
         connection.execute("UPDATE enquiries SET reopened = 1 WHERE id = ?", (last[0],))
     (found,) = connection.execute(
         "INSERT INTO enquiries (channel, chat, day, began_at, last_at, first_seq, last_seq)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        (*key, day_of(at, zone), at, at, seq, seq),
+        (*key, day_of(came.at, zone), came.at, came.at, came.seq, came.seq),
     ).fetchone()
     return int(found)
 
@@ -261,6 +286,16 @@ def _look(
         else max(0.0, facts.answered_at - began_at),
         version_id=version[0] if version else None,
         micros=int(micros),
+        thanks=_thanks(connection, names),
         began_at=began_at,
         settled=outcome != "waiting" and now - last_at >= QUIET_SECONDS,
+    )
+
+
+def _thanks(connection: Connection, names: dict[str, Any]) -> int:
+    """What the customer's last words and reactions say of the answers."""
+    contents = [read_message.decode(row[0]).content for row in connection.execute(_WORDS, names)]
+    return thanks_in(
+        [content.body for content in contents if isinstance(content, Text)],
+        [content.emoji for content in contents if isinstance(content, Reaction)],
     )

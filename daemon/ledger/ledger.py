@@ -15,6 +15,7 @@ from daemon.files.port import FileStore
 from daemon.ledger.accounts import Accounts, Sessions
 from daemon.ledger.admin.connection import postgres_driver
 from daemon.ledger.audit import Audit
+from daemon.ledger.candidates import Candidates
 from daemon.ledger.chats import ChatSnapshots, Exchanges, Handovers
 from daemon.ledger.desk import DeskRecords
 from daemon.ledger.drivers.port import Cluster, Database, Meter, Role, Transactions
@@ -144,6 +145,7 @@ class Store:
     webhooks: WebhookDeliveries
     reminders: Reminders
     enquiries: Enquiries
+    candidates: Candidates
 
     def of(self, number: str) -> "Store":
         """The same ledger for those who write for this number of ours only."""
@@ -224,6 +226,7 @@ async def open_store(
             webhooks=WebhookDeliveries(database),
             reminders=Reminders(database),
             enquiries=Enquiries(database),
+            candidates=Candidates(database),
             dashboard_log=DashboardLog(process),
             samples=Samples(process),
             accounts=Accounts(process),

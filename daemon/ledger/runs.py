@@ -366,11 +366,19 @@ def _note_attempt(
     if version is None or row is None or row[0] is not None:
         return
     connection.execute(
+        "UPDATE turns SET version_id = ? WHERE id = ?",
+        (keep_version(connection, version, instructions, now=now), turn_id),
+    )
+
+
+def keep_version(connection: Connection, version: Version, instructions: str, *, now: float) -> int:
+    """The row of a version, which is made if it is new; in the caller's transaction."""
+    connection.execute(
         "INSERT INTO versions (digest, instructions, tools, validators, knowledge, model,"
         " model_name, text, first_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (digest) DO NOTHING",
         (
-            digest,
+            version.digest,
             version.instructions,
             version.tools,
             version.validators,
@@ -381,7 +389,7 @@ def _note_attempt(
             now,
         ),
     )
-    connection.execute(
-        "UPDATE turns SET version_id = (SELECT id FROM versions WHERE digest = ?) WHERE id = ?",
-        (digest, turn_id),
-    )
+    (version_id,) = connection.execute(
+        "SELECT id FROM versions WHERE digest = ?", (version.digest,)
+    ).fetchone()
+    return int(version_id)

@@ -85,6 +85,21 @@ class AssistantSettings(SettingsTable):
             " it, or auto: the server's own compaction where it has one, else a summary",
         )
     )
+    candidate: Annotated[Literal["off", "shadow", "share"], Rule("off, shadow or share")] = Field(
+        default="off",
+        description="what candidate_instructions_file and candidate_model are tried on: shadow: on"
+        " every chat, without sending anything; share: on a part of the chats, which get the"
+        " answers; see rollout.md",
+    )
+    candidate_share: Annotated[float, Field(ge=0, le=1), Rule("a number from 0 to 1", float)] = (
+        Field(default=0.1, description="with candidate share: the part of the contacts")
+    )
+    candidate_instructions_file: OptionalPath = Field(
+        default=None, description="the candidate's instructions; empty: those of all"
+    )
+    candidate_model: Annotated[str, Rule("a text, or empty")] = Field(
+        default="", description="its model; empty: that of all"
+    )
     options: Table = Field(
         default={},
         description="passed unchanged to the model call: reasoning, service_tier and so on",

@@ -1,9 +1,14 @@
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from daemon.conversation.live_config import load_chat_configs
+from daemon.domain.redaction import Redactor
 from daemon.errors import SettingsError
+from daemon.observability.logs import open_log
 from daemon.settings import Settings, missing_keys
 from daemon.settings.sources import Loaded, load_settings
 
@@ -212,6 +217,34 @@ def test_a_broken_file_is_reported_with_its_name(cwd: Path, toml: str, words: st
     assert problem.startswith(words)
     assert "config/recado.toml" in problem
     assert "line 2" in problem or toml == "web = 1"
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ('candidate = "share"', "set candidate_instructions_file or candidate_model"),
+        ('candidate = "shadow"\ncandidate_model = "gpt-6-luna"', "set candidate_instructions_file"),
+        (
+            'candidate = "shadow"\ncandidate_instructions_file = "gone.md"',
+            "candidate_instructions_file: there is no file",
+        ),
+        (
+            'candidate = "share"\ncandidate_model = "x"\nengine = "assistants"',
+            "works with engine responses alone",
+        ),
+    ],
+)
+def test_a_candidate_that_cannot_be_tried_is_refused(cwd: Path, table: str, fault: str) -> None:
+    settings = load(cwd, toml=f"[assistant]\n{table}\n").settings
+    log = open_log(
+        stream=StringIO(),
+        level="info",
+        format="json",
+        redactor=Redactor([]),
+        now=lambda: datetime.now(UTC),
+    )
+    with pytest.raises(SettingsError, match=fault):
+        load_chat_configs(settings, log)
 
 
 def test_instructions_file_that_was_named_must_exist(cwd: Path) -> None:

@@ -218,12 +218,12 @@ def request_body(request: ModelRequest, server: ServerProfile) -> JsonObject:
     The operator's options come first, so that they cannot replace fields that Recado depends on;
     their tools and includes are added to ours.
     """
-    options = dict(server.options)
+    options, model = dict(server.options), request.model or server.model
     tools = [function_tool(spec) for spec in request.tools] + list(options.pop("tools", ()))
     includes = list(options.pop("include", ()))
     body: JsonObject = {
         **options,
-        "model": server.model,
+        "model": model,
         "input": list(request.items),
         "stream": True,
         "store": server.background,
@@ -234,7 +234,7 @@ def request_body(request: ModelRequest, server: ServerProfile) -> JsonObject:
     if server.background:
         body["background"] = True
     if server.openai:
-        if _reasons(server.model) and ENCRYPTED_REASONING not in includes:
+        if _reasons(model) and ENCRYPTED_REASONING not in includes:
             includes.append(ENCRYPTED_REASONING)
         if request.contact_hash:
             body["safety_identifier"] = request.contact_hash[:128]

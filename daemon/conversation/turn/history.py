@@ -6,10 +6,11 @@ from itertools import groupby
 import trio
 
 from daemon.conversation.services import ChatServices
+from daemon.conversation.turn.side_calls import side_call
 from daemon.domain.eligibility import nothing_to_answer, wish_of
 from daemon.domain.ids import is_group
 from daemon.domain.limits import MICROS, Charge, day_of, expected_use, use_of
-from daemon.domain.messages import ChatKey, JsonObject, Message, ModelRequest, ModelResponse
+from daemon.domain.messages import ChatKey, JsonObject, Message
 from daemon.domain.prompt.history_budget import (
     LOWEST_RATIO,
     TRANSCRIPT_BUDGETS,
@@ -28,7 +29,7 @@ from daemon.domain.prompt.message_text import (
 )
 from daemon.domain.records import Recollection, StoredMessage, Turn
 from daemon.domain.texts import Texts
-from daemon.errors import AssistantError, GatewayError
+from daemon.errors import GatewayError
 
 # -- the time before Recado: put into a new thread --------------------------------------------
 
@@ -195,7 +196,7 @@ async def _summary(
     wanted = Charge(day, expected_use(request, rules.budget))
     if await usage.refusal(key, wanted, rules.budget):
         return None
-    response = await _response(key, request, services)
+    response = await side_call(key, request, services, what="summary")
     if response is None:
         return None
     metrics.count_tokens(response.usage)
@@ -203,32 +204,3 @@ async def _summary(
     metrics.cost.inc(charge.use.micros / MICROS)
     await usage.charge(key, charge)
     return None if response.incomplete else summary_item(response.text, budget=budget)
-
-
-async def _response(
-    key: ChatKey, request: ModelRequest, services: ChatServices
-) -> ModelResponse | None:
-    """Ask the model for a summary; None if it has none in time.
-
-    A summary is not resumed, since the next run that needs it makes it again: a lost one is
-    cancelled at the server, after a crash by recovery.
-    """
-    engine, orphans = services.model.engine, services.store.orphans
-    kept_ids: list[str] = []
-
-    async def named(response_id: str) -> None:
-        kept_ids.append(response_id)
-        await orphans.noted(response_id, now=services.telemetry.now())
-
-    response, why = None, "not in time"
-    with trio.move_on_after(services.config.rules.run_timeout_seconds):
-        try:
-            response = await engine.respond(request, on_started=named)
-        except AssistantError as error:
-            why = str(error)
-    if response is None:
-        services.telemetry.log.warning("no summary", chat=key, error=why)
-    for response_id in kept_ids:
-        if response is not None or await engine.cancel(response_id):
-            await orphans.released(response_id)
-    return response

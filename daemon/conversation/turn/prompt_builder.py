@@ -93,6 +93,7 @@ class PromptBuilder:
             instructions=services.config.rules.instructions,
             items=(*known, *as_input(memory, past), *opening, burst),
             tools=services.config.toolbox.specs,
+            model=services.config.rules.model,
             contact_hash=services.model.contact_hash(turn.key),
             compact_at=self._compact_at(memory, (*known, *opening, burst)),
         )
@@ -105,6 +106,11 @@ class PromptBuilder:
             remembered_tokens=memory.head.tokens + sum(entry.tokens for entry in memory.items),
         )
         return request
+
+    @property
+    def request(self) -> ModelRequest:
+        """The last prompt that was built."""
+        return self._prompt.request
 
     def can_leave_out_more(self, error: ContextTooLong | ModelRejected) -> bool:
         """Whether the next prompt has less in it than the one that the model refused."""

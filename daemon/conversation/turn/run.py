@@ -6,6 +6,7 @@ a crash or an outage has cut goes on where it was, without asking or doing anyth
 
 from dataclasses import dataclass, field
 
+import msgspec
 import trio
 
 from daemon.conversation.services import ChatServices
@@ -139,13 +140,7 @@ def _with(request: ModelRequest, produced: list[JsonObject], *, last: bool) -> M
     items = (*request.items, *produced)
     if last:
         items = (*items, {"role": "developer", "content": LAST_ROUND_NOTE})
-    return ModelRequest(
-        instructions=request.instructions,
-        items=items,
-        tools=() if last else request.tools,
-        contact_hash=request.contact_hash,
-        compact_at=request.compact_at,
-    )
+    return msgspec.structs.replace(request, items=items, tools=() if last else request.tools)
 
 
 async def _respond(

@@ -11,6 +11,7 @@ from daemon.conversation.presence import TypingIndicator
 from daemon.conversation.services import ChatServices
 from daemon.conversation.signals import ChatSignals, Interruption
 from daemon.conversation.turn.answer import reply_parts
+from daemon.conversation.turn.candidate import Trial
 from daemon.conversation.turn.history import import_history
 from daemon.conversation.turn.interim import Progress, open_interim
 from daemon.conversation.turn.outcome import (
@@ -85,6 +86,8 @@ class TurnWork:
         self._asked_at = 0.0
         self._prompts = PromptBuilder(services)
         self._knows_history = False
+        self.trial: Trial | None = None
+        """What a candidate is to answer once the answer is on its way; None if none is."""
         self.thread_fits = False
         """True once it is known that nothing of the thread has to be left out for its length."""
 
@@ -279,6 +282,9 @@ class TurnWork:
             now=services.telemetry.now(),
         )
         self.thread_fits = prompts.fits_with(concluded.tokens)
+        candidate = services.config.candidate
+        if candidate is not None and candidate.is_shadow:
+            self.trial = Trial(turn, candidate, prompts.request, answer.items)
         return concluded
 
     async def _wait_to_retry(self, failure: RunFailure) -> None:

@@ -102,7 +102,20 @@ def _steps(trace: JsonObject, w: Wording) -> Iterator[Step]:
                 entry[name] for name in ("actor", "address", "before", "after") if entry[name]
             ),
         )
+    if trace["candidate"]:
+        yield _candidate(trace["candidate"], w)
     yield _end(turn, w)
+
+
+def _candidate(row: JsonObject, w: Wording) -> Step:
+    return Step(
+        id="candidate",
+        kind="model",
+        title=w.t("Candidate, not sent"),
+        at=row["at"],
+        notes=(row["version"][:SHOWN_DIGITS], row["model"], w.span(row["seconds"])),
+        details=((w.t("Text"), row["text"]),) if row["text"] else (),
+    )
 
 
 def _message(message: JsonObject, w: Wording) -> Iterator[Step]:

@@ -201,6 +201,8 @@ _QUERIES = {
     "enquiries": """SELECT * FROM enquiries
         WHERE chat IN (SELECT value FROM names) ORDER BY id""",
     "notes": "SELECT * FROM notes WHERE chat IN (SELECT value FROM names) ORDER BY id",
+    "candidate_answers": """SELECT candidate_answers.* FROM candidate_answers JOIN turns
+        ON turns.id = turn_id WHERE chat IN (SELECT value FROM names) ORDER BY turn_id""",
     "outgoing_webhooks": """SELECT * FROM webhook_deliveries
         WHERE chat IN (SELECT value FROM names) ORDER BY id""",
 }

@@ -149,6 +149,7 @@ MENTIONS = (
     TextColumns("webhook_deliveries", ("id",), ("payload",)),
     TextColumns("reminders", ("id",), ("text",)),
     TextColumns("notes", ("id",), ("text",)),
+    TextColumns("candidate_answers", ("turn_id",), ("text",)),
 )
 """Columns in which others, or the model, may have written a number."""
 

@@ -52,6 +52,8 @@ class MessageTrace:
     audit: list[JsonObject] = field(default_factory=list)
     opted_out_at: float = 0
     """Since when the contact wants no unasked messages, Unix seconds; 0 for never."""
+    candidate: JsonObject | None = None
+    """What a candidate would have answered."""
     stages: list[JsonObject] = field(default_factory=list)
     """Of the turn, as they began; empty if retention or a crash has taken them."""
 
@@ -107,6 +109,13 @@ def life_of_turn(connection: Connection, turn_id: int, *, message_id: str = "") 
         outbox=[_send(connection, row) for row in outbox],
         audit=_audit(connection, rows),
         opted_out_at=_opted_out_at(connection, turn["channel"], turn["chat"]),
+        candidate=_first(
+            connection,
+            "SELECT a.text, a.tools, a.micros, a.seconds, a.at, v.digest AS version,"
+            " v.model_name AS model FROM candidate_answers a"
+            " JOIN versions v ON v.id = a.version_id WHERE a.turn_id = ?",
+            (turn_id,),
+        ),
         stages=_all(
             connection,
             "SELECT stage, at, detail FROM stages WHERE turn_id = ? ORDER BY id",

@@ -296,6 +296,12 @@ def _ending(trace: MessageTrace) -> str:
             else ""
         )
         states.append(f"{turn['request_id']}: {_outcome(turn)}, {attempts}{superseded}{made}")
+    if trace.candidate is not None:
+        one = trace.candidate
+        states.append(
+            f"candidate {one['version'][:SHOWN_DIGITS]} ({one['model']}), not sent,"
+            f" {one['seconds']:.1f} s: {_short(one['text']) or 'no answer'}"
+        )
     return "\n".join(states)
 
 
