@@ -163,7 +163,7 @@ class ChatRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
+class TriedConfig:
     """Instructions or a model that are tried before they are for all."""
 
     instructions: str
@@ -187,7 +187,7 @@ class ChatConfig:
     """The validators of answers, in order."""
     version: Version
     """What all of this is, by its hashes; what changes while it is in force aside."""
-    candidate: Candidate | None = None
+    candidate: TriedConfig | None = None
 
     def for_chat(self, key: ChatKey) -> "ChatConfig":
         """The same as it is in a chat: with the candidate, if the chat is in its share."""
@@ -209,7 +209,7 @@ class LiveConfig:
         return LiveConfig(self.current.for_chat(key))
 
     @property
-    def candidate(self) -> Candidate | None:
+    def candidate(self) -> TriedConfig | None:
         """What is tried before it is for all; None if nothing is."""
         return self.current.candidate
 
@@ -317,7 +317,7 @@ def load_chat_configs(
 
 def _candidate(
     number: Settings, instructions: str, toolbox: Toolbox, validators: Sequence[Validator]
-) -> Candidate | None:
+) -> TriedConfig | None:
     """What is to be tried. Raises SettingsError if it is the same as what is there."""
     own = number.assistant
     if own.candidate == "off":
@@ -335,7 +335,7 @@ def _candidate(
         )
     assistant = own.model_copy(update={"model": model or own.model})
     other = number.model_copy(update={"assistant": assistant})
-    return Candidate(
+    return TriedConfig(
         instructions=tried,
         model=model,
         version=_version(other, tried, toolbox, validators),

@@ -1,19 +1,22 @@
 """Two versions compared by their enquiries: figures with the interval in which they lie. Pure.
 
 Shares have Wilson's interval, their difference Newcombe's (Newcombe 1998, method 10). Means have a
-bootstrap interval of the percentiles, with a seed: the same rows give the same interval.
+bootstrap interval of the percentiles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from random import Random
 from typing import Literal
 
 Z = 1.959964
 """Of 95 %, two-sided."""
 
 SHARE = 0.95
+
+Resample = Callable[[Sequence[float]], Sequence[float]]
+"""Gives as many of some values, drawn at random, each any number of times."""
+
 ROUNDS = 2_000
 MOST_DRAWN = 4_000_000
 """Values that are drawn for one mean: of many values there are fewer rounds."""
@@ -72,19 +75,21 @@ def newcombe(first: Interval, second: Interval) -> Interval:
     )
 
 
-def bootstrap(values: Sequence[float], *, seed: int) -> Interval:
+def bootstrap(values: Sequence[float], resample: Resample) -> Interval:
     """The interval of a mean."""
     if not values:
         return Interval()
-    return _percentiles(_mean(values), _means(values, _rounds(values), _seeded(seed)))
+    return _percentiles(_mean(values), _means(values, _rounds(values), resample))
 
 
-def bootstrap_difference(first: Sequence[float], second: Sequence[float], *, seed: int) -> Interval:
+def bootstrap_difference(
+    first: Sequence[float], second: Sequence[float], resample: Resample
+) -> Interval:
     """The interval of how much larger the second mean is."""
     if not first or not second:
         return Interval()
-    rng, rounds = _seeded(seed), min(_rounds(first), _rounds(second))
-    pairs = zip(_means(first, rounds, rng), _means(second, rounds, rng), strict=True)
+    rounds = min(_rounds(first), _rounds(second))
+    pairs = zip(_means(first, rounds, resample), _means(second, rounds, resample), strict=True)
     return _percentiles(_mean(second) - _mean(first), [other - one for one, other in pairs])
 
 
@@ -94,27 +99,25 @@ def share_line(name: str, first: tuple[int, int], second: tuple[int, int]) -> Li
     return Line(name=name, kind="share", first=one, second=other, difference=newcombe(one, other))
 
 
-def mean_line(name: str, first: Sequence[float], second: Sequence[float], *, seed: int) -> Line:
+def mean_line(
+    name: str, first: Sequence[float], second: Sequence[float], resample: Resample
+) -> Line:
     """A mean of both."""
     return Line(
         name=name,
         kind="mean",
-        first=bootstrap(first, seed=seed),
-        second=bootstrap(second, seed=seed),
-        difference=bootstrap_difference(first, second, seed=seed),
+        first=bootstrap(first, resample),
+        second=bootstrap(second, resample),
+        difference=bootstrap_difference(first, second, resample),
     )
-
-
-def _seeded(seed: int) -> Random:
-    return Random(seed)  # noqa: S311 - repeatable on purpose
 
 
 def _rounds(values: Sequence[float]) -> int:
     return max(200, min(ROUNDS, MOST_DRAWN // len(values)))
 
 
-def _means(values: Sequence[float], rounds: int, rng: Random) -> list[float]:
-    return [_mean(rng.choices(values, k=len(values))) for _ in range(rounds)]
+def _means(values: Sequence[float], rounds: int, resample: Resample) -> list[float]:
+    return [_mean(resample(values)) for _ in range(rounds)]
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 import trio
 
-from daemon.conversation.live_config import Candidate
+from daemon.conversation.live_config import TriedConfig
 from daemon.conversation.services import ChatServices
 from daemon.conversation.turn.side_calls import side_call
 from daemon.domain.limits import MICROS, Charge, day_of, expected_use, use_of
@@ -31,7 +31,7 @@ class Trial:
     """What a candidate is to answer."""
 
     turn: Turn
-    candidate: Candidate
+    candidate: TriedConfig
     request: ModelRequest
     """That of the live turn."""
     items: Sequence[JsonObject]
@@ -60,7 +60,9 @@ async def try_candidate(trial: Trial, services: ChatServices) -> None:
         wanted = Charge(day, expected_use(asked, rules.budget))
         if await services.store.usage.refusal(trial.turn.key, wanted, rules.budget):
             return
-        response = await side_call(trial.turn.key, asked, services, what="answer of the candidate")
+        response = await side_call(
+            trial.turn.key, asked, services, failed="no answer of the candidate"
+        )
         if response is None:
             break
         charge = Charge(day, use_of(response.usage, rules.budget.price))

@@ -196,7 +196,7 @@ async def _summary(
     wanted = Charge(day, expected_use(request, rules.budget))
     if await usage.refusal(key, wanted, rules.budget):
         return None
-    response = await side_call(key, request, services, what="summary")
+    response = await side_call(key, request, services, failed="no summary")
     if response is None:
         return None
     metrics.count_tokens(response.usage)

@@ -8,12 +8,12 @@ from daemon.errors import AssistantError
 
 
 async def side_call(
-    key: ChatKey, request: ModelRequest, services: ChatServices, *, what: str
+    key: ChatKey, request: ModelRequest, services: ChatServices, *, failed: str
 ) -> ModelResponse | None:
     """Ask the model for something that is made again if it is lost; None if it has none in time.
 
-    It is not resumed: what a crash has cut is cancelled at the server by recovery. ``what`` names
-    it in the log. Any task may call it.
+    It is not resumed: what a crash has cut is cancelled at the server by recovery. ``failed`` is
+    the line of the log then. Any task may call it.
     """
     engine, orphans = services.model.engine, services.store.orphans
     kept_ids: list[str] = []
@@ -29,7 +29,7 @@ async def side_call(
         except AssistantError as error:
             why = str(error)
     if response is None:
-        services.telemetry.log.warning("no answer beside the turns", what=what, chat=key, error=why)
+        services.telemetry.log.warning(failed, chat=key, error=why)
     for response_id in kept_ids:
         if response is not None or await engine.cancel(response_id):
             await orphans.released(response_id)

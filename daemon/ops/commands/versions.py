@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import wraps
+from random import Random
 from typing import Any
 
 import click
 
-from daemon.domain.comparison import Interval, Line, mean_line, share_line
+from daemon.domain.comparison import Interval, Line, Resample, mean_line, share_line
 from daemon.domain.limits import MICROS
 from daemon.domain.versions import PARTS, SHOWN_DIGITS, VersionUse, changed_parts
 from daemon.ledger.candidates import (
@@ -107,9 +108,14 @@ def compare_command(
         found = [_named(uses, name) for name in (first, second)]
         enquiries = [compared_enquiries(connection, one.digest, since=since) for one in found]
         shadows = [candidate_answers(connection, one.digest, since=since) for one in found]
+    rng = Random(seed)  # noqa: S311 - repeatable on purpose
+
+    def resample(values: Sequence[float]) -> Sequence[float]:
+        return rng.choices(values, k=len(values))
+
     lines = [
-        *_compared(enquiries[0], enquiries[1], seed=seed),
-        *_compared_shadows(shadows[0], shadows[1], seed=seed),
+        *_compared(enquiries[0], enquiries[1], resample),
+        *_compared_shadows(shadows[0], shadows[1], resample),
     ]
     if as_json:
         names = [use.digest for use in found]
@@ -125,7 +131,7 @@ def compare_command(
 
 
 def _compared(
-    first: Sequence[ComparedEnquiry], second: Sequence[ComparedEnquiry], *, seed: int
+    first: Sequence[ComparedEnquiry], second: Sequence[ComparedEnquiry], resample: Resample
 ) -> list[Line]:
     """What came of the enquiries of each that do not wait."""
     both = [[row for row in rows if row.outcome != "waiting"] for rows in (first, second)]
@@ -136,7 +142,7 @@ def _compared(
 
     def mean(name: str, value: Callable[[ComparedEnquiry], float | None]) -> Line:
         values = [[one for row in rows if (one := value(row)) is not None] for rows in both]
-        return mean_line(name, values[0], values[1], seed=seed)
+        return mean_line(name, values[0], values[1], resample)
 
     return [
         share("answered without a person", lambda row: row.outcome == "automatic"),
@@ -150,7 +156,7 @@ def _compared(
 
 
 def _compared_shadows(
-    first: Sequence[CandidateAnswer], second: Sequence[CandidateAnswer], *, seed: int
+    first: Sequence[CandidateAnswer], second: Sequence[CandidateAnswer], resample: Resample
 ) -> list[Line]:
     """What is known of answers that were not sent; nothing if there are none."""
     if not first and not second:
@@ -161,8 +167,8 @@ def _compared_shadows(
     seconds = [[one.seconds for one in rows] for rows in both]
     return [
         share_line("shadow: answered", answered[0], answered[1]),
-        mean_line("shadow: cost", costs[0], costs[1], seed=seed),
-        mean_line("shadow: seconds", seconds[0], seconds[1], seed=seed),
+        mean_line("shadow: cost", costs[0], costs[1], resample),
+        mean_line("shadow: seconds", seconds[0], seconds[1], resample),
     ]
 
 
