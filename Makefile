@@ -125,9 +125,9 @@ LOCK := pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 lock:  ## resolve pyproject.toml again (needs pip-tools)
 	$(LOCK) --output-file requirements/run.lock pyproject.toml
-	$(LOCK) --extra dev --extra otlp --extra notify --extra postgres --extra s3 --extra vectors --extra mcp --constraint requirements/run.lock \
+	$(LOCK) --extra dev --extra otlp --extra notify --extra postgres --extra s3 --extra vectors --extra mcp --extra oidc --constraint requirements/run.lock \
 		--output-file requirements/dev.lock pyproject.toml
-	$(LOCK) --extra otlp --extra notify --extra postgres --extra s3 --extra vectors --extra mcp --constraint requirements/dev.lock \
+	$(LOCK) --extra otlp --extra notify --extra postgres --extra s3 --extra vectors --extra mcp --extra oidc --constraint requirements/dev.lock \
 		--output-file requirements/extras.lock pyproject.toml
 	$(LOCK) --extra mutants --constraint requirements/dev.lock \
 		--output-file requirements/mutants.lock pyproject.toml

@@ -89,7 +89,7 @@ HOMES = {
     "sqlite3": ("daemon.ledger",),
     "httpx": (
         *("daemon.gateway", "daemon.media", "daemon.ops.webhook_sender", "daemon.sandbox"),
-        "daemon.system",
+        *("daemon.system", "daemon.http.dashboard.oidc"),
     ),
     "httpcore": ("daemon.gateway",),
     "httpx2": ("daemon.assistant",),

@@ -113,6 +113,9 @@ class HttpTask:
             language=settings.language,
             timezone=settings.timezone,
             session_seconds=settings.dashboard.session_hours * 3600,
+            oidc_issuer=settings.dashboard.oidc_issuer,
+            oidc_client_id=settings.dashboard.oidc_client_id,
+            oidc_client_secret=_text(settings.dashboard.oidc_client_secret),
         )
 
     def cut(self) -> None:

@@ -52,6 +52,10 @@ class EdgeSettings:
     language: str = "es"
     timezone: str = "UTC"
     session_seconds: float = 12 * 3600
+    oidc_issuer: str = ""
+    """An OpenID Connect provider; empty: none."""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = ""
     phone_url: str = ""
     """The origin of the sandbox's phone; empty outside the sandbox."""
 

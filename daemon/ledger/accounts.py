@@ -40,6 +40,14 @@ class Accounts(Role):
         ).fetchone()
         return (_account(row[:-1]), row[-1]) if row else None
 
+    @query
+    def with_email(self, connection: Connection, email: str) -> Account | None:
+        """The account with this address that may sign in; None if there is none."""
+        row = connection.execute(
+            f"SELECT {_COLUMNS} FROM accounts a WHERE email = ? AND disabled_at IS NULL", (email,)
+        ).fetchone()
+        return _account(row) if row else None
+
     @transaction
     def add(
         self,
@@ -159,16 +167,23 @@ def all_accounts(connection: Connection) -> tuple[Account, ...]:
 
 
 def add_account(
-    connection: Connection, name: str, role: AccessRole, password: str, *, by: Actor, now: float
+    connection: Connection,
+    name: str,
+    role: AccessRole,
+    password: str,
+    *,
+    by: Actor,
+    now: float,
+    email: str = "",
 ) -> Account | None:
-    """Add an account with the hash of its password; None if there is one of that name.
+    """Add an account with the hash of its password; None if there is one of that name or address.
 
-    Inside the caller's transaction.
+    ``email``: the address by which a provider names it. Inside the caller's transaction.
     """
     row = connection.execute(
-        "INSERT INTO accounts (name, login, role, password, created_at) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (login) DO NOTHING RETURNING id",
-        (name, login_of(name), role.value, password, now),
+        "INSERT INTO accounts (name, login, role, password, email, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
+        (name, login_of(name), role.value, password, email.strip().casefold() or None, now),
     ).fetchone()
     if row is None:
         return None

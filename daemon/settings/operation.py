@@ -37,6 +37,12 @@ class DashboardSettings(SettingsTable):
     session_hours: Annotated[
         float, Field(gt=0, le=8760), Rule("a number of hours above 0, at most 8760", float)
     ] = Field(default=72, description="until a browser has to sign in again")
+    oidc_issuer: OptionalUrl = Field(
+        default="",
+        description="OpenID Connect provider that signs accounts in by email; needs recado[oidc]",
+    )
+    oidc_client_id: OwnName = Field(default="", description="name of Recado at that provider")
+    oidc_client_secret: OptionalSecret = Field(default=None, description="its secret there")
 
 
 Minutes = Annotated[

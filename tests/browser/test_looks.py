@@ -145,7 +145,7 @@ def test_no_label_of_the_navigation_is_cut(
     page.set_viewport_size(NARROW)
     page.goto("/dashboard")
     labels = page.get_by_test_id("nav").locator("a span")
-    expect(labels).to_have_count(5)
+    expect(labels).to_have_count(6)
     cut = labels.evaluate_all("all => all.filter(e => e.scrollWidth > e.clientWidth).length")
     assert cut == 0
 

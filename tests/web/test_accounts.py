@@ -208,7 +208,7 @@ async def test_without_accounts_the_login_asks_for_the_token_alone(start_edge: S
 
 def test_every_route_of_the_dashboard_has_its_role(daemon: MemoryDaemon, log: MemoryLog) -> None:
     app = QuartTrio("routes")
-    settings = EdgeSettings(environment="test")
+    settings = EdgeSettings(environment="test", oidc_issuer="https://id.example")
     access = Access(daemon.state, log)
     register_dashboard(app, daemon, settings, log, access, Guard(daemon, settings, access))
     rules = {rule.rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/dashboard")}

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import replace
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
@@ -19,6 +19,7 @@ from daemon.domain.accounts import (
 )
 from daemon.http.access import Access
 from daemon.http.dashboard.guard import LOGIN
+from daemon.http.dashboard.oidc import BEGIN, DONE, NotSignedIn, Provider, forget_attempt
 from daemon.http.dashboard.shell import LANGUAGE_COOKIE, THEME_COOKIE, THEMES, Shell
 from daemon.http.request_context import COOKIE, session_actor, session_name
 
@@ -29,6 +30,7 @@ YEAR_SECONDS = 365 * 24 * 3600
 TOO_MANY = "Too many tries. Wait a moment and try again."
 NOT_PRIVATE = "Signing in needs https, or an address of this machine."
 WRONG = "That is not the admin token."
+NO_ACCOUNT = "No account has this email address."
 WRONG_NAME = "Name or password are wrong."
 
 
@@ -43,6 +45,9 @@ def create_login(shell: Shell, access: Access) -> Blueprint:
 
     login.add_url_rule(LOGIN, view_func=handlers.show, methods=["GET"])
     login.add_url_rule(LOGIN, view_func=handlers.sign_in, methods=["POST"])
+    if handlers.provider is not None:
+        login.add_url_rule(BEGIN, view_func=handlers.ask_provider, methods=["GET"])
+        login.add_url_rule(DONE, view_func=handlers.come_back, methods=["GET"])
     login.add_url_rule("/dashboard/logout", view_func=handlers.sign_out, methods=["POST"])
     login.add_url_rule("/dashboard/preferences", view_func=handlers.prefer, methods=["POST"])
     return login
@@ -52,8 +57,39 @@ class _Login:
     """The handlers of signing in and out."""
 
     def __init__(self, shell: Shell, access: Access) -> None:
+        self.provider = Provider(shell.settings) if shell.settings.oidc_issuer else None
         self._shell = shell
         self._access = access
+
+    async def ask_provider(self) -> ResponseReturnValue:
+        """Send the browser to the provider."""
+        following = request.args.get("next", "")
+        if self.provider is None or self._shell.guard.open:
+            return redirect(HOME, 303)
+        try:
+            return await self.provider.begin(_inner(following))
+        except NotSignedIn as error:
+            return await self._form(str(error), following, 502)
+
+    async def come_back(self) -> ResponseReturnValue:
+        """Sign the account in whose address the provider has verified."""
+        if self.provider is None or self._shell.guard.open:
+            return redirect(HOME, 303)
+        try:
+            email, following = await self.provider.finish()
+        except NotSignedIn as error:
+            answer = await self._form(str(error), "", 401)
+        else:
+            account = await self._shell.operations.accounts.with_email(email)
+            if account is None:
+                answer = await self._form(NO_ACCOUNT, "", 403)
+            else:
+                # A page, not a redirect: in a chain of redirects that another site began, browsers
+                # do not send a cookie that is SameSite=Strict.
+                answer = self._shell.page("signed_in.html", following=_inner(unquote(following)))
+                await self._enter(answer, account)
+        forget_attempt(answer)
+        return answer
 
     async def show(self) -> ResponseReturnValue:
         if self._shell.guard.open:
@@ -78,6 +114,12 @@ class _Login:
         return page
 
     async def _begin(self, following: str, account: Account | None) -> ResponseReturnValue:
+        answer = redirect(_inner(following), 303)
+        await self._enter(answer, account)
+        return answer
+
+    async def _enter(self, answer: Response | WSGIResponse, account: Account | None) -> None:
+        """Begin a session, of an account or with the admin token, and give the browser its name."""
         operations, settings = self._shell.operations, self._shell.settings
         value = secrets.token_urlsafe(COOKIE_BYTES)
         now = operations.now()
@@ -86,9 +128,7 @@ class _Login:
         await operations.sessions.begin(name, ends_at=ends_at, now=now, account=number)
         await operations.audit(session_actor(name, account), "login")
         self._access.signed_in(request.scope)
-        answer = redirect(_inner(following), 303)
         _keep(answer, value, int(settings.session_seconds))
-        return answer
 
     async def sign_out(self) -> ResponseReturnValue:
         if value := request.cookies.get(COOKIE, ""):
@@ -130,6 +170,7 @@ class _Login:
             fault=fault,
             following=_inner(following),
             has_accounts=has_accounts,
+            has_provider=self.provider is not None,
         )
 
 
@@ -177,7 +218,7 @@ def _inner(path: str) -> str:
     return path if plain and not unsafe and not path.startswith(LOGIN) else HOME
 
 
-def _keep(answer: WSGIResponse, value: str, seconds: int) -> None:
+def _keep(answer: Response | WSGIResponse, value: str, seconds: int) -> None:
     answer.set_cookie(
         COOKIE, value, max_age=seconds, path="/", secure=True, httponly=True, samesite="Strict"
     )

@@ -10,6 +10,8 @@ from daemon.domain.roles import ACCESS_ROLES, AccessRole
 PUBLIC = frozenset(
     {
         "/dashboard/login",
+        "/dashboard/login/oidc",
+        "/dashboard/login/oidc/done",
         "/dashboard/logout",
         "/dashboard/preferences",
         "/dashboard/static/<path:name>",

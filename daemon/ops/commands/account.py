@@ -47,20 +47,27 @@ def account_command() -> None:
     show_default=True,
     help="What the account may do.",
 )
+@click.option(
+    "--email",
+    default="",
+    metavar="ADDRESS",
+    help="Sign in with the OpenID Connect provider that verifies it; no password is asked for.",
+)
 @takes_place
-def add(place: Place, *, name: str, role: str) -> None:
-    """Add an account with a new password."""
+def add(place: Place, *, name: str, role: str, email: str) -> None:
+    """Add an account, with a new password or with the address that a provider verifies."""
     try:
         name = account_name(name)
     except ValueError as error:
         raise CommandFailure(str(error)) from error
-    password = hashed(_new_password())
+    password = "" if email else hashed(_new_password())
+    by, now = os_actor(), time.time()
     with place.writing() as connection:
         added = add_account(
-            connection, name, AccessRole(role), password, by=os_actor(), now=time.time()
+            connection, name, AccessRole(role), password, by=by, now=now, email=email
         )
     if added is None:
-        raise NotDone(f"there is an account {name} already")
+        raise NotDone(f"there is an account {name} already, or one with that address")
     click.echo(f"{name} may sign in: {role}")
 
 
