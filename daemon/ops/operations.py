@@ -16,6 +16,7 @@ from daemon.conversation.intake import parse_again, share_files
 from daemon.conversation.number_runtime import NumberRuntime
 from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
+from daemon.conversation.suggestion import suggestion
 from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.eligibility import Policy
 from daemon.domain.ids import chat_id, shown
@@ -225,6 +226,10 @@ class Operations:
             self._chats.poke(arrival)
             self._chats.wake(key)
         return row_id
+
+    async def suggest(self, key: ChatKey) -> str:
+        """Return what the model would write next in a chat; empty if it gives nothing in time."""
+        return await suggestion(key, self._of(key).services)
 
     async def send_file(
         self,

@@ -1,8 +1,10 @@
 """Writing from the desk: files, quotes, reactions, and the first message of a chat."""
 
+import json
 from pathlib import Path
 
 from support.dashboard import bubbles_of, open_browser, ref_of
+from support.model_script import say
 from support.rows import rows
 from support.scenes import open_scene
 from support.stage import LAURA, Stage
@@ -92,6 +94,28 @@ async def test_a_chat_is_begun_with_a_number_that_never_wrote(tmp_path: Path) ->
             assert (await browser.post("/dashboard/api/begin", json={**first, **wrong})).is_error
         other = await browser.post("/dashboard/api/begin", json={**first, "number": "nowhere"})
         assert other.status_code == 409
+
+
+async def test_the_model_suggests_what_a_colleague_then_sends(tmp_path: Path) -> None:
+    """It knows what waits and the marked notes, has no tools, and sends nothing by itself."""
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        await written(stage)
+        ref = await ref_of(browser, "Laura")
+        path = f"/dashboard/api/chats/{ref}"
+        note = {"text": "Es alérgica", "model": True, "action": CLICK}
+        assert (await browser.post(f"{path}/notes", json=note)).is_success
+        await stage.gateway.agent_says(LAURA, "Hola, soy Marta")
+        await stage.gateway.customer_says(LAURA, "¿Hay desayuno?")
+        before = len(stage.model.calls)
+        stage.model.script(say("Sí, con gusto."))
+        answer = await browser.post(f"{path}/suggest", json={})
+        assert answer.json() == {"text": "Sí, con gusto."}
+        (asked,) = stage.model.calls[before:]
+        items = json.dumps(asked.items, ensure_ascii=False)
+        assert "¿Hay desayuno?" in items
+        assert "Es alérgica" in items
+        assert not asked.body.get("tools")
+        assert [row["body"] for row in rows(stage.settings.data_dir, "outbox")] == stage.received()
 
 
 def test_the_variables_of_a_prepared_answer_are_filled() -> None:

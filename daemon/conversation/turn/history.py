@@ -187,20 +187,34 @@ async def _summary(
     key: ChatKey, memory: Recollection, count: int, budget: int, services: ChatServices
 ) -> JsonObject | None:
     """Let the model sum up the oldest items; None if it does not."""
+    hashed = services.model.contact_hash(key)
+    request = summary_request(memory, memory.items[:count], budget=budget, contact_hash=hashed)
+    response = await ask_aside(key, request, services, failure="no summary")
+    if response is None or response.incomplete:
+        return None
+    return summary_item(response.text, budget=budget)
+
+
+async def ask_aside(
+    key: ChatKey, request: ModelRequest, services: ChatServices, *, failure: str
+) -> ModelResponse | None:
+    """Ask the model for something beside the turns of a chat; None if it has it not in time.
+
+    It counts for the budget, which may refuse it. ``failure``: the log line if there is nothing.
+    Any task may call it.
+    """
     if services.model.state.fault:
         return None
     usage, rules, metrics = services.store.usage, services.config.rules, services.telemetry.metrics
-    hashed = services.model.contact_hash(key)
-    request = summary_request(memory, memory.items[:count], budget=budget, contact_hash=hashed)
     day = day_of(services.telemetry.now(), rules.zone)
     wanted = Charge(day, expected_use(request, rules.budget))
     if await usage.refusal(key, wanted, rules.budget):
         return None
-    response = await side_call(key, request, services, failed="no summary")
+    response = await side_call(key, request, services, failed=failure)
     if response is None:
         return None
     metrics.count_tokens(response.usage)
     charge = Charge(day, use_of(response.usage, rules.budget.price))
     metrics.cost.inc(charge.use.micros / MICROS)
     await usage.charge(key, charge)
-    return None if response.incomplete else summary_item(response.text, budget=budget)
+    return response

@@ -59,6 +59,7 @@ NEEDED: Mapping[str, AccessRole] = MappingProxyType(
                 f"{_CHAT}/notes",
                 f"{_CHAT}/notes/<int:number>/drop",
                 f"{_CHAT}/seen",
+                f"{_CHAT}/suggest",
                 f"{_CHAT}/done",
                 f"{_CHAT}/file",
                 f"{_CHAT}/labels",

@@ -45,6 +45,11 @@ def add_writing(chats: Blueprint, shell: Shell) -> None:
         fault = await operations.react(key, target, emoji, action=action, by=shell.actor())
         return ({"error": fault}, 409) if fault else {"done": True}
 
+    @chats.post(f"{CHAT}/suggest")
+    async def suggest(ref: str) -> ResponseReturnValue:
+        text = await operations.suggest(await shell.chat(ref))
+        return {"text": text} if text else ({"error": "the model has no suggestion now"}, 503)
+
     @chats.post("/dashboard/api/begin")
     async def begin() -> ResponseReturnValue:
         return await _begin(shell)

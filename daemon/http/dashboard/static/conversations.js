@@ -384,6 +384,18 @@ root.addEventListener("click", (event) => {
   }
 });
 
+// The model's suggestion is put where one writes, to be edited and sent.
+document.querySelector("[data-suggest]")?.addEventListener("click", async ({ currentTarget }) => {
+  currentTarget.disabled = true;
+  const suggested = await act("suggest", {});
+  currentTarget.disabled = false;
+  if (!suggested) return;
+  const box = document.getElementById("words");
+  box.value = box.value.trim() ? `${box.value.trim()}\n${suggested.text}` : suggested.text;
+  box.dispatchEvent(new Event("input", { bubbles: true }));
+  box.focus();
+});
+
 const first = document.querySelector("[data-first]");
 let firstAction = newAction();
 first?.addEventListener("submit", async (event) => {
