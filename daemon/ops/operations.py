@@ -227,6 +227,7 @@ class Operations:
             self._chats.wake(key)
         return row_id
 
+    @by_owner
     async def suggest(self, key: ChatKey) -> str:
         """Return what the model would write next in a chat; empty if it gives nothing in time."""
         return await suggestion(key, self._of(key).services)
