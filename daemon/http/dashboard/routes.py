@@ -78,6 +78,7 @@ NEEDED: Mapping[str, AccessRole] = MappingProxyType(
                 "/dashboard/accounts",
                 "/dashboard/accounts/<int:number>/<any(role, password, disable, enable):change>",
                 "/dashboard/api/work",
+                "/dashboard/chats/<ref>/turns/<turn>/case.toml",
                 "/dashboard/phone",
                 "/dashboard/work",
                 f"{_CHAT}/forget",
