@@ -10,7 +10,7 @@ from daemon.conversation.turn.side_calls import side_call
 from daemon.domain.eligibility import nothing_to_answer, wish_of
 from daemon.domain.ids import is_group
 from daemon.domain.limits import MICROS, Charge, day_of, expected_use, use_of
-from daemon.domain.messages import ChatKey, JsonObject, Message
+from daemon.domain.messages import ChatKey, JsonObject, Message, ModelRequest, ModelResponse
 from daemon.domain.prompt.history_budget import (
     LOWEST_RATIO,
     TRANSCRIPT_BUDGETS,
