@@ -282,9 +282,9 @@ async def test_operators_see_set_and_cancel_reminders(tmp_path: Path) -> None:
         assert [one["reminder"] for one in added] == [2, 2]
         bad = await browser.post(path, json={**click, "action": "b" * 16, "when": "mañana"})
         assert bad.status_code == 409
-        cancel = f"/dashboard/api/chats/{ref}/reminders/1/cancel"
-        assert (await browser.post(cancel, json={})).json() == {"done": True}
-        assert (await browser.post(cancel, json={})).status_code == 404
+        cancel = f"/api/v1/chats/{ref}/reminders/1"
+        assert (await browser.delete(cancel)).status_code == 204
+        assert (await browser.delete(cancel)).status_code == 404
         assert states(stage) == [("cancelled", "cancelled by an operator"), ("waiting", "")]
         make_due(stage)
         await stage.gateway.wait_sent(LAURA, 2)

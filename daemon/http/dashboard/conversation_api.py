@@ -38,9 +38,6 @@ LONGEST_TEXT = 4096
 LONGEST_NAME = 60
 LONGEST_LABEL = 100
 MOST_LABELS = 20
-MOST = 2**62
-"""The largest number of a row."""
-
 ACTION_ID = re.compile(r"[0-9A-Za-z-]{8,64}")
 """The browser's id of one click on "send"."""
 
@@ -233,18 +230,11 @@ def add_actions(chats: Blueprint, shell: Shell) -> None:
 
 
 def add_reminders(chats: Blueprint, shell: Shell) -> None:
-    """Add the routes of reminders."""
+    """Add the route of reminders; they are cancelled by the API."""
 
     @chats.post("/dashboard/api/chats/<ref>/remind")
     async def remind(ref: str) -> ResponseReturnValue:
         return await _remind(shell, ref)
-
-    @chats.post("/dashboard/api/chats/<ref>/reminders/<int:number>/cancel")
-    async def cancel_reminder(ref: str, number: int) -> ResponseReturnValue:
-        key, by = await shell.chat(ref), shell.actor()
-        if number >= MOST or not await shell.operations.cancel_reminder(key, number, by=by):
-            raise NotFound
-        return {"done": True}
 
 
 async def _send(shell: Shell, ref: str) -> ResponseReturnValue:

@@ -66,7 +66,6 @@ NEEDED: Mapping[str, AccessRole] = MappingProxyType(
                 f"{_CHAT}/pause",
                 f"{_CHAT}/react",
                 f"{_CHAT}/remind",
-                f"{_CHAT}/reminders/<int:number>/cancel",
                 f"{_CHAT}/resume",
                 f"{_CHAT}/send",
                 f"{_CHAT}/template",

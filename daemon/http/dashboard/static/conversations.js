@@ -2,7 +2,7 @@
 // while a chat is busy. Unchanged elements stay in place, so nothing jumps or stops playing.
 
 import { say } from "./desk.js";
-import { getPage, postForm, postJson, toast } from "./http.js";
+import { deleteOne, getPage, postForm, postJson, toast } from "./http.js";
 import { follow } from "./live.js";
 import { changeSend } from "./sends.js";
 import { showTimes } from "./time.js";
@@ -292,7 +292,9 @@ root.addEventListener("click", (event) => {
   const button = event.target.closest("[data-act], [data-unlabel], [data-close], [data-cancel-reminder]");
   if (!button) return;
   if ("cancelReminder" in button.dataset) {
-    act(`reminders/${button.dataset.cancelReminder}/cancel`, {}, t("The reminder was cancelled."));
+    deleteOne(`/api/v1/chats/${ref}/reminders/${button.dataset.cancelReminder}`)
+      .then(() => toast(t("The reminder was cancelled.")), (error) => toast(error.message, "bad"))
+      .then(() => want("list", "talk", "turns"));
     return;
   }
   if ("unlabel" in button.dataset) act("labels", { remove: [button.dataset.unlabel] });
