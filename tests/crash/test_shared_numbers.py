@@ -50,8 +50,8 @@ async def test_numbers_are_spread_and_go_on_elsewhere_when_their_node_ends(
     await shared.nodes["c"].lives.stop()
     await shared.until(lambda: shared.are_even("a", "b"))
     await shared.converse(given, LAURA, "¿seguimos?")
-    assert states(shared.folder) == {"answered"}
-    assert shared.select("waiting_calls", "id") == []
+    await shared.until(lambda: states(shared.folder) == {"answered"})  # noted after it was heard
+    await shared.until(lambda: shared.select("waiting_calls", "id") == [])
 
 
 async def test_operators_act_on_nodes_that_do_not_own_the_number(
