@@ -82,7 +82,6 @@ class EnquiryRow(NamedTuple):
     day: str
     """YYYY-MM-DD in the number's time zone: that of its first message."""
     number: str
-    topic: str
     outcome: str
     reopened: bool
     first_answer_seconds: float | None
@@ -133,10 +132,9 @@ class Group(NamedTuple):
 
     day: str = ""
     number: str = ""
-    topic: str = ""
 
 
-By = Literal["day", "number", "topic"]
+By = Literal["day", "number"]
 
 
 def grouped(rows: Iterable[EnquiryRow], by: Sequence[By]) -> list[tuple[Group, OutcomeFigures]]:

@@ -191,10 +191,10 @@ class Enquiries(Role):
 
     @query
     def between(
-        self, connection: Connection, first_day: str, last_day: str, *, number: str, topic: str
+        self, connection: Connection, first_day: str, last_day: str, *, number: str
     ) -> tuple[EnquiryRow, ...]:
-        """The enquiries of some days, both included; of one number or topic if it is named."""
-        return enquiries_between(connection, first_day, last_day, number=number, topic=topic)
+        """The enquiries of some days, both included; of one number if it is named."""
+        return enquiries_between(connection, first_day, last_day, number=number)
 
     @transaction
     def drop_old(self, connection: Connection, *, before_day: str, limit: int) -> int:
@@ -207,17 +207,17 @@ class Enquiries(Role):
 
 
 def enquiries_between(
-    connection: Connection, first_day: str, last_day: str, *, number: str = "", topic: str = ""
+    connection: Connection, first_day: str, last_day: str, *, number: str = ""
 ) -> tuple[EnquiryRow, ...]:
     """See `Enquiries.between`; inside the caller's read."""
     rows = connection.execute(
-        "SELECT day, channel, topic, outcome, reopened, first_answer_seconds FROM enquiries"
-        " WHERE day BETWEEN ? AND ? AND (? = '' OR channel = ?) AND (? = '' OR topic = ?)",
-        (first_day, last_day, number, number, topic, topic),
+        "SELECT day, channel, outcome, reopened, first_answer_seconds FROM enquiries"
+        " WHERE day BETWEEN ? AND ? AND (? = '' OR channel = ?)",
+        (first_day, last_day, number, number),
     )
     return tuple(
-        EnquiryRow(day, channel, named, outcome, bool(reopened), seconds)
-        for day, channel, named, outcome, reopened, seconds in rows
+        EnquiryRow(day, channel, outcome, bool(reopened), seconds)
+        for day, channel, outcome, reopened, seconds in rows
     )
 
 

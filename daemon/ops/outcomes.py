@@ -1,4 +1,4 @@
-"""Outcome figures as people ask for them: by days, number and topic; as JSON and CSV."""
+"""Outcome figures as people ask for them: by days and number; as JSON and CSV."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ MOST_DAYS = 92
 """Of one question, so that it reads a bounded number of rows."""
 
 USUAL_DAYS = 30
-BY: tuple[By, ...] = ("day", "number", "topic")
+BY: tuple[By, ...] = ("day", "number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +26,13 @@ class FiguresQuery:
     last_day: str
     number: str = ""
     """Empty: all."""
-    topic: str = ""
     by: tuple[By, ...] = ("day",)
 
 
 def figures_query(
     fields: Callable[[str], str], *, zone: ZoneInfo | None, now: float
 ) -> FiguresQuery:
-    """Read a query from named texts (``from``, ``to``, ``number``, ``topic``, ``by``).
+    """Read a query from named texts (``from``, ``to``, ``number``, ``by``).
 
     Without days it is the last 30. Raises ValueError in words.
     """
@@ -51,7 +50,6 @@ def figures_query(
         first_day=first.isoformat(),
         last_day=last.isoformat(),
         number=fields("number"),
-        topic=fields("topic"),
         by=by or ("day",),
     )
 
@@ -65,9 +63,7 @@ def _day(text: str, usual: date) -> date:
 
 async def outcome_figures(enquiries: Enquiries, query: FiguresQuery) -> JsonObject:
     """Return the figures: ``rows`` and their ``total``. Raises StoreUnavailable."""
-    rows = await enquiries.between(
-        query.first_day, query.last_day, number=query.number, topic=query.topic
-    )
+    rows = await enquiries.between(query.first_day, query.last_day, number=query.number)
     return shown_figures(rows, query)
 
 

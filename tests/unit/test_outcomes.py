@@ -76,7 +76,7 @@ def enquiry(
     day: str, outcome: str, seconds: float | None = None, *, number: str = "a"
 ) -> EnquiryRow:
     return EnquiryRow(
-        day, number, "", outcome, reopened=outcome == "handed_over", first_answer_seconds=seconds
+        day, number, outcome, reopened=outcome == "handed_over", first_answer_seconds=seconds
     )
 
 

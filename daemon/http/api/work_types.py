@@ -342,9 +342,8 @@ class OutcomeFilter(Taken, frozen=True, rename={"first_day": "from", "last_day":
     first_day: Day = ""
     last_day: Day = ""
     number: Annotated[str, Meta(max_length=80)] = ""
-    topic: Annotated[str, Meta(max_length=80)] = ""
     by: Annotated[
-        str, Meta(max_length=40, description="Of day, number and topic, with commas between")
+        str, Meta(max_length=40, description="day, number or both, with a comma between")
     ] = "day"
 
 
@@ -367,7 +366,6 @@ class OutcomeRow(OutcomeCounts, frozen=True):
 
     day: str = ""
     number: str = ""
-    topic: str = ""
 
 
 class OutcomesOfDays(Given, frozen=True, rename={"first_day": "from", "last_day": "to"}):

@@ -1,4 +1,4 @@
-"""The page of figures: what came of customers' enquiries, by day, number and topic."""
+"""The page of figures: what came of customers' enquiries, by day and number."""
 
 from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue

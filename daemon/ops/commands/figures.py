@@ -20,7 +20,6 @@ Example:
 @click.option("--to", "last", default="", help="The last day; today.")
 @click.option("--by", default="day", help=f"One or more of {', '.join(BY)}, with commas between.")
 @click.option("--number", default="", help="Of this number alone.")
-@click.option("--topic", default="", help="Of this topic alone.")
 @click.option("--csv", "with_csv", is_flag=True, help="CSV with a heading.")
 @AS_JSON
 @takes_place
@@ -35,9 +34,7 @@ def figures_command(place: Place, *, with_csv: bool, as_json: bool, **fields: st
     except ValueError as error:
         raise CommandFailure(str(error)) from error
     with place.reading() as connection:
-        rows = enquiries_between(
-            connection, query.first_day, query.last_day, number=query.number, topic=query.topic
-        )
+        rows = enquiries_between(connection, query.first_day, query.last_day, number=query.number)
     figures = shown_figures(rows, query)
     if as_json:
         print_json(figures)
