@@ -65,6 +65,12 @@ CANCELLED: Final = "cancelled"
 ReminderState = Literal["waiting", "sent", "cancelled", "expired"]
 REMINDER_STATES: tuple[ReminderState, ...] = (WAITING, SENT, CANCELLED, EXPIRED)
 
+BEGUN: Final = "begun"
+"""The owner of the number has made the first write of a command."""
+DONE: Final = "done"
+COMMAND_STATES = (WAITING, BEGUN, DONE)
+"""Of what is done on one node to a number of another."""
+
 WANTED: Final = "wanted"
 STORED: Final = "stored"
 GONE: Final = "gone"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+from daemon.domain.states import BEGUN, DONE, WAITING
 from daemon.domain.transitions.leases import NodeTerms
 from daemon.ledger.drivers.port import (
     Connection,
@@ -136,11 +137,11 @@ class Commands(Role):
         names = tuple(numbers)
         rows = connection.execute(
             "SELECT id, number, operation, arguments, state FROM commands"
-            f" WHERE state != 'done' AND number IN ({marks(names)}) ORDER BY id LIMIT ?",
+            f" WHERE state != '{DONE}' AND number IN ({marks(names)}) ORDER BY id LIMIT ?",
             (*names, MOST_CALLS),
         )
         return tuple(
-            Command(command, number, operation, arguments, is_begun=state == "begun")
+            Command(command, number, operation, arguments, is_begun=state == BEGUN)
             for command, number, operation, arguments, state in rows
         )
 
@@ -148,8 +149,8 @@ class Commands(Role):
     def done(self, connection: Connection, command: int, result: str) -> None:
         """Store what has come of a command (JSON), in place of its arguments."""
         connection.execute(
-            "UPDATE commands SET state = 'done', result = ?, arguments = '', chat = ''"
-            " WHERE id = ? AND state != 'done'",
+            f"UPDATE commands SET state = '{DONE}', result = ?, arguments = '', chat = ''"
+            f" WHERE id = ? AND state != '{DONE}'",
             (result, command),
         )
 
@@ -157,14 +158,16 @@ class Commands(Role):
     def result(self, connection: Connection, command: int) -> str | None:
         """What has come of a command; None before it is done."""
         row = connection.execute(
-            "SELECT result FROM commands WHERE id = ? AND state = 'done'", (command,)
+            f"SELECT result FROM commands WHERE id = ? AND state = '{DONE}'", (command,)
         ).fetchone()
         return str(row[0]) if row else None
 
     @transaction
     def forget(self, connection: Connection, *, before: float) -> None:
         """Forget commands that were done and asked before a time (Unix seconds)."""
-        connection.execute("DELETE FROM commands WHERE state = 'done' AND asked_at < ?", (before,))
+        connection.execute(
+            f"DELETE FROM commands WHERE state = '{DONE}' AND asked_at < ?", (before,)
+        )
 
 
 class Once:
@@ -188,7 +191,7 @@ class Once:
         def marked(connection: Connection) -> T:
             if not self._has_begun:
                 begun = connection.execute(
-                    "UPDATE commands SET state = 'begun' WHERE id = ? AND state = 'waiting'",
+                    f"UPDATE commands SET state = '{BEGUN}' WHERE id = ? AND state = '{WAITING}'",
                     (self._command,),
                 )
                 if not begun.rowcount:

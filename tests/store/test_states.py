@@ -32,8 +32,8 @@ WORDS = {
     "knowledge_documents.state": states.DOCUMENT_STATES,
     "process_ends.how": states.PROCESS_ENDS,
     "enquiries.outcome": OUTCOMES,
-    "commands.state": ("waiting", "begun", "done"),  # of one module alone, daemon.ledger.nodes
     "api_tokens.role": ACCESS_ROLES,
+    "commands.state": states.COMMAND_STATES,
 }
 
 
