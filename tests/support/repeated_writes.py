@@ -28,7 +28,9 @@ from daemon.domain.notification_texts import Occasion
 from daemon.domain.records import ChatUpdate, NewPart, OutboxRow, Run, Turn, Validation
 from daemon.domain.rendering.templates import Template
 from daemon.domain.roles import AccessRole
+from daemon.domain.versions import Version
 from daemon.ledger.admin.replay import replay_dead, replay_event, stored_event
+from daemon.ledger.candidates import CandidateAnswer
 from daemon.ledger.files import expire
 from daemon.ledger.forget.forget import close, erase_traces, look, moved, write_paced
 from daemon.ledger.forget.jobs import ask, ask_chat, next_work
@@ -417,6 +419,17 @@ _of_turn(
     "Questions.keep",
     lambda store, turn: partial(
         store.questions.keep, turn, [("¿Hay piscina?", "no passage")], now=200
+    ),
+)
+_of_turn(
+    "Candidates.keep",
+    lambda store, turn: partial(
+        store.candidates.keep,
+        turn.id,
+        CandidateAnswer(text="Sí", tools="", micros=5, seconds=1.5),
+        version=Version(model="sha-of-a-model"),
+        instructions="Be brief.",
+        now=200,
     ),
 )
 _of_turn(
