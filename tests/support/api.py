@@ -11,6 +11,7 @@ import trio
 from click.testing import CliRunner
 
 from daemon.__main__ import main
+from daemon.media.download import RequestBody
 from support.edge import read_all
 from support.place import variables_of_store
 from support.plain import NO_TLS
@@ -49,6 +50,15 @@ async def open_client(stage: Stage, token: str = "") -> AsyncIterator[httpx.Asyn
     """Open a client of the API; without a token it is nobody."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with httpx.AsyncClient(
-        verify=NO_TLS, base_url=f"{stage.url}/api/v1/", headers=headers, timeout=60
+        verify=NO_TLS,
+        base_url=f"{stage.url}/api/v1/",
+        headers=headers,
+        timeout=60,
+        event_hooks={"request": [_in_one_piece]},
     ) as client:
         yield client
+
+
+async def _in_one_piece(request: httpx.Request) -> None:
+    """Send the body without httpx's generator, which an early answer would leave unfinished."""
+    request.stream = RequestBody(request.content)
