@@ -2,8 +2,10 @@
 
 import base64
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from support.model_script import call, say
 from support.operator import files_with, recado
 from support.place import variables_of_store
 from support.receiver import SECRET, Receiver, open_receiver
-from support.rows import count, rows, select
+from support.rows import change, count, rows, select
 from support.scenes import PEDRO, forgive, found, logged, open_scene
 from support.stage import LAURA, Stage
 
@@ -418,3 +420,32 @@ def test_the_page_has_the_schema_of_the_code_and_names_every_event() -> None:
     assert stored == schema()
     page = (ROOT / "docs" / "webhooks.md").read_text("utf-8")
     assert [event for event in EVENTS if f"`{event}`" not in page] == []
+
+
+async def test_a_reminder_is_announced_when_it_is_made_and_when_it_is_not_sent(
+    tmp_path: Path,
+) -> None:
+    when = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    wanted = {"when": when, "text": "Su mesa es hoy.", "cancel_on": "reply"}
+    async with open_receiver() as receiver, telling(tmp_path, receiver) as stage:
+        stage.model.script(call("remind", json.dumps(wanted)), say("Listo."), say("Con gusto."))
+        await stage.gateway.customer_says(LAURA, "Recuérdemelo, por favor", name="Laura")
+        await stage.gateway.wait_sent(LAURA)
+        await found(lambda: len(receiver.of("reminder.changed")), lambda told: told == 1)
+        await stage.gateway.customer_says(LAURA, "Ya no hace falta", name="Laura")
+        await stage.quiet()
+        change(stage.settings.data_dir, "reminders", {"due_at": time.time()})
+        made, ended = await found(
+            lambda: [taken.data for taken in receiver.of("reminder.changed")],
+            lambda told: len(told) == 2,
+        )
+        assert (made["state"], made["kind"], made["text"]) == (
+            "waiting",
+            "reminder",
+            wanted["text"],
+        )
+        assert (ended["state"], ended["reminder"]) == ("cancelled", made["reminder"])
+        assert ended["reason"] != ""
+        await all_settled(stage)
+        for taken in receiver.taken:
+            jsonschema.validate(taken.body, schema())
