@@ -120,6 +120,8 @@ class Enquiries(Role):
             # By the column itself SQLite would rather read all messages of the number.
             " WHERE m.seq > ? AND m.seq <= ? AND m.channel || '' = ?"
             f" AND m.chat NOT LIKE '{FORGOTTEN}%'"
+            # The first write that forgets a person ends the chat; the messages are erased later.
+            " AND EXISTS (SELECT 1 FROM chats c WHERE c.channel = m.channel AND c.chat = m.chat)"
             f" AND ({_AGENT} OR ({_CUSTOMER} AND (m.state != '{IGNORED}' OR {_REACTION})))"
             " ORDER BY m.seq LIMIT ?",
             (mark, newest, number, TAKEN_AT_ONCE),

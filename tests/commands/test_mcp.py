@@ -117,7 +117,7 @@ async def test_the_role_of_a_token_decides(tmp_path: Path) -> None:
                 assert refused.is_error
         await stage.gateway.wait_sent(LAURA, 2)
         audited = select(data_dir, "audit", "actor", where={"action": ("send", "done")})
-        assert audited == [("token writer",), ("token writer",)]
+        assert audited == [("token writer",)], "closing what waits for nobody changes nothing"
 
 
 def test_a_token_that_is_not_known_starts_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from support.ledgers import (
     CHANNEL,
@@ -97,6 +98,21 @@ async def test_a_crash_after_any_slice_leaves_nothing_behind_in_the_end(tmp_path
         assert await thread_of(store) == []
         total = select(store, "usage_days", "tokens", where={"chat": ""})
         assert total == [(100,)]
+
+
+async def test_no_enquiry_begins_of_messages_that_are_still_to_be_erased(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        await fill(store)
+    with cli_connection(tmp_path) as connection:
+        ask(connection, [LAURA.chat], by=OPERATOR, now=199)
+        work = next_work(connection, tmp_path)
+        assert work is not None
+        with transaction(connection):
+            write(connection, work, look(connection, work), now=200)
+    async with store_in(tmp_path) as store:
+        while (await store.enquiries.take_in(CHANNEL, ZoneInfo("UTC"))).messages:
+            pass
+        assert select(store, "enquiries", "chat") == [(PEDRO.chat,)]
 
 
 async def test_the_thread_is_empty_before_the_chat_is_released(
