@@ -144,7 +144,7 @@ class NumberState:
 
     def _end_alert(self) -> None:
         if self._alerted and self.view.state == "ok":
-            self._log.info("channel is well again", symbol="✅")
+            self._log.info("channel is usable again", symbol="✅")
         elif self._alerted:
             self._log.warning("the state of the channel is unknown", detail=self.view.detail)
         self._alerted = False

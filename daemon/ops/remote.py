@@ -39,8 +39,8 @@ LEDGER = ""
 LOST_RESULT = b"null"
 """The result of a command whose owner ended, or failed, before it could say what came of it."""
 
-LOST = "done or not: its node ended before it said so"
-TAKEN = "taken, not done yet: the node that has this number will do it"
+LOST = "outcome unknown: the node that had it ended before it reported"
+TAKEN = "accepted, not done yet: the node that has this number will do it"
 
 
 class Remote:

@@ -77,7 +77,7 @@ async def test_one_alert_for_each_trouble_and_one_line_when_it_is_over(
         "channel is not usable",
         "channel does not connect",
     ]
-    assert [line["event"] for line in said].count("channel is well again") == 1
+    assert [line["event"] for line in said].count("channel is usable again") == 1
 
 
 async def test_a_refusal_of_sends_alone_does_not_end_when_health_is_good() -> None:
@@ -121,7 +121,7 @@ async def test_sends_wait_until_the_number_works(
         page = await is_shown(stage, "ok")
         assert page["status"] == "healthy"
         if state != "connecting":
-            await logged(stage, "channel is well again")
+            await logged(stage, "channel is usable again")
         forgive(stage)
 
 
@@ -161,7 +161,7 @@ async def test_an_event_that_is_out_of_date_is_corrected_by_asking(tmp_path: Pat
         await is_shown(stage, "ok")
         late = {"health": {"status": {"code": 3, "text": "QR"}}}
         await stage.gateway.post("channel", "channel.post", late, deliver="acknowledged")
-        await logged(stage, "channel is well again")
+        await logged(stage, "channel is usable again")
         await is_shown(stage, "ok")
         forgive(stage)
 
@@ -206,7 +206,7 @@ async def test_the_code_that_links_our_number_is_never_logged(tmp_path: Path) ->
         body = {"qr": {"status": "OK", "base64": code, "rowdata": code, "expire": 20}}
         await stage.gateway.post("channel", "channel.patch", body, deliver="acknowledged")
         await logged(stage, "channel is not usable")
-        await logged(stage, "channel is well again")
+        await logged(stage, "channel is usable again")
         assert code not in stage.log.getvalue()
         forgive(stage)
 

@@ -1,4 +1,4 @@
-"""The page of work, on a whole daemon: runs, dead letters, recovery, what the day has cost."""
+"""The page of work, on a whole daemon: runs, failed turns, recovery, what the day has cost."""
 
 from pathlib import Path
 from typing import Any

@@ -175,7 +175,7 @@ class _AllAccounts:
         return ""
 
 
-WRONG_NOW = "The present password is wrong."
+WRONG_NOW = "The current password is wrong."
 KNOWN_NAME = "There is an account of that name."
 
 

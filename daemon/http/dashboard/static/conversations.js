@@ -187,7 +187,7 @@ root.addEventListener("change", (event) => {
   const select = event.target.closest("[data-assign]");
   if (!select) return;
   const account = select.value ? Number(select.value) : null;
-  act("assign", { account }, account ? t("The chat is {name}'s now.", { name: select.selectedOptions[0].text }) : t("The chat is nobody's now."));
+  act("assign", { account }, account ? t("The chat is assigned to {name} now.", { name: select.selectedOptions[0].text }) : t("The chat is assigned to nobody now."));
   select.blur();
 });
 
