@@ -280,7 +280,7 @@ class WhapiSettings(SettingsTable):
     )
     timeout_seconds: Seconds = Field(default=15, description="for one call of Whapi")
     check_seconds: Seconds = Field(
-        default=300, description="between two looks at whether the channel is well"
+        default=300, description="between two checks of the channel"
     )
 
 
@@ -311,7 +311,7 @@ class CloudSettings(SettingsTable):
     )
     timeout_seconds: Seconds = Field(default=15, description="for one call of the API")
     check_seconds: Seconds = Field(
-        default=300, description="between two looks at whether the number is well"
+        default=300, description="between two checks of the number"
     )
     pair_seconds: Annotated[
         float, Field(ge=0, le=3600), Rule("a number of seconds from 0 to 3600", float)
