@@ -279,9 +279,7 @@ class WhapiSettings(SettingsTable):
         default="", description="of the channel whose webhooks these are; empty: of any"
     )
     timeout_seconds: Seconds = Field(default=15, description="for one call of Whapi")
-    check_seconds: Seconds = Field(
-        default=300, description="between two checks of the channel"
-    )
+    check_seconds: Seconds = Field(default=300, description="between two checks of the channel")
 
 
 class CloudSettings(SettingsTable):
@@ -310,9 +308,7 @@ class CloudSettings(SettingsTable):
         default=None, description="any word that is also typed in where Meta asks for the webhook"
     )
     timeout_seconds: Seconds = Field(default=15, description="for one call of the API")
-    check_seconds: Seconds = Field(
-        default=300, description="between two checks of the number"
-    )
+    check_seconds: Seconds = Field(default=300, description="between two checks of the number")
     pair_seconds: Annotated[
         float, Field(ge=0, le=3600), Rule("a number of seconds from 0 to 3600", float)
     ] = Field(
