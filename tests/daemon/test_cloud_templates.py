@@ -199,20 +199,20 @@ async def test_a_person_sends_one_from_the_dashboard(tmp_path: Path) -> None:
             assert page.count('data-template="') == 3  # the paused one is not offered
             assert "Hola {{1}}, su reserva es el {{2}}." in page
             order: dict[str, Any] = {
+                "type": "template",
                 "template": "reserva",
                 "language": "es",
                 "parameters": {"1": "Laura", "2": "viernes"},
-                "name": "Marta",
-                "action": "0123456789abcdef",
+                "agent": "Marta",
             }
-            path = f"/dashboard/api/chats/{ref}/template"
+            path = f"/api/v1/chats/{ref}/messages"
+            key = {"Idempotency-Key": "0123456789abcdef"}
             for _ in range(2):  # the same click
-                assert (await browser.post(path, json=order)).status_code == 200
+                assert (await browser.post(path, json=order, headers=key)).status_code == 202
             await stage.cloud.wait_sent(LAURA_CHAT, 2)
-            bad = await browser.post(path, json={**order, "parameters": {}, "action": "another-1"})
+            bad = await browser.post(path, json={**order, "parameters": {}})
             assert bad.status_code == 409
-            assert "takes 1, 2" in bad.json()["error"]
-            assert (await browser.post(path, json={**order, "action": ""})).status_code == 400
+            assert "takes 1, 2" in bad.json()["detail"]
         await stage.quiet()
     assert stage.got()[1:] == ["reserva"]
     (row,) = select(stage.settings.data_dir, "outbox", "body", where={"author": "Marta"})

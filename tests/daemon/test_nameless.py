@@ -93,8 +93,8 @@ async def test_a_person_without_a_number_is_nobodys_exception(tmp_path: Path, ga
             assert await chats_of(browser, q="573009") == []
             # An operator pauses and gives back the chat by its id.
             for action in ("pause", "resume"):
-                path = f"/dashboard/api/chats/{shown['ref']}/{action}"
-                assert (await browser.post(path, json={})).status_code == 200
+                path = f"/api/v1/chats/{shown['ref']}/{action}"
+                assert (await browser.post(path, json={})).status_code == 204
         assert local not in stage.log.getvalue()
         sent = await recado(data, "send", person.chat, "Su mesa está lista", "--wait", "30")
         assert sent.exit_code == 0, sent.output

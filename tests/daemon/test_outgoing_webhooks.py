@@ -171,10 +171,10 @@ async def test_an_agents_words_from_the_dashboard_are_announced_once_when_sent(
         await stage.gateway.wait_sent(LAURA)
         async with open_browser(stage) as browser:
             said = await browser.post(
-                f"/dashboard/api/chats/{await ref_of(browser, 'Laura')}/send",
-                json={"text": "Soy Ana", "name": "Ana", "action": "a" * 16},
+                f"/api/v1/chats/{await ref_of(browser, 'Laura')}/messages",
+                json={"type": "text", "text": "Soy Ana", "agent": "Ana"},
             )
-            assert said.status_code == 200, said.text
+            assert said.status_code == 202, said.text
         await found(lambda: [one for one in receiver.of("message.sent") if one.data["agent"]])
         await told(receiver, "chat.taken_over")
         await all_settled(stage)

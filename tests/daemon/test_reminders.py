@@ -276,11 +276,11 @@ async def test_operators_see_set_and_cancel_reminders(tmp_path: Path) -> None:
         ref = await ref_of(browser, "Laura")
         assert TEXT in words_of((await browser.get(f"/dashboard/chats/{ref}")).text)
         assert "Recordatorios" in words_of((await browser.get("/dashboard/work")).text)
-        path = f"/dashboard/api/chats/{ref}/remind"
-        click = {"text": "Su pedido llegó", "when": later(), "action": "a" * 16}
-        added = [(await browser.post(path, json=click)).json() for _ in range(2)]
-        assert [one["reminder"] for one in added] == [2, 2]
-        bad = await browser.post(path, json={**click, "action": "b" * 16, "when": "mañana"})
+        path = f"/api/v1/chats/{ref}/reminders"
+        click, key = {"text": "Su pedido llegó", "when": later()}, {"Idempotency-Key": "a" * 16}
+        added = [(await browser.post(path, json=click, headers=key)).json() for _ in range(2)]
+        assert [one["id"] for one in added] == [2, 2]
+        bad = await browser.post(path, json={**click, "when": "mañana"})
         assert bad.status_code == 409
         cancel = f"/api/v1/chats/{ref}/reminders/1"
         assert (await browser.delete(cancel)).status_code == 204
@@ -443,9 +443,9 @@ async def test_an_operator_sets_a_note_in_the_business_time_zone(tmp_path: Path)
             second=0, microsecond=0
         ) + timedelta(days=1)
         click = {"text": NOTE, "when": f"{tomorrow:%Y-%m-%dT%H:%M}", "is_note": True}
-        path = f"/dashboard/api/chats/{ref}/remind"
-        added = await browser.post(path, json={**click, "cancel_on": "reply", "action": "c" * 16})
-        assert added.json() == {"done": True, "reminder": 1}
+        path = f"/api/v1/chats/{ref}/reminders"
+        added = await browser.post(path, json={**click, "cancel_on": ["reply"]})
+        assert added.json() == {"id": 1}
         ((due_at, cancel_on, is_note),) = select(
             stage.settings.data_dir, "reminders", "due_at, cancel_on, is_note"
         )

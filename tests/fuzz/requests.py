@@ -95,7 +95,7 @@ SEEDS = (
     _request(b"POST", b"/dashboard/api/reveal", _ADMIN + _JSON, b'{"ref": "abc"}'),
     _request(b"POST", b"/api/v1/dead-turns/replay", _ADMIN + _JSON, b'{"chat": null}'),
     _request(
-        b"POST", b"/dashboard/api/chats/abc/send", _ADMIN + _JSON, b'{"text": "a", "action": "b"}'
+        b"POST", b"/api/v1/chats/abc/messages", _ADMIN + _JSON, b'{"type": "text", "text": "a"}'
     ),
     _request(b"POST", b"/openai/webhook", b"webhook-id: 1\r\nwebhook-timestamp: 2\r\n", b"{}"),
     _request(b"GET", b"/dashboard/api/logs?after=0&history=5", _UPGRADE + _ADMIN),

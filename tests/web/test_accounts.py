@@ -80,8 +80,8 @@ async def test_somebody_signs_in_by_name_and_their_name_is_on_what_they_do(tmp_p
         page = (await maria.get(f"/dashboard/chats/{ref}")).text
         assert "Como María." in page
         assert 'data-testid="agent"' not in page
-        sent = {"text": "Ya te ayudo", "name": "Another", "action": CLICK}
-        assert (await maria.post(f"/dashboard/api/chats/{ref}/send", json=sent)).is_success
+        sent = {"type": "text", "text": "Ya te ayudo", "agent": "Another"}
+        assert (await maria.post(f"/api/v1/chats/{ref}/messages", json=sent)).is_success
         await stage.gateway.wait_sent(LAURA, 2)
         bubbles = (await maria.get(f"/dashboard/api/chats/{ref}/bubbles")).json()["bubbles"]
         assert bubbles[-1]["name"] == "María"
@@ -141,7 +141,7 @@ async def test_each_role_may_do_its_part(
         assert (await browser.get("/dashboard/api/work")).status_code == run
         assert (await browser.get("/dashboard/work")).status_code == run
         assert (await browser.get("/dashboard/accounts")).status_code == run
-        erased = await browser.post(f"/dashboard/api/chats/{ref}/forget", json={"confirm": "4567"})
+        erased = await browser.post(f"/api/v1/chats/{ref}/forget", json={"confirm": "4567"})
         assert erased.status_code == run
 
 

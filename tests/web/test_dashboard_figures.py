@@ -166,11 +166,11 @@ async def test_takeovers_at_the_phone_and_in_the_dashboard_count(tmp_path: Path)
         await stage.gateway.agent_says(PEDRO, "Hola, soy Marta")
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
         await stage.gateway.wait_sent(LAURA)
-        path = f"/dashboard/api/chats/{await ref_of(browser, 'Laura')}"
+        path = f"/api/v1/chats/{await ref_of(browser, 'Laura')}"
         for _ in range(2):
             assert (await browser.post(f"{path}/pause", json={})).is_success
-        sent = {"text": "Soy Marta", "name": "Marta", "action": "click-0001"}
-        assert (await browser.post(f"{path}/send", json=sent)).is_success
+        sent = {"type": "text", "text": "Soy Marta", "agent": "Marta"}
+        assert (await browser.post(f"{path}/messages", json=sent)).is_success
         metrics = (await browser.get("/metrics")).text
         assert "recado_takeovers_total 3.0" in metrics
 

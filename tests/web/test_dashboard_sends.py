@@ -76,11 +76,11 @@ async def test_it_is_not_sent_after_a_persons_message(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         number = await refused(stage)
         ref = await ref_of(browser, "Laura")
-        await browser.post(f"/dashboard/api/chats/{ref}/pause", json={})
+        await browser.post(f"/api/v1/chats/{ref}/pause", json={})
         status, told = await post(browser, number, "send-again")
         assert (status, "a person has this chat" in told["detail"]) == (409, True)
         assert outbox(stage) == [("failed", "Sí hay.")]
-        await browser.post(f"/dashboard/api/chats/{ref}/resume", json={})
+        await browser.post(f"/api/v1/chats/{ref}/resume")
         assert (await post(browser, number, "send-again"))[0] == 204
         await stage.gateway.wait_sent(LAURA)
         assert stage.received() == ["Sí hay."]

@@ -1,6 +1,7 @@
 """Writing from the desk: files, quotes, reactions, and the first message of a chat."""
 
 import json
+import re
 from pathlib import Path
 
 from support.dashboard import bubbles_of, open_browser, ref_of
@@ -25,75 +26,70 @@ async def written(stage: Stage) -> str:
 async def test_files_are_sent_as_pictures_voice_notes_and_documents(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         await written(stage)
-        path = f"/dashboard/api/chats/{await ref_of(browser, 'Laura')}/file"
-        for number, (name, data) in enumerate(
-            (("room.png", PNG), ("note.ogg", b"OggS" + b"0" * 60), ("bill.pdf", b"%PDF-1.4"))
+        ref = await ref_of(browser, "Laura")
+        for name, data in (
+            ("room.png", PNG),
+            ("note.ogg", b"OggS" + b"0" * 60),
+            ("bill.pdf", b"%PDF-1.4"),
         ):
             sent = await browser.post(
-                path,
-                data={"caption": f"caption {number}", "action": f"{CLICK}{number}"},
-                files={"file": (name, data)},
+                f"/api/v1/chats/{ref}/files", params={"name": name, "agent": "Marta"}, content=data
             )
-            assert sent.json() == {"done": True}, sent.text
-        again = await browser.post(
-            path, data={"action": f"{CLICK}0"}, files={"file": ("room.png", PNG)}
-        )
-        assert again.json() == {"done": True}
+            assert sent.status_code == 202, sent.text
         messages = await stage.gateway.wait_sent(LAURA, 4)
         assert [message.kind for message in messages[1:4]] == ["image", "voice", "document"]
         kinds = [row["kind"] for row in rows(stage.settings.data_dir, "outbox", order="id")]
         assert kinds == ["text", "image", "voice", "document"]
-        shown = (await bubbles_of(browser, await ref_of(browser, "Laura")))["bubbles"]
+        shown = (await bubbles_of(browser, ref))["bubbles"]
         assert [bubble["content"]["file_name"] for bubble in shown[2:]] == [
             *("room.png", "note.ogg", "bill.pdf"),
         ]
+        assert {bubble["name"] for bubble in shown[2:]} == {"Marta"}
 
 
-async def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
-        await written(stage)
-        path = f"/dashboard/api/chats/{await ref_of(browser, 'Laura')}/file"
-        empty = await browser.post(path, data={"action": CLICK}, files={"file": ("a.png", b"")})
-        assert empty.status_code == 413
-        assert (await browser.post(path, data={"action": CLICK})).status_code == 400
-        no_click = await browser.post(path, files={"file": ("a.png", PNG)})
-        assert no_click.status_code == 400
-        assert len(rows(stage.settings.data_dir, "outbox")) == 1
-
-
-async def test_a_message_is_quoted_and_reacted_to(tmp_path: Path) -> None:
+async def test_a_message_is_quoted_and_reacted_to_by_what_the_page_says(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         asked = await written(stage)
         ref = await ref_of(browser, "Laura")
-        path = f"/dashboard/api/chats/{ref}"
-        words = {"text": "Esto", "action": CLICK, "quote": asked}
-        assert (await browser.post(f"{path}/send", json=words)).is_success
-        sign = {"message": asked, "emoji": "👍", "action": CLICK + "1"}
-        for _ in range(2):
-            assert (await browser.post(f"{path}/react", json=sign)).json() == {"done": True}
+        page = (await browser.get(f"/dashboard/chats/{ref}")).text
+        quoted = re.findall(r'data-quote="([^"]*)"', page)[0]
+        reacted = re.findall(r'data-message="([^"]*)"', page)[0]
+        path = f"/api/v1/chats/{ref}/messages"
+        words = {"type": "text", "text": "Esto", "quote": quoted}
+        assert (await browser.post(path, json=words)).status_code == 202
+        sign = {"emoji": "👍"}
+        assert (await browser.post(f"{path}/{reacted}/reaction", json=sign)).status_code == 204
         messages = await stage.gateway.wait_sent(LAURA, 2)
         assert messages[1].quoted == asked
         shown = (await bubbles_of(browser, ref))["bubbles"]
         assert shown[-1]["quote"]["body"] == "Hola"
         kinds = [row["kind"] for row in rows(stage.settings.data_dir, "outbox", order="id")]
         assert kinds == ["text", "text", "reaction"]
-        wrong = await browser.post(f"{path}/react", json={**sign, "emoji": "ja", "action": CLICK})
-        assert wrong.status_code == 409
 
 
 async def test_a_chat_is_begun_with_a_number_that_never_wrote(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
-        first = {"to": "+57 300 123 4567", "text": "Hola, soy Marta", "action": CLICK}
-        begun = await browser.post("/dashboard/api/begin", json=first)
-        assert begun.is_success, begun.text
+        message = {"type": "text", "text": "Hola, soy Marta"}
+        begun = await browser.post("/api/v1/messages", json={"to": LAURA, "message": message})
+        assert begun.status_code == 202, begun.text
         await stage.gateway.wait_sent(LAURA)
         assert stage.received() == ["Hola, soy Marta"]
-        page = await browser.get(f"/dashboard/chats/{begun.json()['ref']}")
+        page = await browser.get(f"/dashboard/chats/{begun.json()['chat']}")
         assert "Hola, soy Marta" in page.text
-        for wrong in ({"to": "12"}, {"text": ""}, {"action": "x"}):
-            assert (await browser.post("/dashboard/api/begin", json={**first, **wrong})).is_error
-        other = await browser.post("/dashboard/api/begin", json={**first, "number": "nowhere"})
-        assert other.status_code == 409
+
+
+async def test_a_person_may_still_answer_somebody_who_has_opted_out(tmp_path: Path) -> None:
+    """Who writes to a number instead begins a conversation: that is refused."""
+    async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
+        await written(stage)
+        path = f"/api/v1/chats/{await ref_of(browser, 'Laura')}"
+        assert (await browser.post(f"{path}/consent", json={"opted_out": True})).is_success
+        message = {"type": "text", "text": "Con gusto"}
+        assert (await browser.post(f"{path}/messages", json=message)).status_code == 202
+        first = await browser.post("/api/v1/messages", json={"to": LAURA, "message": message})
+        assert first.status_code == 409
+        await stage.gateway.wait_sent(LAURA, 2)
+        assert stage.received()[1:] == ["Con gusto"]
 
 
 async def test_the_model_suggests_what_a_colleague_then_sends(tmp_path: Path) -> None:

@@ -44,9 +44,9 @@ async def test_a_body_that_cannot_be_read_has_no_fields(tmp_path: Path, body: by
                     "/api/v1/dead-turns/replay",
                     f"/api/v1/chats/{ref}/labels",
                     "/dashboard/api/reveal",
-                    f"/dashboard/api/chats/{ref}/labels",
-                    f"/dashboard/api/chats/{ref}/send",
-                    f"/dashboard/api/chats/{ref}/forget",
+                    f"/api/v1/chats/{ref}/messages",
+                    f"/api/v1/chats/{ref}/forget",
+                    f"/dashboard/api/chats/{ref}/notes",
                     "/takeover/pause",
                     "/takeover/resume",
                 )

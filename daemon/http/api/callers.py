@@ -32,6 +32,8 @@ class Caller:
     """Of the token; shown for who writes, unless the request names somebody."""
     account: str = ""
     """The name of the account of a browser: nobody else can be named."""
+    at_dashboard: bool = False
+    """Whether it is a person at the dashboard, which shows who has opted out."""
 
 
 class Callers:
@@ -60,7 +62,12 @@ class Callers:
             raise ApiProblem(401, "send a token, or sign in to the dashboard", CHALLENGE)
         known = visitor()
         account = known.account.name if known.account else ""
-        return Caller(actor=request_actor(self._settings), role=known.role, account=account)
+        return Caller(
+            actor=request_actor(self._settings),
+            role=known.role,
+            account=account,
+            at_dashboard=True,
+        )
 
     async def _bearer(self, scope: Mapping[str, Any]) -> Caller:
         admin = self._settings.admin_token.encode()

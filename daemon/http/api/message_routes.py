@@ -32,6 +32,9 @@ from daemon.ops.operations import Operations
 
 ToSend = TextToSend | TemplateToSend | FileToSend
 
+UNNAMED = "Agent"
+"""Who writes with the admin token, or with its session, and gives no name."""
+
 OPTED_OUT = "the contact has opted out of unrequested messages"
 
 
@@ -61,6 +64,7 @@ def add_sending(api: ApiRoutes, operations: Operations) -> None:
         if not body.number and len(operations.numbers) > 1:
             raise ApiProblem(409, "say by which number: there are several")
         key = ChatKey(number, chat_id(body.to))
+        await _not_opted_out(operations, key)
         return await _send(operations, key, body.message, caller, action)
 
     @api.add("POST", "/chats/{ref}/files", action="send", tag="sending", status=202, faults=(409,))
@@ -72,7 +76,7 @@ def add_sending(api: ApiRoutes, operations: Operations) -> None:
         The ending of its name says which.
         """
         key = await key_of(operations, ref)
-        known = await _may_write(operations, key)
+        known = await _may_write(operations, key, caller)
         if not body:
             raise ApiProblem(422, "the body is empty")
         row = await operations.send_file(
@@ -113,7 +117,7 @@ def add_sending(api: ApiRoutes, operations: Operations) -> None:
 async def _send(
     operations: Operations, key: ChatKey, message: ToSend, caller: Caller, action: str
 ) -> AcceptedMessage:
-    known = await _may_write(operations, key)
+    known = await _may_write(operations, key, caller)
     send = partial(
         operations.send, key, agent=_agent(caller, message), action=action, by=caller.actor
     )
@@ -145,8 +149,17 @@ async def _send(
     return await _accepted(operations, key, row, known)
 
 
-async def _may_write(operations: Operations, key: ChatKey) -> JsonObject | None:
-    """The chat, None if it is new. Raises ApiProblem if the contact wants no messages."""
+async def _may_write(operations: Operations, key: ChatKey, caller: Caller) -> JsonObject | None:
+    """The chat, None if it is new. Raises ApiProblem if the contact wants no messages.
+
+    A person at the dashboard sees that, and may still answer them.
+    """
+    if caller.at_dashboard:
+        return await operations.views.chat(key)
+    return await _not_opted_out(operations, key)
+
+
+async def _not_opted_out(operations: Operations, key: ChatKey) -> JsonObject | None:
     known = await operations.views.chat(key)
     if known and known["opted_out_at"]:
         raise ApiProblem(409, OPTED_OUT)
@@ -161,8 +174,8 @@ async def _accepted(
 
 
 def _agent(caller: Caller, message: ToSend | FileUpload) -> str:
-    """The name that is shown for who writes."""
-    return caller.account or " ".join(message.agent.split()) or caller.name
+    """The name that is shown for who writes; a message without any would count as the bot's."""
+    return caller.account or " ".join(message.agent.split()) or caller.name or UNNAMED
 
 
 async def _whatsapp_id(operations: Operations, key: ChatKey, name: str) -> str:

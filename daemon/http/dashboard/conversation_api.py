@@ -1,7 +1,4 @@
-"""The conversations as JSON, and what people do in them: take over, give back, write, forget.
-
-Actions are a POST of JSON, behind the guard's check of the origin.
-"""
+"""The conversations as JSON. What people do in them is the API's: `daemon.http.api`."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +10,6 @@ from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 
 from daemon.domain.messages import JsonObject
-from daemon.domain.records import MAX_REMINDER_CHARACTERS
 from daemon.domain.states import WITH_AGENT
 from daemon.errors import FilesUnavailable
 from daemon.http.dashboard.shell import Shell
@@ -33,13 +29,8 @@ CHATS_SHOWN = 40
 BUBBLES_SHOWN = 60
 LONGEST_QUERY = 100
 LONGEST_PLACE = 80
-LONGEST_TEXT = 4096
-"""Of a WhatsApp message."""
-LONGEST_NAME = 60
-LONGEST_LABEL = 100
-MOST_LABELS = 20
 ACTION_ID = re.compile(r"[0-9A-Za-z-]{8,64}")
-"""The browser's id of one click on "send"."""
+"""The browser's id of one click on "add"."""
 
 SHOWN_INLINE = ("image/", "audio/", "video/")
 """Types that browsers show without running anything in them, except for XML: SVG."""
@@ -187,7 +178,7 @@ async def _file(shell: Shell, name: str) -> ResponseReturnValue:
 
 
 def add_actions(chats: Blueprint, shell: Shell) -> None:
-    """Add the routes of what people do."""
+    """Add the actions that are not of the API, and the old way to take a chat over."""
     operations = shell.operations
 
     @chats.post("/dashboard/api/chats/<ref>/pause")
@@ -198,116 +189,10 @@ def add_actions(chats: Blueprint, shell: Shell) -> None:
         await operations.pause(await shell.chat(ref), minutes, by=shell.actor())
         return {"done": True}
 
-    @chats.post("/dashboard/api/chats/<ref>/resume")
-    async def resume(ref: str) -> ResponseReturnValue:
-        await operations.resume(await shell.chat(ref), by=shell.actor())
-        return {"done": True}
-
-    @chats.post("/dashboard/api/chats/<ref>/done")
-    async def done(ref: str) -> ResponseReturnValue:
-        await operations.done(await shell.chat(ref), by=shell.actor())
-        return {"done": True}
-
-    @chats.post("/dashboard/api/chats/<ref>/send")
-    async def send(ref: str) -> ResponseReturnValue:
-        return await _send(shell, ref)
-
-    @chats.post("/dashboard/api/chats/<ref>/template")
-    async def template(ref: str) -> ResponseReturnValue:
-        return await _send_template(shell, ref)
-
-    @chats.post("/dashboard/api/chats/<ref>/labels")
-    async def label(ref: str) -> ResponseReturnValue:
-        return await _label(shell, ref)
-
-    @chats.post("/dashboard/api/chats/<ref>/forget")
-    async def forget(ref: str) -> ResponseReturnValue:
-        key = await shell.chat(ref)
-        chat = found(await operations.views.chat(key))
-        if text_of(await json_object(), "confirm") != confirmation(chat):
-            return {"error": "the last four digits do not match; nothing was erased"}, 409
-        return {"done": True, "erased": await operations.forget(key, by=shell.actor())}
-
-
-def add_reminders(chats: Blueprint, shell: Shell) -> None:
-    """Add the route of reminders; they are cancelled by the API."""
-
-    @chats.post("/dashboard/api/chats/<ref>/remind")
-    async def remind(ref: str) -> ResponseReturnValue:
-        return await _remind(shell, ref)
-
-
-async def _send(shell: Shell, ref: str) -> ResponseReturnValue:
-    fields = await json_object()
-    text, action = text_of(fields, "text"), text_of(fields, "action")
-    if not text or len(text) > LONGEST_TEXT:
-        return {"error": f"a message has 1 to {LONGEST_TEXT} characters"}, 400
-    if not ACTION_ID.fullmatch(action):
-        return {"error": "action must be an id of the click"}, 400
-    key, agent, quoted = await shell.chat(ref), agent_name(shell, fields), text_of(fields, "quote")
-    by = shell.actor()
-    await shell.operations.send(
-        key, text, agent=agent, action=action, by=by, quoted=quoted[:LONGEST_PLACE]
-    )
-    return {"done": True}
-
-
-async def _remind(shell: Shell, ref: str) -> ResponseReturnValue:
-    fields = await json_object()
-    text, when, action = (text_of(fields, key) for key in ("text", "when", "action"))
-    if not 0 < len(text) <= MAX_REMINDER_CHARACTERS:
-        return {"error": f"a reminder has 1 to {MAX_REMINDER_CHARACTERS} characters"}, 400
-    if not ACTION_ID.fullmatch(action):
-        return {"error": "action must be an id of the click"}, 400
-    number, fault = await shell.operations.remind(
-        await shell.chat(ref),
-        when,
-        text,
-        cancel_on=["reply"] if fields.get("cancel_on") == "reply" else [],
-        is_note=fields.get("is_note") is True,
-        action=action,
-        by=shell.actor(),
-    )
-    return ({"error": fault}, 409) if fault else {"done": True, "reminder": number}
-
-
-async def _send_template(shell: Shell, ref: str) -> ResponseReturnValue:
-    fields = await json_object()
-    template, language, action = (
-        text_of(fields, key) for key in ("template", "language", "action")
-    )
-    given = fields.get("parameters")
-    parameters = given if isinstance(given, dict) else {}
-    if not ACTION_ID.fullmatch(action):
-        return {"error": "action must be an id of the click"}, 400
-    _, fault = await shell.operations.send_template(
-        await shell.chat(ref),
-        template,
-        {name: text_of(parameters, name) for name in parameters},
-        language=language,
-        agent=agent_name(shell, fields),
-        action=action,
-        by=shell.actor(),
-    )
-    return ({"error": fault}, 409) if fault else {"done": True}
-
-
-def agent_name(shell: Shell, fields: JsonObject) -> str:
-    """The name in which somebody writes: their account's, else the one they have typed."""
-    if account := visitor().account:
-        return account.name
-    name = " ".join(text_of(fields, "name").split())
-    return name[:LONGEST_NAME] or shell.wording().t("Agent")
-
-
-async def _label(shell: Shell, ref: str) -> ResponseReturnValue:
-    fields = await json_object()
-    add, remove = (_names(fields, key) for key in ("add", "remove"))
-    if not add and not remove:
-        return {"error": "no label is named"}, 400
-    key = await shell.chat(ref)
-    fault = await shell.operations.label(key, add=add, remove=remove, by=shell.actor())
-    return ({"error": fault}, 409) if fault else {"done": True}
+    @chats.post("/dashboard/api/chats/<ref>/suggest")
+    async def suggest(ref: str) -> ResponseReturnValue:
+        text = await operations.suggest(await shell.chat(ref))
+        return {"text": text} if text else ({"error": "the model has no suggestion now"}, 503)
 
 
 def found(value: JsonObject | None) -> JsonObject:
@@ -329,10 +214,3 @@ def _is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _names(fields: JsonObject, key: str) -> tuple[str, ...]:
-    given = fields.get(key)
-    names = given if isinstance(given, list) else []
-    known = [name.strip() for name in names if isinstance(name, str) and _is_encodable(name)]
-    return tuple(name for name in known if 0 < len(name) <= LONGEST_LABEL)[:MOST_LABELS]

@@ -24,7 +24,6 @@ from daemon.http.dashboard.conversation_api import (
     PageAddress,
     add_actions,
     add_data,
-    add_reminders,
     confirmation,
     found,
     page_address,
@@ -33,7 +32,6 @@ from daemon.http.dashboard.conversation_api import (
 from daemon.http.dashboard.desk import filled
 from daemon.http.dashboard.shell import Shell, Wording
 from daemon.http.dashboard.turn_steps import TONES, steps_of
-from daemon.http.dashboard.writing import add_writing
 from daemon.http.request_context import visitor
 
 STATE_TONES = {
@@ -89,8 +87,6 @@ def create_conversations(shell: Shell) -> Blueprint:
 
     add_data(chats, shell)
     add_actions(chats, shell)
-    add_reminders(chats, shell)
-    add_writing(chats, shell)
     return chats
 
 

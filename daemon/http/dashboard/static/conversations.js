@@ -2,7 +2,7 @@
 // while a chat is busy. Unchanged elements stay in place, so nothing jumps or stops playing.
 
 import { say } from "./desk.js";
-import { deleteOne, getPage, postForm, postJson, toast } from "./http.js";
+import { deleteOne, getPage, postFile, postJson, toast } from "./http.js";
 import { follow } from "./live.js";
 import { changeSend } from "./sends.js";
 import { showTimes } from "./time.js";
@@ -12,6 +12,9 @@ const root = document.querySelector("[data-conversations]");
 const ref = root.dataset.ref;
 const QUIET = 250; // after the last line of a burst of them
 const BUSY = 1500; // between refreshes of a busy chat: not every step has a line
+const LARGEST_FILE = 16 * 1024 * 1024; // WhatsApp takes no larger picture, sound or film
+const chat = (action) => `/api/v1/chats/${ref}/${action}`;
+const desk = (action) => `/dashboard/api/chats/${ref}/${action}`; // what only this page does
 
 // -- keeping the page up to date -------------------------------------------------------------------
 
@@ -63,7 +66,7 @@ async function renew(part) {
 // Whoever has the chat on their screen has looked.
 function look() {
   if (document.hidden || !root.querySelector("#talk-head[data-unread=yes]")) return;
-  postJson(`/dashboard/api/chats/${ref}/seen`).then(() => want("list", "talk"), () => {});
+  postJson(desk("seen")).then(() => want("list", "talk"), () => {});
 }
 
 // Elements with data-keyed are renewed child by child, by their ids; others as a whole.
@@ -187,14 +190,14 @@ root.addEventListener("change", (event) => {
   const select = event.target.closest("[data-assign]");
   if (!select) return;
   const account = select.value ? Number(select.value) : null;
-  act("assign", { account }, account ? t("The chat is assigned to {name} now.", { name: select.selectedOptions[0].text }) : t("The chat is assigned to nobody now."));
+  act(desk("assign"), { account }, account ? t("The chat is assigned to {name} now.", { name: select.selectedOptions[0].text }) : t("The chat is assigned to nobody now."));
   select.blur();
 });
 
 root.addEventListener("click", (event) => {
   const insert = event.target.closest("[data-insert]");
   const drop = event.target.closest("[data-drop-note]");
-  if (drop) act(`notes/${drop.dataset.dropNote}/drop`, {});
+  if (drop) act(desk(`notes/${drop.dataset.dropNote}/drop`), {});
   if (!insert) return;
   const box = document.getElementById("words");
   box.setRangeText(insert.dataset.insert, box.selectionStart, box.selectionEnd, "end");
@@ -208,7 +211,7 @@ document.querySelector("[data-note]")?.addEventListener("submit", async (event) 
   const { text, model } = form.elements;
   form.dataset.action ??= newAction();
   const { action } = form.dataset;
-  if (await act("notes", { text: text.value.trim(), model: model.checked, action })) {
+  if (await act(desk("notes"), { text: text.value.trim(), model: model.checked, action })) {
     delete form.dataset.action;
     form.reset();
     form.closest("details").open = false;
@@ -274,11 +277,9 @@ document.addEventListener("keydown", (event) => {
 
 // -- taking part -------------------------------------------------------------------------------------
 
-const path = (action) => `/dashboard/api/chats/${ref}/${action}`;
-
-async function act(action, body, message) {
+async function act(path, body, message, key) {
   try {
-    const done = await postJson(path(action), body);
+    const done = await postJson(path, body, key);
     if (message) toast(message);
     want("list", "talk", "turns");
     return done;
@@ -288,20 +289,31 @@ async function act(action, body, message) {
   }
 }
 
+// A request has the same key until it has worked: a repeated click does nothing twice.
+const keys = new Map();
+
+async function once(path, body, message) {
+  const request = JSON.stringify([path, body]);
+  if (!keys.has(request)) keys.set(request, newAction());
+  const done = await act(path, body, message, keys.get(request));
+  if (done) keys.delete(request);
+  return done;
+}
+
 root.addEventListener("click", (event) => {
   const button = event.target.closest("[data-act], [data-unlabel], [data-close], [data-cancel-reminder]");
   if (!button) return;
   if ("cancelReminder" in button.dataset) {
-    deleteOne(`/api/v1/chats/${ref}/reminders/${button.dataset.cancelReminder}`)
+    deleteOne(chat(`reminders/${button.dataset.cancelReminder}`))
       .then(() => toast(t("The reminder was cancelled.")), (error) => toast(error.message, "bad"))
       .then(() => want("list", "talk", "turns"));
     return;
   }
-  if ("unlabel" in button.dataset) act("labels", { remove: [button.dataset.unlabel] });
+  if ("unlabel" in button.dataset) act(chat("labels"), { add: [], remove: [button.dataset.unlabel] });
   else if ("close" in button.dataset) button.closest("dialog").close();
-  else if (button.dataset.act === "pause") act("pause", {}, t("You have taken over; the bot is paused here."));
-  else if (button.dataset.act === "resume") act("resume", {}, t("The bot answers here again."));
-  else if (button.dataset.act === "done") act("done", {}, t("Marked as resolved; the bot will not answer it."));
+  else if (button.dataset.act === "pause") act(chat("pause"), {}, t("You have taken over; the bot is paused here."));
+  else if (button.dataset.act === "resume") act(chat("resume"), {}, t("The bot answers here again."));
+  else if (button.dataset.act === "done") act(chat("close"), {}, t("Marked as resolved; the bot will not answer it."));
   else document.getElementById(`${button.dataset.act}-dialog`).showModal();
 });
 
@@ -322,7 +334,7 @@ root.addEventListener("click", async (event) => {
 const labels = document.querySelector("[data-label]");
 labels?.addEventListener("submit", async () => {
   const name = labels.elements.label.value.trim();
-  if (name) await act("labels", { add: [name] });
+  if (name) await act(chat("labels"), { add: [name] });
   labels.reset();
 });
 
@@ -334,10 +346,10 @@ forgetting?.addEventListener("input", () => {
 forgetting?.addEventListener("submit", async () => {
   const confirm = forgetting.elements.confirm.value.trim();
   forgetting.reset();
-  if (await act("forget", { confirm }, t("The person was erased."))) location.assign("/dashboard/chats");
+  if (await act(chat("forget"), { confirm }, t("The person was erased."))) location.assign("/dashboard/chats");
 });
 
-// The browser's id of one click: the same until it has worked, so that nothing is sent twice.
+// The browser's id of one click.
 function newAction() {
   return crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`.replace(".", "");
 }
@@ -357,12 +369,10 @@ document.querySelector("[data-file]")?.addEventListener("change", async ({ targe
   const [file] = target.files;
   const words = document.getElementById("words");
   if (!file) return;
-  const form = new FormData();
-  form.set("file", file);
-  form.set("caption", words.value.trim());
-  form.set("action", newAction());
+  const query = new URLSearchParams({ name: file.name.slice(-100), caption: words.value.trim(), agent: agent() });
   try {
-    await postForm(path("file"), form);
+    if (!file.size || file.size > LARGEST_FILE) throw new Error(t("a file has 1 byte to 16 MB"));
+    await postFile(chat(`files?${query}`), file);
     words.value = "";
     words.dispatchEvent(new Event("input", { bubbles: true }));
     toast(t("The file is being sent."));
@@ -378,7 +388,7 @@ root.addEventListener("click", (event) => {
   if (!button) return;
   if ("begin" in button.dataset) document.getElementById("begin-dialog").showModal();
   else if ("unquote" in button.dataset) quote("", "");
-  else if (button.dataset.react) act("react", { message: button.dataset.message, emoji: button.dataset.react, action: newAction() });
+  else if (button.dataset.react) act(chat(`messages/${button.dataset.message}/reaction`), { emoji: button.dataset.react });
   else {
     const words = button.closest(".bubble").querySelector(".words")?.textContent ?? "";
     quote(button.dataset.quote, words);
@@ -389,7 +399,7 @@ root.addEventListener("click", (event) => {
 // The model's suggestion is put where one writes, to be edited and sent.
 document.querySelector("[data-suggest]")?.addEventListener("click", async ({ currentTarget }) => {
   currentTarget.disabled = true;
-  const suggested = await act("suggest", {});
+  const suggested = await act(desk("suggest"), {});
   currentTarget.disabled = false;
   if (!suggested) return;
   const box = document.getElementById("words");
@@ -399,25 +409,30 @@ document.querySelector("[data-suggest]")?.addEventListener("click", async ({ cur
 });
 
 const first = document.querySelector("[data-first]");
-let firstAction = newAction();
 first?.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const { to, text, number } = Object.fromEntries(new FormData(first));
-  try {
-    const begun = await postJson("/dashboard/api/begin", { to, text, number, action: firstAction });
-    firstAction = newAction();
-    location.assign(`/dashboard/chats/${begun.ref}`);
-  } catch (error) {
-    toast(error.message, "bad");
+  const { to, text, number = "" } = Object.fromEntries(new FormData(first));
+  const digits = to.replace(/\D/g, "");
+  if (!/^\d{8,15}$/.test(digits)) {
+    toast(t("a phone number has 8 to 15 digits, the country's first"), "bad");
+    return;
   }
+  const message = { type: "text", text, agent: agent() };
+  const begun = await once("/api/v1/messages", { to: digits, message, number });
+  if (begun) location.assign(`/dashboard/chats/${begun.chat}`);
 });
 
 const composer = document.querySelector("[data-composer]");
+
+// The name of who writes; who has an account writes in its name.
+function agent() {
+  return composer?.elements.namedItem("name")?.value.trim() || t("Agent");
+}
+
 if (composer) {
   const { text } = composer.elements;
-  const name = composer.elements.namedItem("name"); // who has an account writes in its name
+  const name = composer.elements.namedItem("name");
   if (name) name.value = localStorage.getItem("recado-agent") ?? "";
-  let action = newAction();
   let idle = 0;
   // What was begun stays in this browser until it is sent.
   const draft = `recado-draft-${ref}`;
@@ -439,12 +454,10 @@ if (composer) {
     const words = text.value.trim();
     if (!words) return;
     if (name) localStorage.setItem("recado-agent", name.value.trim());
-    // The same id until it has worked: a repeated click sends nothing twice.
-    if (await act("send", { text: words, name: name?.value.trim() ?? "", quote: quoted, action })) {
+    if (await once(chat("messages"), { type: "text", text: words, agent: agent(), quote: quoted })) {
       text.value = "";
       quote("", "");
       keep("");
-      action = newAction();
       bubbles.scrollTop = bubbles.scrollHeight;
     }
     text.focus();
@@ -452,29 +465,21 @@ if (composer) {
 }
 
 for (const form of document.querySelectorAll("[data-template]")) {
-  let action = newAction();
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const { template, language } = form.dataset;
-    const body = { template, language, parameters: Object.fromEntries(new FormData(form)), action };
-    body.name = composer?.elements.namedItem("name")?.value.trim() ?? "";
-    if (!await act("template", body, t("The template is being sent."))) return;
-    form.reset();
-    action = newAction();
+    const parameters = Object.fromEntries(new FormData(form));
+    const body = { type: "template", template, language, parameters, agent: agent() };
+    if (await once(chat("messages"), body, t("The template is being sent."))) form.reset();
   });
 }
 const reminder = document.querySelector("[data-remind]");
-if (reminder) {
-  let action = newAction();
-  reminder.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const { when, text, note, reply } = reminder.elements;
-    const body = { when: when.value, text: text.value.trim(), is_note: note.checked, action };
-    if (reply.checked) body.cancel_on = "reply";
-    if (!await act("remind", body, t("The reminder was added."))) return;
-    reminder.reset();
-    action = newAction();
-  });
-}
+reminder?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const { when, text, note, reply } = reminder.elements;
+  const body = { when: when.value, text: text.value.trim(), is_note: note.checked };
+  body.cancel_on = reply.checked ? ["reply"] : [];
+  if (await once(chat("reminders"), body, t("The reminder was added."))) reminder.reset();
+});
 look();
 want("list", ...(ref ? ["talk"] : []));

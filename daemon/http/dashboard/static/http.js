@@ -28,8 +28,8 @@ async function ask(path, options) {
     throw new Refused(answer.status, reason ? t(reason) : `${answer.status}`);
   }
   if (answer.status === 202) {
-    const body = await answer.json().catch(() => ({}));
-    throw new Refused(answer.status, t(body.notice ?? ""));
+    const { notice } = await answer.clone().json().catch(() => ({}));
+    if (notice) throw new Refused(answer.status, t(notice));
   }
   return answer;
 }
@@ -38,8 +38,10 @@ export async function getJson(path) {
   return (await ask(path, { headers: { Accept: "application/json" } })).json();
 }
 
-export async function postJson(path, body = {}) {
+// With the same key, the same request is done once.
+export async function postJson(path, body = {}, key = "") {
   const headers = { "Content-Type": "application/json", Accept: "application/json" };
+  if (key) headers["Idempotency-Key"] = key;
   const answer = await ask(path, { method: "POST", headers, body: JSON.stringify(body) });
   return answer.status === 204 ? {} : answer.json();
 }
@@ -48,8 +50,9 @@ export async function deleteOne(path) {
   await ask(path, { method: "DELETE", headers: { Accept: "application/json" } });
 }
 
-export async function postForm(path, form) {
-  return (await ask(path, { method: "POST", headers: { Accept: "application/json" }, body: form })).json();
+export async function postFile(path, file) {
+  const headers = { "Content-Type": "application/octet-stream", Accept: "application/json" };
+  return (await ask(path, { method: "POST", headers, body: file })).json();
 }
 
 export async function getPage(path) {

@@ -20,9 +20,9 @@ async function reveal(button) {
     return;
   }
   try {
-    const answer = await postJson("/dashboard/api/reveal", { ref: button.dataset.reveal });
+    const answer = await postJson(`/api/v1/chats/${button.dataset.reveal}/reveal`);
     button.dataset.masked = button.textContent;
-    button.textContent = answer.number;
+    button.textContent = answer.phone;
   } catch (error) {
     toast(error.message, "bad");
   }
