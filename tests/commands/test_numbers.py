@@ -45,7 +45,10 @@ async def test_it_lists_the_numbers_with_state_and_waiting_customers(tmp_path: P
         await stage.quiet()
         shown = await recado(stage, "numbers")
         lines = ["shop  whapi  ok  0 waiting", "bar  whapi  ok  1 waiting"]
-        assert shown.stdout.splitlines() == lines
+        # On PostgreSQL the node that has a number follows.
+        assert [line.partition(" waiting")[:2] for line in shown.stdout.splitlines()] == [
+            line.partition(" waiting")[:2] for line in lines
+        ]
         assert shown.exit_code == 0
         stage.bar.set_channel_state("QR")
         rows = json.loads((await recado(stage, "numbers", "--json")).stdout)
@@ -53,7 +56,7 @@ async def test_it_lists_the_numbers_with_state_and_waiting_customers(tmp_path: P
         assert states == {"shop": "ok", "bar": "needs_qr"}
         assert (await recado(stage, "numbers")).exit_code == 1
         offline = await recado(stage, "numbers", "--offline")
-        assert offline.stdout.splitlines()[1] == "bar  whapi  1 waiting"
+        assert offline.stdout.splitlines()[1].startswith("bar  whapi  1 waiting")
         assert "bar 5730…4567@s.whatsapp.net  waits" in (await recado(stage, "unanswered")).stdout
         done = await recado(stage, "done", LAURA, "--number", "bar")
         assert done.stdout == "1 message closed\n"

@@ -20,6 +20,7 @@ from daemon.ledger.drivers.postgres.connection import PostgresConnection, connec
 from daemon.ledger.drivers.postgres.opening import migrate
 from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.ledger.ledger import Store, open_store
+from daemon.ledger.migrations import latest_version
 from support.postgres import PostgresServer, binaries, running_postgres
 
 Place = Path | Store
@@ -53,12 +54,12 @@ class Sqlite:
             connection.execute(f"PRAGMA user_version = {version}")
 
     def is_made(self, data_dir: Path) -> bool:
-        """Whether a daemon has come as far as to make its tables."""
+        """Whether a daemon has come as far as to make all its tables."""
         if not (data_dir / "recado.db").exists():
             return False
-        query = "SELECT 1 FROM sqlite_schema WHERE name = 'messages'"
         with self.connect(data_dir) as connection:
-            return connection.execute(query).fetchone() is not None
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            return int(version) == latest_version()
 
     def orphaned_rows(self, place: Place) -> int:
         """How many rows refer to one that is gone."""
