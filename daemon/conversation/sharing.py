@@ -2,7 +2,7 @@
 
 Which numbers those are is decided in the database (`daemon.ledger.drivers.postgres.ownership`). A
 number that is gained goes on where its former owner stopped. One that is lost ends at once; nothing
-of it could be stored or sent any more. One that another node is to have finishes what it is at,
+of it could be stored or sent any more. One that another node is to have finishes its open work,
 then is handed over.
 """
 
@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.5
 NOTICE = "numbers"
 
 FINISH_SECONDS = 5.0
-"""How long the chats of a number may finish what they are at before it is handed over."""
+"""How long the chats of a number may finish their open work before it is handed over."""
 
 RETRY_SECONDS = 0.5
 """Before a number is begun again with a store that was away."""

@@ -69,7 +69,7 @@ _VERSION = f"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakenIn:
+class TakeInResult:
     """What one step has taken in."""
 
     messages: int = 0
@@ -78,7 +78,7 @@ class TakenIn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
+class EnquiryState:
     """An enquiry as it is now."""
 
     id: int
@@ -107,7 +107,7 @@ class Enquiries(Role):
         return row is not None
 
     @transaction
-    def take_in(self, connection: Connection, number: str, zone: ZoneInfo) -> TakenIn:
+    def take_in(self, connection: Connection, number: str, zone: ZoneInfo) -> TakeInResult:
         """Take the next messages of a number into its enquiries. Groups have none."""
         mark, newest = connection.execute(
             "SELECT COALESCE((SELECT seq FROM enquiry_marks WHERE channel = ?), 0),"
@@ -134,7 +134,7 @@ class Enquiries(Role):
                 found := _assign(
                     connection,
                     ChatKey(number, chat),
-                    Came(seq, at, bool(may_begin), bool(is_reaction)),
+                    EnquiryMessage(seq, at, bool(may_begin), bool(is_reaction)),
                     zone,
                 )
             )
@@ -146,7 +146,7 @@ class Enquiries(Role):
                 " ON CONFLICT (channel) DO UPDATE SET seq = excluded.seq",
                 (number, reached),
             )
-        return TakenIn(messages=len(rows), enquiries=touched)
+        return TakeInResult(messages=len(rows), enquiries=touched)
 
     @query
     def due(self, connection: Connection, number: str, *, now: float) -> tuple[int, ...]:
@@ -166,7 +166,7 @@ class Enquiries(Role):
     @query
     def look(
         self, connection: Connection, ids: Collection[int], *, now: float
-    ) -> tuple[Looked, ...]:
+    ) -> tuple[EnquiryState, ...]:
         """What these are now."""
         names = [*ids]
         rows = connection.execute(
@@ -177,7 +177,7 @@ class Enquiries(Role):
         return tuple(_look(connection, row, now) for row in rows)
 
     @transaction
-    def note(self, connection: Connection, looked: Sequence[Looked], *, now: float) -> None:
+    def note(self, connection: Connection, looked: Sequence[EnquiryState], *, now: float) -> None:
         """Keep what was found. A person who was forgotten meanwhile is left alone."""
         connection.executemany(
             "UPDATE enquiries SET outcome = ?, first_answer_seconds = ?, version_id = ?,"
@@ -223,7 +223,7 @@ def enquiries_between(
     )
 
 
-class Came(NamedTuple):
+class EnquiryMessage(NamedTuple):
     """A message that is taken in."""
 
     seq: int
@@ -233,7 +233,7 @@ class Came(NamedTuple):
     is_reaction: bool
 
 
-def _assign(connection: Connection, key: ChatKey, came: Came, zone: ZoneInfo) -> int:
+def _assign(connection: Connection, key: ChatKey, came: EnquiryMessage, zone: ZoneInfo) -> int:
     """Put a message into its enquiry, or let it begin one; gives its id, 0 for none."""
     last = connection.execute(
         "SELECT id, began_at, last_at, outcome FROM enquiries WHERE channel = ? AND chat = ?"
@@ -263,7 +263,7 @@ def _look(
     connection: Connection,
     row: tuple[int, str, str, int, int, float, float, int],
     now: float,
-) -> Looked:
+) -> EnquiryState:
     row_id, channel, chat, first, last, began_at, last_at, reopened = row
     names = {"name": f"{channel}/{chat}", "first": first, "last": last}
     open_, answered, by_person, agent_at = connection.execute(_FACTS, names).fetchone()
@@ -279,7 +279,7 @@ def _look(
         answered_at=min(answers, default=None),
     )
     outcome = outcome_of(facts)
-    return Looked(
+    return EnquiryState(
         id=row_id,
         outcome=outcome,
         reopened=bool(reopened),

@@ -170,7 +170,7 @@ class Commands(Role):
         )
 
 
-class Once:
+class OnceDatabase:
     """The way into the database for one command, which is carried out once.
 
     Its first write also marks the command as begun, in the same transaction.

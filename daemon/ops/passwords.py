@@ -38,13 +38,13 @@ def hashed(password: str) -> str:
 def matches(stored: str, password: str) -> bool:
     """Whether a password is that of a hash; see `Passwords.check`. Blocks."""
     try:
-        _hasher.verify(stored or _nobodys(), password)
+        _hasher.verify(stored or _dummy_hash(), password)
     except (VerificationError, InvalidHashError):
         return False
     return bool(stored)
 
 
 @lru_cache(maxsize=1)
-def _nobodys() -> str:
+def _dummy_hash() -> str:
     """A hash of what nobody knows, so that an unknown name takes as long as a known one."""
     return _hasher.hash(secrets.token_hex())

@@ -18,7 +18,7 @@ from daemon.domain.messages import ChatKey
 from daemon.errors import NotOwned, NotYetDone, StoreUnavailable
 from daemon.ledger.drivers.port import Cluster
 from daemon.ledger.ledger import Store
-from daemon.ledger.nodes import AlreadyBegun, Command, Commands, Once
+from daemon.ledger.nodes import AlreadyBegun, Command, Commands, OnceDatabase
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log
 
@@ -98,9 +98,7 @@ def by_owner(method: F) -> F:
     arguments = msgspec.defstruct(method.__name__, [(name, hints[name]) for name in names])
 
     @wraps(method)
-    async def by_whoever_owns_it(
-        self: Owner, key: ChatKey, *positional: object, **named: object
-    ) -> Any:
+    async def on_the_owner(self: Owner, key: ChatKey, *positional: object, **named: object) -> Any:
         place = _place(self.numbers, key)
         if self.remote is None or _is_here(self, place):
             try:
@@ -125,12 +123,9 @@ def by_owner(method: F) -> F:
         named = {name: getattr(values, name) for name in rest}
         return msgspec.json.encode(await method(owner, getattr(values, key), **named))
 
-    CARRY_OUT[method.__name__] = carry_out
-    return cast("F", by_whoever_owns_it)
-
-
-CARRY_OUT: dict[str, Callable[[Owner, str], Awaitable[bytes]]] = {}
-"""What carries a command out, by the name of its operation. Filled where they are defined."""
+    marked = cast("Any", on_the_owner)
+    marked.carry_out = carry_out
+    return cast("F", marked)
 
 
 def _is_here(owner: Owner, place: str) -> bool:
@@ -213,9 +208,11 @@ class CommandTask:
         """Carry a command out. Raises StoreUnavailable if that is to be tried again."""
         store = self._owner.store_of(command.number)
         writes = store.database.of(command.number) if command.number else store.database
-        there = self._owner.over(store.over(Once(writes, command.id)))
+        there = self._owner.over(store.over(OnceDatabase(writes, command.id)))
         try:
-            return await CARRY_OUT[command.operation](there, command.arguments)
+            # Only a method that is marked `by_owner` has this.
+            carry_out = getattr(type(there), command.operation).carry_out
+            return cast("bytes", await carry_out(there, command.arguments))
         except AlreadyBegun:
             return LOST_RESULT
         except StoreUnavailable:

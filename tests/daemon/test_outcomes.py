@@ -68,12 +68,12 @@ async def test_each_enquiry_is_counted_once_with_what_came_of_it(tmp_path: Path)
             page = words_of((await browser.get("/dashboard/figures")).text)
             assert "Resueltas automáticamente" in page
             assert "1 de 3 consultas" in page
-            data = (await browser.get("/dashboard/api/figures?by=number")).json()
+            data = (await browser.get("/api/v1/outcomes?by=number")).json()
             (row,) = data["rows"]
             assert (row["enquiries"], row["automatic"], row["handed_over"]) == (3, 1, 2)
             text = (await browser.get("/dashboard/figures.csv?by=number")).text
             assert text.splitlines()[1].startswith("main,3,1,2,0,0,0,")
-            assert (await browser.get("/dashboard/api/figures?by=x")).status_code == 400
+            assert (await browser.get("/dashboard/figures.csv?by=x")).status_code == 400
             assert (await browser.get("/dashboard/figures?from=2026-13-13")).status_code == 200
         done = await recado(stage.settings.data_dir, "figures", "--by", "number")
         assert "enquiries 3, automatic 1 (33%), handed over 2" in done.stdout

@@ -22,7 +22,7 @@ from daemon.ledger.drivers.postgres.connection import PostgresConnection, connec
 from daemon.ledger.drivers.postgres.database import PostgresDatabase
 from daemon.ledger.drivers.postgres.ownership import Ownership
 from daemon.ledger.ledger import Store, open_store
-from daemon.ledger.nodes import AlreadyBegun, Node, Once, nodes, owners, waiting_calls
+from daemon.ledger.nodes import AlreadyBegun, Node, OnceDatabase, nodes, owners, waiting_calls
 
 NUMBERS = ("eins", "zwei")
 TERMS = NodeTerms(
@@ -243,10 +243,10 @@ async def test_a_command_is_carried_out_once(tmp_path: Path, url: str) -> None:
         assert await store.commands.open(["zwei"]) == ()
         (command,) = await store.commands.open(NUMBERS)
         assert (command.id, command.operation, command.is_begun) == (asked, "pause", False)
-        once = Once(store.database.of("eins"), asked)
+        once = OnceDatabase(store.database.of("eins"), asked)
         await once.write(lambda c: c.execute(INSERT, ["eins", "1"]))
         await once.write(lambda c: c.execute(INSERT, ["eins", "2"]))  # of the same command
-        again = Once(store.database.of("eins"), asked)
+        again = OnceDatabase(store.database.of("eins"), asked)
         with pytest.raises(AlreadyBegun):
             await again.write(lambda c: c.execute(INSERT, ["eins", "3"]))
         (command,) = await store.commands.open(NUMBERS)

@@ -9,10 +9,17 @@ from support.model_script import say
 from support.stage import open_stage
 
 from daemon.__main__ import main
-from daemon.ops.rehearsal.cases import Case, Customer, Edited, Found, Habits, find_cases
+from daemon.ops.rehearsal.cases import (
+    Case,
+    Customer,
+    EditedMessage,
+    Habits,
+    LocatedCase,
+    find_cases,
+)
 from daemon.ops.rehearsal.customers import GREETINGS, NOT_FOR_US, Script
 from daemon.ops.rehearsal.play import Tries, play_cases
-from daemon.ops.rehearsal.stage import Terms
+from daemon.ops.rehearsal.stage import RehearsalOptions
 
 ROOT = Path(__file__).parents[2]
 GUESTS = ROOT / "config" / "customers"
@@ -45,7 +52,7 @@ def test_a_guest_who_does_not_reach_it_is_found(tmp_path: Path) -> None:
     assert "not handed over" in done.stdout
 
 
-def written(**habits: float) -> list[str | Edited]:
+def written(**habits: float) -> list[str | EditedMessage]:
     """The bursts of a customer who always has these habits."""
     line = "Hola, ¿abren la piscina, por favor?"
     customer = Customer(name="c", goal="g", script=[line, "Gracias"], habits=Habits(**habits))
@@ -58,7 +65,7 @@ def test_habits_change_how_a_line_is_written() -> None:
     assert written() == plain
     assert written(bursts=1) == ["Hola,", "¿abren la piscina,", "por favor?", "Gracias"]
     assert written(dictation=1) == ["hola abren la piscina por favor", "gracias"]
-    changed = Edited(text="Hola, ¿abren la piscina, por", edit=plain[0])
+    changed = EditedMessage(text="Hola, ¿abren la piscina, por", edit=plain[0])
     assert written(edits=1) == [changed, "Gracias"]
     greeted = [GREETINGS["es"], plain[0], GREETINGS["es"], "Gracias"]
     assert written(second_language=1) == greeted
@@ -81,11 +88,13 @@ async def test_a_model_plays_a_customer(tmp_path: Path) -> None:
     """One model server plays both sides: what it is asked tells them apart."""
     async with open_stage(tmp_path / "data", started=False) as stage:
         customer = Customer(name="c", goal="Learn when the pool opens.", said="at eight", turns=3)
-        found = Found(case=find_end(tmp_path, customer), path=tmp_path, line=1, customer=customer)
+        found = LocatedCase(
+            case=find_end(tmp_path, customer), path=tmp_path, line=1, customer=customer
+        )
         stage.model.script(
             *[say("Hi!\nWhen does the pool open?"), say("The pool opens at eight."), say("END")]
         )
-        terms = Terms(simulated=False, at=0.0)
+        terms = RehearsalOptions(simulated=False, at=0.0)
         tries = Tries(by_model=True)
         played = await play_cases(stage.outside_settings(), terms, [found], tries)
         (play,) = played.plays

@@ -15,10 +15,10 @@ from support.stage import open_stage
 
 from daemon.__main__ import main
 from daemon.ops.rehearsal import cases as case_files
-from daemon.ops.rehearsal.cases import Case, CaseTurn, Found
+from daemon.ops.rehearsal.cases import Case, CaseTurn, LocatedCase
 from daemon.ops.rehearsal.checks import PlayedTurn, ToolCall, failures
 from daemon.ops.rehearsal.play import Play, Tries, pass_at, play_cases
-from daemon.ops.rehearsal.stage import Terms, open_rehearsal
+from daemon.ops.rehearsal.stage import RehearsalOptions, open_rehearsal
 
 ROOT = Path(__file__).parents[2]
 HOTEL = ROOT / "config" / "cases"
@@ -116,7 +116,7 @@ def test_reports_name_what_failed(tmp_path: Path) -> None:
 
 
 def played(passed: Sequence[bool]) -> list[Play]:
-    found = Found(case=Case(name="c", turn=[CaseTurn(says="x")]), path=Path("c.toml"), line=1)
+    found = LocatedCase(case=Case(name="c", turn=[CaseTurn(says="x")]), path=Path("c.toml"), line=1)
     return [Play(found, n, failures=[] if well else ["x"]) for n, well in enumerate(passed, 1)]
 
 
@@ -225,9 +225,9 @@ async def test_a_rehearsal_sends_nothing_to_anybody(tmp_path: Path) -> None:
     """With everything configured that the daemon sends by, and the gateway there to take it."""
     escalation = {"chat": "573009998877", "label": "person"}
     async with open_stage(tmp_path / "data", started=False, escalation=escalation) as stage:
-        terms = Terms(simulated=True, at=1_772_463_600.0)
+        terms = RehearsalOptions(simulated=True, at=1_772_463_600.0)
         talk = Case(name="all", turn=[CaseTurn(says="Hola"), CaseTurn(says="Quiero un asesor")])
-        found = Found(case=talk, path=Path("c.toml"), line=1)
+        found = LocatedCase(case=talk, path=Path("c.toml"), line=1)
         result = await play_cases(stage.outside_settings(), terms, [found], Tries())
         (play,) = result.plays
         assert play.passed, play.failures
@@ -247,7 +247,7 @@ async def test_a_rehearsal_without_a_real_model_opens_no_connection(
 
         monkeypatch.setattr(socket.socket, "connect", refused)
         monkeypatch.setattr(trio.socket.SocketType, "connect", refused)
-        async with open_rehearsal(settings, Terms(simulated=True, at=0.0)) as rehearsal:
+        async with open_rehearsal(settings, RehearsalOptions(simulated=True, at=0.0)) as rehearsal:
             key = rehearsal.new_chat()
             for text in ("Hola", "Quiero hablar con un asesor"):
                 heard = await rehearsal.say(key, [text], seconds=60)

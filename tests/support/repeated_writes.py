@@ -160,7 +160,7 @@ REPEATED_ON_PURPOSE = {
     "Passages.sweep": "each call deletes another document's passages",
     "Forgetter._erase": "after a fault the work is read again, as far as it has come",
     "Commands.ask": "nobody repeats it: who has asked is told that it is not known",
-    "Once.write": "a second one is refused, since the first has marked its command",
+    "OnceDatabase.write": "a second one is refused, since the first has marked its command",
     "DashboardLog.add_in_order": "a line of the live log is there twice, at worst",
     "Enquiries.drop_old": "each call deletes some more",
     "_play_again": "the ledger of a rehearsal is not kept",

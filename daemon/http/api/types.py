@@ -45,18 +45,18 @@ ChatState = Literal[
 ]
 
 
-class Given(msgspec.Struct, frozen=True, kw_only=True):
+class ApiResponse(msgspec.Struct, frozen=True, kw_only=True):
     """An answer."""
 
 
-class Taken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ApiRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fields of a request."""
 
 
 # -- chats -----------------------------------------------------------------------------------------
 
 
-class MessageFile(Given, frozen=True):
+class MessageFile(ApiResponse, frozen=True):
     """The file of a message."""
 
     name: Annotated[str, Meta(description="For /files; empty while it is not stored")]
@@ -65,14 +65,14 @@ class MessageFile(Given, frozen=True):
     words: Annotated[str, Meta(description="What was read or heard in it")]
 
 
-class MessageQuote(Given, frozen=True):
+class MessageQuote(ApiResponse, frozen=True):
     """What a message answers."""
 
     message_id: str
     text: str
 
 
-class ChatMessage(Given, frozen=True):
+class ChatMessage(ApiResponse, frozen=True):
     """One message of a chat, of either side."""
 
     id: Annotated[str, Meta(description="Name of the message here")]
@@ -105,7 +105,7 @@ class ChatMessage(Given, frozen=True):
     read_at: Moment | None
 
 
-class WaitingForPerson(Given, frozen=True):
+class WaitingForPerson(ApiResponse, frozen=True):
     """A customer waits for a person."""
 
     since: Moment
@@ -114,7 +114,7 @@ class WaitingForPerson(Given, frozen=True):
     is_overdue: bool
 
 
-class ChatEntry(Given, frozen=True):
+class ChatEntry(ApiResponse, frozen=True):
     """A chat."""
 
     ref: Ref
@@ -138,7 +138,7 @@ class ChatEntry(Given, frozen=True):
     last: ChatMessage | None
 
 
-class ChatCost(Given, frozen=True):
+class ChatCost(ApiResponse, frozen=True):
     """What a chat has cost in all."""
 
     model: float
@@ -153,7 +153,7 @@ class WholeChat(ChatEntry, frozen=True):
     cost: ChatCost
 
 
-class ChatPage(Given, frozen=True):
+class ChatPage(ApiResponse, frozen=True):
     """One page of the chats, the latest first."""
 
     chats: list[ChatEntry]
@@ -161,14 +161,14 @@ class ChatPage(Given, frozen=True):
     states: Annotated[dict[str, int], Meta(description="All chats by state, but the idle ones")]
 
 
-class MessagePage(Given, frozen=True):
+class MessagePage(ApiResponse, frozen=True):
     """One page of a chat, oldest first."""
 
     messages: list[ChatMessage]
     next: Annotated[str, Meta(description="Cursor of the page before; empty at the beginning")]
 
 
-class ChatFilter(Taken, frozen=True):
+class ChatFilter(ApiRequest, frozen=True):
     """Which chats, and which page."""
 
     query: Annotated[
@@ -180,32 +180,32 @@ class ChatFilter(Taken, frozen=True):
     limit: PageSize = 40
 
 
-class MessageFilter(Taken, frozen=True):
+class MessageFilter(ApiRequest, frozen=True):
     """Which page."""
 
     cursor: Place = ""
     limit: PageSize = 60
 
 
-class Pause(Taken, frozen=True):
+class Pause(ApiRequest, frozen=True):
     """How long the bot keeps out."""
 
     minutes: Annotated[float, Meta(gt=0, le=525_600)] | None = None
 
 
-class ClosedMessages(Given, frozen=True):
+class ClosedMessages(ApiResponse, frozen=True):
     """What was closed."""
 
     messages: int
 
 
-class RevealedPhone(Given, frozen=True):
+class RevealedPhone(ApiResponse, frozen=True):
     """A phone number, or a group's id."""
 
     phone: str
 
 
-class LabelsToChange(Taken, frozen=True):
+class LabelsToChange(ApiRequest, frozen=True):
     """Labels to add and to remove."""
 
     add: Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=20)]
@@ -214,7 +214,7 @@ class LabelsToChange(Taken, frozen=True):
     ] = msgspec.field(default_factory=list)
 
 
-class ForgetConfirmation(Taken, frozen=True):
+class ForgetConfirmation(ApiRequest, frozen=True):
     """That this person is meant."""
 
     confirm: Annotated[
@@ -222,13 +222,13 @@ class ForgetConfirmation(Taken, frozen=True):
     ]
 
 
-class ErasedContact(Given, frozen=True):
+class ErasedContact(ApiResponse, frozen=True):
     """What was erased, in numbers."""
 
     erased: str
 
 
-class ConsentToSet(Taken, frozen=True):
+class ConsentToSet(ApiRequest, frozen=True):
     """What the contact wants."""
 
     opted_out: Annotated[bool, Meta(description="No messages that they have not asked for")]
@@ -237,7 +237,7 @@ class ConsentToSet(Taken, frozen=True):
 # -- sending ---------------------------------------------------------------------------------------
 
 
-class TextToSend(Taken, frozen=True, tag_field="type", tag="text"):
+class TextToSend(ApiRequest, frozen=True, tag_field="type", tag="text"):
     """A text."""
 
     text: Words
@@ -245,7 +245,7 @@ class TextToSend(Taken, frozen=True, tag_field="type", tag="text"):
     quote: QuotedId = ""
 
 
-class TemplateToSend(Taken, frozen=True, tag_field="type", tag="template"):
+class TemplateToSend(ApiRequest, frozen=True, tag_field="type", tag="template"):
     """A template that the gateway has approved."""
 
     template: Annotated[str, Meta(min_length=1, max_length=512)]
@@ -256,7 +256,7 @@ class TemplateToSend(Taken, frozen=True, tag_field="type", tag="template"):
     agent: AgentName = ""
 
 
-class FileToSend(Taken, frozen=True, tag_field="type", tag="file"):
+class FileToSend(ApiRequest, frozen=True, tag_field="type", tag="file"):
     """A picture or document that WhatsApp fetches from an address."""
 
     url: Annotated[str, Meta(max_length=MAX_ADDRESS, pattern=r"^https://[^\s/@]+(/\S*)?$")]
@@ -267,13 +267,13 @@ class FileToSend(Taken, frozen=True, tag_field="type", tag="file"):
     quote: QuotedId = ""
 
 
-class EmojiToSend(Taken, frozen=True):
+class EmojiToSend(ApiRequest, frozen=True):
     """A reaction to a message."""
 
     emoji: Annotated[str, Meta(max_length=MAX_EMOJI, description="Empty: take it back")]
 
 
-class FileUpload(Taken, frozen=True):
+class FileUpload(ApiRequest, frozen=True):
     """What a file is sent as."""
 
     name: Annotated[
@@ -289,7 +289,7 @@ class FileUpload(Taken, frozen=True):
     agent: AgentName = ""
 
 
-class FirstMessage(Taken, frozen=True):
+class FirstMessage(ApiRequest, frozen=True):
     """A message to somebody by phone number, known or not."""
 
     to: Annotated[
@@ -303,14 +303,14 @@ class FirstMessage(Taken, frozen=True):
     number: Number = ""
 
 
-class AcceptedMessage(Given, frozen=True):
+class AcceptedMessage(ApiResponse, frozen=True):
     """A message that is on its way."""
 
     id: Annotated[str, Meta(description="Name of the message here")]
     chat: Ref
 
 
-class ApprovedTemplate(Given, frozen=True):
+class ApprovedTemplate(ApiResponse, frozen=True):
     """A template that may be sent."""
 
     name: str
@@ -319,7 +319,7 @@ class ApprovedTemplate(Given, frozen=True):
     parameters: list[str]
 
 
-class TemplateList(Given, frozen=True):
+class TemplateList(ApiResponse, frozen=True):
     """The templates that may be sent."""
 
     templates: list[ApprovedTemplate]
@@ -328,7 +328,7 @@ class TemplateList(Given, frozen=True):
 # -- reminders -------------------------------------------------------------------------------------
 
 
-class ReminderToAdd(Taken, frozen=True):
+class ReminderToAdd(ApiRequest, frozen=True):
     """What is to be sent, and when."""
 
     text: Annotated[str, Meta(min_length=1, max_length=MAX_REMINDER_CHARACTERS, pattern=r"\S")]
@@ -344,7 +344,7 @@ class ReminderToAdd(Taken, frozen=True):
     ] = msgspec.field(default_factory=list)
 
 
-class WaitingReminder(Given, frozen=True):
+class WaitingReminder(ApiResponse, frozen=True):
     """A reminder or follow-up that is still to be sent."""
 
     id: RowId
@@ -356,13 +356,13 @@ class WaitingReminder(Given, frozen=True):
     ]
 
 
-class ReminderList(Given, frozen=True):
+class ReminderList(ApiResponse, frozen=True):
     """What is still to be sent, in order."""
 
     reminders: list[WaitingReminder]
 
 
-class ReminderAdded(Given, frozen=True):
+class ReminderAdded(ApiResponse, frozen=True):
     """A new reminder."""
 
     id: RowId

@@ -8,12 +8,12 @@ from msgspec import Meta
 from daemon.domain.messages import JsonObject
 from daemon.http.api.types import (
     MOST_ROWS,
-    Given,
+    ApiRequest,
+    ApiResponse,
     Moment,
     Number,
     Ref,
     RowId,
-    Taken,
     moment,
     some_moment,
 )
@@ -22,7 +22,7 @@ MOST_REPLAYED = 100
 RowIds = Annotated[list[RowId], Meta(min_length=1, max_length=MOST_REPLAYED)]
 
 
-class ListedContact(Given, frozen=True):
+class ListedContact(ApiResponse, frozen=True):
     """Whose chat a row of a list is about."""
 
     chat: Annotated[str, Meta(description="Its ref; empty if the chat is gone")]
@@ -42,7 +42,7 @@ class FailedMessage(ListedContact, frozen=True):
     turn: str
 
 
-class FailedMessages(Given, frozen=True):
+class FailedMessages(ApiResponse, frozen=True):
     """The newest messages that were refused for good."""
 
     messages: list[FailedMessage]
@@ -58,13 +58,13 @@ class DeadTurn(ListedContact, frozen=True):
     messages: Annotated[int, Meta(description="Messages that a replay puts back in")]
 
 
-class DeadTurns(Given, frozen=True):
+class DeadTurns(ApiResponse, frozen=True):
     """The newest turns that were given up."""
 
     turns: list[DeadTurn]
 
 
-class UnreadableEvent(Given, frozen=True):
+class UnreadableEvent(ApiResponse, frozen=True):
     """A webhook call of the gateway of which a part could not be read."""
 
     id: RowId
@@ -74,7 +74,7 @@ class UnreadableEvent(Given, frozen=True):
     kept: Annotated[bool, Meta(description="Whether it can be replayed")]
 
 
-class UnreadableEvents(Given, frozen=True):
+class UnreadableEvents(ApiResponse, frozen=True):
     """The newest of them."""
 
     events: list[UnreadableEvent]
@@ -91,7 +91,7 @@ class FailedDelivery(ListedContact, frozen=True):
     at: Moment
 
 
-class FailedDeliveries(Given, frozen=True):
+class FailedDeliveries(ApiResponse, frozen=True):
     """The newest of them."""
 
     deliveries: list[FailedDelivery]
@@ -107,26 +107,26 @@ class ListedReminder(ListedContact, frozen=True):
     is_note: bool
 
 
-class AllReminders(Given, frozen=True):
+class AllReminders(ApiResponse, frozen=True):
     """What is to be sent next, in all chats."""
 
     reminders: list[ListedReminder]
 
 
-class TurnsToReplay(Taken, frozen=True):
+class TurnsToReplay(ApiRequest, frozen=True):
     """Whose dead messages: of one chat, or of all."""
 
     chat: Annotated[Ref | None, Meta(description="null: of all chats")]
 
 
-class DeliveriesToReplay(Taken, frozen=True):
+class DeliveriesToReplay(ApiRequest, frozen=True):
     """Which of the given-up deliveries: these, or all of one endpoint."""
 
     ids: Annotated[list[RowId], Meta(max_length=MOST_REPLAYED)] | None = None
     endpoint: Annotated[str, Meta(max_length=80, description="* for all endpoints")] = ""
 
 
-class Replay(Given, frozen=True):
+class Replay(ApiResponse, frozen=True):
     """What was put back."""
 
     put_back: int
@@ -141,7 +141,7 @@ class WorkingChat(ListedContact, frozen=True):
     turn: str
 
 
-class WorkInProgress(Given, frozen=True):
+class WorkInProgress(ApiResponse, frozen=True):
     """What is under way."""
 
     tasks: int
@@ -151,7 +151,7 @@ class WorkInProgress(Given, frozen=True):
     outbox: Annotated[dict[str, int], Meta(description="Messages of ours by state")]
 
 
-class QuestionGroupRow(Given, frozen=True):
+class QuestionGroupRow(ApiResponse, frozen=True):
     """A question that the documents do not answer, as often as it was asked."""
 
     text: str
@@ -161,20 +161,20 @@ class QuestionGroupRow(Given, frozen=True):
     others: Annotated[list[str], Meta(description="Other wordings")]
 
 
-class UnansweredQuestions(Given, frozen=True):
+class UnansweredQuestions(ApiResponse, frozen=True):
     """The most frequent of them lately."""
 
     questions: list[QuestionGroupRow]
 
 
-class KnowledgeSearch(Taken, frozen=True):
+class KnowledgeSearch(ApiRequest, frozen=True):
     """A question to the documents."""
 
     question: Annotated[str, Meta(min_length=1, max_length=500)]
     number: Number = ""
 
 
-class KnowledgePassage(Given, frozen=True):
+class KnowledgePassage(ApiResponse, frozen=True):
     """A passage that may answer it."""
 
     source: str
@@ -183,13 +183,13 @@ class KnowledgePassage(Given, frozen=True):
     text: str
 
 
-class KnowledgePassages(Given, frozen=True):
+class KnowledgePassages(ApiResponse, frozen=True):
     """The passages that the model would get, the best first."""
 
     passages: list[KnowledgePassage]
 
 
-class TurnRow(Given, frozen=True):
+class TurnRow(ApiResponse, frozen=True):
     """A turn of a chat."""
 
     turn: str
@@ -205,13 +205,13 @@ class TurnRow(Given, frozen=True):
     closed_at: Moment | None
 
 
-class TurnRows(Given, frozen=True):
+class TurnRows(ApiResponse, frozen=True):
     """The last turns of a chat, the newest first."""
 
     turns: list[TurnRow]
 
 
-class TurnStory(Given, frozen=True):
+class TurnStory(ApiResponse, frozen=True):
     """Everything that the ledger has of a turn, as recado explain shows it."""
 
     turn: dict[str, Any] | None
@@ -226,7 +226,7 @@ class TurnStory(Given, frozen=True):
 # -- the daemon ------------------------------------------------------------------------------------
 
 
-class NumberRow(Given, frozen=True):
+class NumberRow(ApiResponse, frozen=True):
     """A number of ours."""
 
     name: Number
@@ -236,13 +236,13 @@ class NumberRow(Given, frozen=True):
     since: Moment | None
 
 
-class NumberRows(Given, frozen=True):
+class NumberRows(ApiResponse, frozen=True):
     """All numbers of ours."""
 
     numbers: list[NumberRow]
 
 
-class NodeRow(Given, frozen=True):
+class NodeRow(ApiResponse, frozen=True):
     """A node of a cluster."""
 
     name: str
@@ -254,13 +254,13 @@ class NodeRow(Given, frozen=True):
     lease_seconds: Annotated[float, Meta(description="0 or less: its numbers are free")]
 
 
-class NodeRows(Given, frozen=True):
+class NodeRows(ApiResponse, frozen=True):
     """The nodes of a cluster; none where one process has the store."""
 
     nodes: list[NodeRow]
 
 
-class PartState(Given, frozen=True):
+class PartState(ApiResponse, frozen=True):
     """The state of one part of the daemon."""
 
     name: str
@@ -268,7 +268,7 @@ class PartState(Given, frozen=True):
     reason: str
 
 
-class UsageOfDay(Given, frozen=True):
+class UsageOfDay(ApiResponse, frozen=True):
     """What today has cost, and the limits; a limit of 0 is none."""
 
     tokens: int
@@ -278,7 +278,7 @@ class UsageOfDay(Given, frozen=True):
     currency: str
 
 
-class PeriodFigures(Given, frozen=True):
+class PeriodFigures(ApiResponse, frozen=True):
     """Counts of a time."""
 
     messages: int
@@ -289,7 +289,7 @@ class PeriodFigures(Given, frozen=True):
     cost: float
 
 
-class DaemonFigures(Given, frozen=True):
+class DaemonFigures(ApiResponse, frozen=True):
     """The state of the daemon, and its figures."""
 
     at: Moment
@@ -314,7 +314,7 @@ class UsageRow(ListedContact, frozen=True):
     spent: bool
 
 
-class NumberUsage(Given, frozen=True):
+class NumberUsage(ApiResponse, frozen=True):
     """What a number has used today."""
 
     number: Number
@@ -326,7 +326,7 @@ class NumberUsage(Given, frozen=True):
     spent: bool
 
 
-class UsageToday(Given, frozen=True):
+class UsageToday(ApiResponse, frozen=True):
     """Today's use of each number, and of the contacts that used most."""
 
     numbers: list[NumberUsage]
@@ -336,7 +336,7 @@ class UsageToday(Given, frozen=True):
 Day = Annotated[str, Meta(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", description="YYYY-MM-DD")]
 
 
-class OutcomeFilter(Taken, frozen=True, rename={"first_day": "from", "last_day": "to"}):
+class OutcomeFilter(ApiRequest, frozen=True, rename={"first_day": "from", "last_day": "to"}):
     """Whose enquiries, and by what they are told apart; without days those of the last 30."""
 
     first_day: Day = ""
@@ -347,7 +347,7 @@ class OutcomeFilter(Taken, frozen=True, rename={"first_day": "from", "last_day":
     ] = "day"
 
 
-class OutcomeCounts(Given, frozen=True):
+class OutcomeCounts(ApiResponse, frozen=True):
     """What came of some enquiries; docs/figures.md defines each figure."""
 
     enquiries: int
@@ -368,7 +368,7 @@ class OutcomeRow(OutcomeCounts, frozen=True):
     number: str = ""
 
 
-class OutcomesOfDays(Given, frozen=True, rename={"first_day": "from", "last_day": "to"}):
+class OutcomesOfDays(ApiResponse, frozen=True, rename={"first_day": "from", "last_day": "to"}):
     """What came of the enquiries of some days."""
 
     first_day: str
@@ -377,7 +377,7 @@ class OutcomesOfDays(Given, frozen=True, rename={"first_day": "from", "last_day"
     total: OutcomeCounts
 
 
-class LogFilter(Taken, frozen=True):
+class LogFilter(ApiRequest, frozen=True):
     """Which lines of the live log."""
 
     after: Annotated[int, Meta(ge=0, le=MOST_ROWS, description="Lines with a larger id")] = 0
@@ -389,7 +389,7 @@ class LogFilter(Taken, frozen=True):
     text: Annotated[str, Meta(max_length=200)] = ""
 
 
-class LoggedLine(Given, frozen=True):
+class LoggedLine(ApiResponse, frozen=True):
     """A line of the live log, with numbers shortened."""
 
     id: int
@@ -401,7 +401,7 @@ class LoggedLine(Given, frozen=True):
     line: str
 
 
-class LoggedLines(Given, frozen=True):
+class LoggedLines(ApiResponse, frozen=True):
     """Lines of the live log, oldest first."""
 
     lines: list[LoggedLine]

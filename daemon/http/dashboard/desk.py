@@ -35,7 +35,7 @@ SETTLE_SECONDS = 0.5
 
 
 @dataclass(eq=False, slots=True)
-class Seat:
+class OpenPage:
     """One browser with a page of ours open."""
 
     name: str
@@ -53,16 +53,16 @@ class DeskPresence:
     """Who looks at which chat, in this process. Used by the tasks of their WebSockets."""
 
     def __init__(self) -> None:
-        self._seats: set[Seat] = set()
+        self._seats: set[OpenPage] = set()
         self._unread: list[JsonObject] = []
         self._version = 0
         self._read_version = -1
         self._reading = trio.Lock()
 
     @contextmanager
-    def seated(self, name: str, account: int | None) -> Iterator[Seat]:
+    def seated(self, name: str, account: int | None) -> Iterator[OpenPage]:
         """Have a seat for the length of the block."""
-        seat = Seat(name, account)
+        seat = OpenPage(name, account)
         self._seats.add(seat)
         try:
             yield seat
@@ -70,14 +70,14 @@ class DeskPresence:
             self._seats.discard(seat)
             self._tell(seat.view)
 
-    def moved(self, seat: Seat, view: str, *, is_typing: bool) -> None:
+    def moved(self, seat: OpenPage, view: str, *, is_typing: bool) -> None:
         """Somebody looks at another chat, or begins or ends to type."""
         before, seat.view, seat.is_typing = seat.view, view, is_typing
         self._tell(before)
         self._tell(view)
         seat.news.set()
 
-    def others(self, seat: Seat) -> list[JsonObject]:
+    def others(self, seat: OpenPage) -> list[JsonObject]:
         """Who else looks at the chat of a seat, by name, and whether they type."""
         found: dict[str, bool] = {}
         for other in self._seats:
@@ -141,7 +141,7 @@ def create_desk(shell: Shell) -> Blueprint:
     return desk
 
 
-async def _follow(shell: Shell, presence: DeskPresence, seat: Seat, feed: Feed) -> None:
+async def _follow(shell: Shell, presence: DeskPresence, seat: OpenPage, feed: Feed) -> None:
     """Tell a browser what is new until it leaves."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_listen, presence, seat, name="desk: what a browser says")
@@ -167,7 +167,7 @@ async def _end_if_over(shell: Shell, session: str) -> None:
         await trio.lowlevel.checkpoint()
 
 
-def _told(unread: list[JsonObject], presence: DeskPresence, seat: Seat) -> JsonObject:
+def _told(unread: list[JsonObject], presence: DeskPresence, seat: OpenPage) -> JsonObject:
     return {
         "unread": [
             {
@@ -183,12 +183,12 @@ def _told(unread: list[JsonObject], presence: DeskPresence, seat: Seat) -> JsonO
     }
 
 
-async def _listen(presence: DeskPresence, seat: Seat) -> None:
+async def _listen(presence: DeskPresence, seat: OpenPage) -> None:
     """Note what a browser shows; anything that cannot be read is left out."""
     while True:
         words = await websocket.receive()
         try:
-            said = msgspec.json.decode(words, type=_Said)
+            said = msgspec.json.decode(words, type=_PresenceMessage)
         except msgspec.MsgspecError:
             continue
         presence.moved(seat, said.view[:80], is_typing=said.typing)
@@ -203,7 +203,7 @@ async def _watch(presence: DeskPresence, feed: Feed) -> None:
             presence.changed()
 
 
-class _Said(msgspec.Struct):
+class _PresenceMessage(msgspec.Struct):
     """What a browser says of itself."""
 
     view: str = ""

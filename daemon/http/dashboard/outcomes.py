@@ -38,13 +38,6 @@ def create_outcomes(shell: Shell) -> Blueprint:
             link=request.query_string.decode("ascii", "ignore"),
         )
 
-    @outcomes.get("/dashboard/api/figures")
-    async def data() -> ResponseReturnValue:
-        try:
-            return await operations.outcomes(wanted())
-        except ValueError as error:
-            return {"error": str(error)}, 400
-
     @outcomes.get("/dashboard/figures.csv")
     async def table() -> ResponseReturnValue:
         try:

@@ -36,7 +36,6 @@ NEEDED: Mapping[str, AccessRole] = MappingProxyType(
                 "/dashboard/chats/<ref>",
                 "/dashboard/figures",
                 "/dashboard/figures.csv",
-                "/dashboard/api/figures",
                 "/dashboard/log",
                 "/dashboard/logs",
                 "/dashboard/media/<name>",

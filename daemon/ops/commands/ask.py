@@ -17,7 +17,7 @@ from daemon.ops.commands.place import (
     number_settings,
 )
 from daemon.ops.rehearsal.model import has_real_model, model_line
-from daemon.ops.rehearsal.stage import Heard, Terms, open_rehearsal
+from daemon.ops.rehearsal.stage import BurstResult, RehearsalOptions, open_rehearsal
 from daemon.ops.rehearsal.words import shown_message
 from daemon.settings import Settings
 from daemon.tools import builtin_tools
@@ -80,7 +80,7 @@ def ask_command(
 @dataclass(slots=True)
 class _Asked:
     calls: list[str] = field(default_factory=list)
-    heard: Heard = field(default_factory=Heard)
+    heard: BurstResult = field(default_factory=BurstResult)
     cost: float = 0.0
 
     def bill(self, settings: Settings) -> str:
@@ -108,7 +108,9 @@ async def _ask(
         )
         return NOT_RUN if skipped else None
 
-    terms = Terms(simulated=simulated, at=time.time(), seed=time.time_ns(), instead=instead)
+    terms = RehearsalOptions(
+        simulated=simulated, at=time.time(), seed=time.time_ns(), instead=instead
+    )
     async with open_rehearsal(settings, terms) as rehearsal:
         key = rehearsal.new_chat()
         asked.heard = await rehearsal.say(key, texts, seconds=PATIENCE_SECONDS)

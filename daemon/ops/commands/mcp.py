@@ -65,24 +65,24 @@ def mcp_command(place: Place, *, allow_send: bool) -> None:
     token = os.environ.get(VARIABLE, "")
     if token and allow_send:
         raise click.UsageError(f"the role of {VARIABLE} decides: leave --allow-send out")
-    desk = Desk(place, token, allow_send=allow_send)
+    tools = ChatTools(place, token, allow_send=allow_send)
     # A fault of the store or of the token is told now, not at the first call.
     with place.reading() as connection:
-        role, _ = desk.caller(connection)
+        role, _ = tools.caller(connection)
     try:
         module: Any = importlib.import_module("mcp.server.mcpserver")
     except ImportError as error:
         raise CommandFailure("it needs the SDK: pip install 'recado[mcp]'") from error
     server = module.MCPServer("recado", instructions=ABOUT)
-    for tool in (desk.list_chats, desk.read_chat, desk.figures):
+    for tool in (tools.list_chats, tools.read_chat, tools.figures):
         server.tool()(tool)
     if allows(role, "send"):
-        server.tool()(desk.send_message)
-        server.tool()(desk.close_chat)
+        server.tool()(tools.send_message)
+        server.tool()(tools.close_chat)
     server.run("stdio")
 
 
-class Desk:
+class ChatTools:
     """What the assistant may do. Its methods are the tools, and their docstrings what it reads."""
 
     def __init__(self, place: Place, token: str = "", *, allow_send: bool = False) -> None:

@@ -28,7 +28,7 @@ from daemon.ops.commands.progress import shown
 from daemon.ops.commands.reports import since_of
 from daemon.ops.rehearsal.cases import (
     CaseError,
-    Found,
+    LocatedCase,
     Setup,
     find_cases,
     find_setup,
@@ -43,7 +43,7 @@ from daemon.ops.rehearsal.model import has_real_model, model_line
 from daemon.ops.rehearsal.play import Tries, play_cases
 from daemon.ops.rehearsal.replay import replay
 from daemon.ops.rehearsal.report import RehearsalSummary, as_html, as_junit, lines
-from daemon.ops.rehearsal.stage import Terms
+from daemon.ops.rehearsal.stage import RehearsalOptions
 from daemon.settings import Settings
 
 FOLDER = Path("config/cases")
@@ -160,7 +160,7 @@ def _write(path: Path | None, make: Callable[[], str]) -> None:
             path.write_text(make(), "utf-8")
 
 
-def _found(paths: Sequence[Path], only: str) -> tuple[list[Found], Setup, Path]:
+def _found(paths: Sequence[Path], only: str) -> tuple[list[LocatedCase], Setup, Path]:
     """The cases, and what they are played with."""
     if not paths:
         raise CommandFailure(f"name files or folders of cases; there is no {FOLDER}")
@@ -189,7 +189,7 @@ def _compare(
     note(place, "reveal", number, after=f"rehearsal with {len(recordings)} turns")
     click.echo(model_line(settings, simulated=simulated), err=True)
     at = _moment(wanted.at, settings)
-    terms = Terms(simulated=simulated, at=at, seed=wanted.seed, cost=wanted.budget)
+    terms = RehearsalOptions(simulated=simulated, at=at, seed=wanted.seed, cost=wanted.budget)
     tries = Tries(at_once=wanted.at_once)
     with shown("replaying") as progress:
         work = partial(replay, settings, terms, recordings, tries, progress, judged=judged)
@@ -210,7 +210,7 @@ def _is_simulated(settings: Settings, wanted: _Wanted) -> bool:
 
 
 def _rehearse(
-    config: Path | None, wanted: _Wanted, found: Sequence[Found], setup: Setup, folder: Path
+    config: Path | None, wanted: _Wanted, found: Sequence[LocatedCase], setup: Setup, folder: Path
 ) -> RehearsalSummary:
     settings = _with_setup(number_settings(config, wanted.number), setup, folder)
     settings = _with_candidate(settings, wanted)
@@ -226,7 +226,7 @@ def _rehearse(
         raise CommandFailure("\n".join(faults))
     click.echo(model_line(settings, simulated=simulated), err=True)
     at = _moment(wanted.at or setup.at, settings)
-    terms = Terms(simulated=simulated, at=at, seed=wanted.seed, cost=wanted.budget)
+    terms = RehearsalOptions(simulated=simulated, at=at, seed=wanted.seed, cost=wanted.budget)
     order = Tries(times=wanted.times, at_once=wanted.at_once, by_model=wanted.by_model)
     with shown("rehearsing") as progress:
         played = trio.run(play_cases, settings, terms, found, order, progress)

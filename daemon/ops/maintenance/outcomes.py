@@ -10,7 +10,7 @@ from daemon.conversation.opening import Process
 from daemon.conversation.telemetry import Telemetry
 from daemon.domain.outcomes import QUIET_SECONDS
 from daemon.errors import StoreUnavailable
-from daemon.ledger.enquiries import KEPT_DAYS, TAKEN_AT_ONCE, Enquiries, TakenIn
+from daemon.ledger.enquiries import KEPT_DAYS, TAKEN_AT_ONCE, Enquiries, TakeInResult
 from daemon.observability.logs import Log
 
 LOOK_SECONDS = 5.0
@@ -48,7 +48,7 @@ async def _step(number: NumberRuntime, now: float) -> bool:
     """Bring a number's enquiries in step; True if there are more messages to be taken in."""
     enquiries = number.services.store.enquiries
     metrics = number.services.telemetry.metrics
-    taken = TakenIn()
+    taken = TakeInResult()
     if await enquiries.is_behind(number.name):
         taken = await enquiries.take_in(number.name, number.services.config.rules.zone)
     ids = taken.enquiries | {*await enquiries.due(number.name, now=now)}

@@ -24,7 +24,7 @@ class CaseError(Exception):
     """A file of cases cannot be used; one line for each mistake, with file and line."""
 
 
-class Called(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class ExpectedCall(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A call of a tool that must have been made."""
 
     tool: str
@@ -39,7 +39,7 @@ class Expected(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     said: Texts = []
     """Patterns (Python's, whatever the case of letters) that must be found in what was sent."""
     not_said: Texts = []
-    called: list[str | Called] = []
+    called: list[str | ExpectedCall] = []
     not_called: Texts = []
     handed_over: bool | None = None
     """Whether a person was asked for."""
@@ -55,7 +55,7 @@ class Expected(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     """Sentences that a model must find true of the conversation."""
 
 
-class Edited(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+class EditedMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A message that its author changes before it is answered."""
 
     text: str
@@ -68,10 +68,10 @@ class Edited(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class CaseTurn(Expected, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """A burst of the customer, and what must hold of its answer."""
 
-    says: str | list[str | Edited]
+    says: str | list[str | EditedMessage]
 
     @property
-    def burst(self) -> list[str | Edited]:
+    def burst(self) -> list[str | EditedMessage]:
         """The messages, in order."""
         return [self.says] if isinstance(self.says, str) else self.says
 
@@ -141,7 +141,7 @@ class Setup(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     """The time that it is, such as 2026-03-02T10:00."""
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class LocatedCase(msgspec.Struct, frozen=True, kw_only=True):
     """A case and where it stands."""
 
     case: Case
@@ -161,7 +161,7 @@ def texts(value: Texts) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def find_cases(paths: Sequence[Path], *, named: str = "") -> list[Found]:
+def find_cases(paths: Sequence[Path], *, named: str = "") -> list[LocatedCase]:
     """Read the cases of files and folders, those whose name matches the pattern ``named``.
 
     Raises CaseError.
@@ -171,7 +171,7 @@ def find_cases(paths: Sequence[Path], *, named: str = "") -> list[Found]:
         inside = sorted(path.rglob("*.toml")) if path.is_dir() else [path]
         files += [file for file in inside if file.name != SETUP]
     faults: list[str] = []
-    found: list[Found] = []
+    found: list[LocatedCase] = []
     for file in files:
         try:
             found += _read_file(file)
@@ -196,7 +196,7 @@ def find_setup(paths: Sequence[Path]) -> tuple[Setup, Path]:
     return Setup(), Path()
 
 
-def unknown_tools(found: Sequence[Found], known: Collection[str]) -> list[str]:
+def unknown_tools(found: Sequence[LocatedCase], known: Collection[str]) -> list[str]:
     """The tools of cases that do not exist, each with its place."""
     faults: list[str] = []
     for one in found:
@@ -209,7 +209,7 @@ def unknown_tools(found: Sequence[Found], known: Collection[str]) -> list[str]:
     return faults
 
 
-def checker(found: Found, name: str) -> Callable[[list[JsonObject]], str]:
+def checker(found: LocatedCase, name: str) -> Callable[[list[JsonObject]], str]:
     """The function that ``check`` names. Raises CaseError."""
     file, _, function = name.partition(":")
     path = found.path.parent / file
@@ -225,14 +225,14 @@ def checker(found: Found, name: str) -> Callable[[list[JsonObject]], str]:
     return wanted
 
 
-def _read_file(path: Path) -> list[Found]:
+def _read_file(path: Path) -> list[LocatedCase]:
     file, text = _converted(path, CaseFile), path.read_text("utf-8")
     found = [
-        Found(case=case, path=path, line=line)
+        LocatedCase(case=case, path=path, line=line)
         for case, line in zip(file.case, _headers(text, "case"), strict=True)
     ]
     found += [
-        Found(case=_end_of(customer), path=path, line=line, customer=customer)
+        LocatedCase(case=_end_of(customer), path=path, line=line, customer=customer)
         for customer, line in zip(file.customer, _headers(text, "customer"), strict=True)
     ]
     faults = [fault for one in found for fault in _faults(one)]
@@ -248,7 +248,7 @@ def _end_of(customer: Customer) -> Case:
     return Case(name=customer.name, turn=[], customer=person, tools=customer.tools, **expected)
 
 
-def _faults(found: Found) -> list[str]:
+def _faults(found: LocatedCase) -> list[str]:
     faults = []
     if not found.case.turn and found.customer is None:
         faults.append(f"{found.place}: the case has no turn")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from daemon.domain.knowledge.words import language_of
-from daemon.ops.rehearsal.cases import Called, Expected, texts
+from daemon.ops.rehearsal.cases import Expected, ExpectedCall, texts
 
 ESCALATES = "escalate_to_human"
 
@@ -51,7 +51,7 @@ def failures(expected: Expected, turns: Sequence[PlayedTurn]) -> list[str]:
     found = [f"not said: {p}" for p in texts(expected.said) if not _is_in(p, words)]
     found += [f"said: {p}" for p in texts(expected.not_said) if _is_in(p, words)]
     for wanted in expected.called:
-        found += _not_called(Called(wanted) if isinstance(wanted, str) else wanted, calls)
+        found += _not_called(ExpectedCall(wanted) if isinstance(wanted, str) else wanted, calls)
     made = {call.tool for call in calls}
     found += [f"{name} was called" for name in texts(expected.not_called) if name in made]
     if expected.handed_over is not None and (ESCALATES in made) != expected.handed_over:
@@ -71,7 +71,7 @@ def _is_in(pattern: str, words: str) -> bool:
     return re.search(pattern, words, re.IGNORECASE) is not None
 
 
-def _not_called(wanted: Called, calls: Sequence[ToolCall]) -> list[str]:
+def _not_called(wanted: ExpectedCall, calls: Sequence[ToolCall]) -> list[str]:
     of_tool = [call for call in calls if call.tool == wanted.tool]
     fitting = [call for call in of_tool if _fits(wanted.arguments, call.values)]
     if wanted.times is not None and len(fitting) != wanted.times:

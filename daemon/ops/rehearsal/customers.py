@@ -9,7 +9,7 @@ import msgspec
 
 from daemon.domain.knowledge.words import language_of
 from daemon.domain.messages import JsonObject
-from daemon.ops.rehearsal.cases import Case, CaseTurn, Customer, Edited, Habits
+from daemon.ops.rehearsal.cases import Case, CaseTurn, Customer, EditedMessage, Habits
 from daemon.ops.rehearsal.judge import Judge
 
 GREETINGS = {"es": "Hello!", "en": "¡Hola!"}
@@ -104,16 +104,16 @@ def without_goal(case: Case) -> Case:
     return msgspec.structs.replace(case, said=[], called=[], handed_over=None, judge=[], check="")
 
 
-def _habitual(line: str, habits: Habits, rng: Random) -> list[str | Edited]:
+def _habitual(line: str, habits: Habits, rng: Random) -> list[str | EditedMessage]:
     """A line as somebody with these habits writes it: one message or more."""
-    parts: list[str | Edited] = [line]
+    parts: list[str | EditedMessage] = [line]
     if rng.random() < habits.bursts:
         parts = list(re.split(r"(?<=[,.;:?!]) ", line))
     if rng.random() < habits.dictation:
         parts = [re.sub(r"[¡!¿?;:]|[,.](?= |$)", "", str(part)).lower() for part in parts]
     last = str(parts[-1])
     if rng.random() < habits.edits and " " in last:
-        parts[-1] = Edited(text=last.rpartition(" ")[0], edit=last)
+        parts[-1] = EditedMessage(text=last.rpartition(" ")[0], edit=last)
     if rng.random() < habits.second_language:
         parts.insert(0, GREETINGS[language_of(line)])
     return parts

@@ -13,11 +13,11 @@ import trio
 from daemon.domain.messages import ChatKey, FunctionCall, JsonObject
 from daemon.domain.progress import Progress, unwatched
 from daemon.errors import AssistantError
-from daemon.ops.rehearsal.cases import Case, CaseTurn, Found, checker, texts
+from daemon.ops.rehearsal.cases import Case, CaseTurn, LocatedCase, checker, texts
 from daemon.ops.rehearsal.checks import PlayedTurn, ToolCall, failures
 from daemon.ops.rehearsal.customers import ModelCustomer, Script, TurnSource, without_goal
 from daemon.ops.rehearsal.judge import Judge
-from daemon.ops.rehearsal.stage import HELD, Rehearsal, Terms, open_rehearsal
+from daemon.ops.rehearsal.stage import HELD, Rehearsal, RehearsalOptions, open_rehearsal
 from daemon.ops.rehearsal.words import shown_message
 from daemon.settings import Settings
 from daemon.tools import builtin_tools
@@ -33,7 +33,7 @@ NOT_MOCKED = '{"error": "this tool gives nothing in a rehearsal"}'
 class Play:
     """One conversation as it went."""
 
-    found: Found
+    found: LocatedCase
     attempt: int
     turns: list[PlayedTurn] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -105,8 +105,8 @@ class Mocks:
 
 async def play_cases(
     settings: Settings,
-    terms: Terms,
-    cases: Sequence[Found],
+    terms: RehearsalOptions,
+    cases: Sequence[LocatedCase],
     order: Tries,
     progress: Progress = unwatched,
 ) -> Played:

@@ -14,7 +14,7 @@ from daemon.errors import AssistantError
 from daemon.ledger.recordings import RecordedToolCall, RecordedTurn, begin_thread
 from daemon.ops.rehearsal.judge import AnswerPreference, Judge
 from daemon.ops.rehearsal.play import TURN_SECONDS, Tries
-from daemon.ops.rehearsal.stage import Rehearsal, Terms, open_rehearsal
+from daemon.ops.rehearsal.stage import Rehearsal, RehearsalOptions, open_rehearsal
 from daemon.ops.rehearsal.words import shown_message
 from daemon.settings import Settings
 from daemon.tools import builtin_tools
@@ -94,7 +94,7 @@ class _Recorded:
 
 async def replay(
     settings: Settings,
-    terms: Terms,
+    terms: RehearsalOptions,
     recordings: Sequence[RecordedTurn],
     tries: Tries,
     progress: Progress,

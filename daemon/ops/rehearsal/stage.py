@@ -35,7 +35,7 @@ from daemon.domain.redaction import Redactor
 from daemon.domain.rendering.outgoing import Outgoing
 from daemon.observability.logs import open_log
 from daemon.observability.metrics import Metrics
-from daemon.ops.rehearsal.cases import Edited
+from daemon.ops.rehearsal.cases import EditedMessage
 from daemon.ops.rehearsal.gateway import MemoryGateway, webhook_body
 from daemon.ops.rehearsal.model import simulated_engine
 from daemon.settings import Settings
@@ -59,7 +59,7 @@ NOTHING = "rehearsal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class RehearsalOptions:
     """How a rehearsal is opened."""
 
     simulated: bool
@@ -74,7 +74,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class BurstResult:
     """What came of one burst of a customer."""
 
     messages: tuple[Outgoing, ...] = ()
@@ -100,8 +100,8 @@ class Rehearsal:
         return ChatKey(self.services.number.name, chat_id(f"57300{next(self._numbers):07}"))
 
     async def say(
-        self, key: ChatKey, texts: Sequence[str | Edited], *, name: str = "", seconds: float
-    ) -> Heard:
+        self, key: ChatKey, texts: Sequence[str | EditedMessage], *, name: str = "", seconds: float
+    ) -> BurstResult:
         """Let a customer write a burst, and wait at most ``seconds`` for the end of its turn."""
         before = len(self._gateway.sent[key.chat])
         last = await self._last_turn(key)
@@ -114,17 +114,17 @@ class Rehearsal:
         turn = await self._last_turn(key)
         sent = tuple(self._gateway.sent[key.chat][before:])
         if patience.cancelled_caught:
-            return Heard(messages=sent)
+            return BurstResult(messages=sent)
         if not turn or turn == last:
-            return Heard(messages=sent, outcome=HELD)
-        return Heard(
+            return BurstResult(messages=sent, outcome=HELD)
+        return BurstResult(
             messages=sent,
             outcome=str(turn["outcome"]),
             reason=str(turn["reason"]),
             tokens=int(turn["tokens"]),
         )
 
-    def _written(self, key: ChatKey, text: str | Edited, name: str) -> list[Message]:
+    def _written(self, key: ChatKey, text: str | EditedMessage, name: str) -> list[Message]:
         """A message, and its edit if it is changed."""
         message = Message(
             id=f"said-{key.chat}-{next(self._numbers)}",
@@ -152,7 +152,7 @@ class Rehearsal:
 
 
 @asynccontextmanager
-async def open_rehearsal(settings: Settings, terms: Terms) -> AsyncIterator[Rehearsal]:
+async def open_rehearsal(settings: Settings, terms: RehearsalOptions) -> AsyncIterator[Rehearsal]:
     """Open the conversation of one number, whose settings these are; its store ends with it.
 
     Raises SettingsError, ToolError or ValidatorError.
@@ -182,7 +182,7 @@ async def open_rehearsal(settings: Settings, terms: Terms) -> AsyncIterator[Rehe
             nursery.cancel_scope.cancel()
 
 
-def rehearsed(settings: Settings, folder: Path, terms: Terms) -> Settings:
+def rehearsed(settings: Settings, folder: Path, terms: RehearsalOptions) -> Settings:
     """The settings of a number for a rehearsal in ``folder``: no waits, no limits, nothing outside.
 
     Voices, embeddings and lists of contacts are left out.
@@ -214,7 +214,7 @@ def rehearsed(settings: Settings, folder: Path, terms: Terms) -> Settings:
     return settings.model_copy(update={"data_dir": folder, **plain, **changed})
 
 
-def _environment(terms: Terms) -> Environment:
+def _environment(terms: RehearsalOptions) -> Environment:
     return Environment(
         log=open_log(
             stream=io.StringIO(),
