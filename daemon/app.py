@@ -29,7 +29,6 @@ from daemon.conversation.services import ChatServices
 from daemon.conversation.sharing import NumberSharing
 from daemon.errors import StoreUnavailable
 from daemon.http.http_task import HttpTask
-from daemon.ledger.drivers.port import Cluster
 from daemon.ledger.ledger import Store
 from daemon.observability.counts import core_task, counted_faults
 from daemon.observability.events import STARTED, STOPPED, STOPPING
@@ -41,7 +40,6 @@ from daemon.ops.live_log import LiveLog
 from daemon.ops.maintenance.figures import Figures
 from daemon.ops.maintenance.retention import Forgetter, repeat
 from daemon.ops.maintenance.tasks import (
-    Side,
     start_housekeeping,
     start_leading,
     supervise,
@@ -146,29 +144,15 @@ async def _start_and_stop(
         _publish(process, numbers, figures, operations)
 
         nursery.start_soon(_watch_store, process.store, log, name="store watch")
-        cluster = process.store.cluster
-        if cluster is None:
-            await numbers.start(nursery)
         side("live log", operations.live_log.run)
         await record.begin()
         side("samples", operations.state.sampler.run)
         start_housekeeping(side, settings, process, numbers, figures)
+        serve = _serve_all_numbers if process.store.cluster is None else _share_numbers
+        await serve(nursery, settings, environment, process, operations, recover, forgetter)
         side("recovery", recover.recover, recovery.delay_seconds, recovery.timeout_seconds)
         side("sweep", recover.keep_sweeping, recovery.delay_seconds, every.sweep_seconds)
-        if cluster is None:
-            start_leading(side, settings, process, forgetter)
-            await recover.resume_windows()
-            await numbers.learn_own_ids()
-        else:
-            sharing = _sharing(
-                cluster, settings, environment, process, operations, recover, forgetter
-            )
-            await nursery.start(sharing.run, name="sharing of numbers")
-            _start_cluster_tasks(side, cluster, process, operations)
         http.open(operations, phone_url=environment.phone_url)
-        if cluster is None:
-            for place, number in enumerate(numbers):
-                side(f"watch of {number.name}", number.watch, place * WATCH_GAP_SECONDS)
         side("notifications", notifier.run)
         side("outgoing webhooks", webhook_sender.run)
         side("reminders", ReminderTask(process, numbers).run)
@@ -249,17 +233,38 @@ def _operations(
     )
 
 
-def _sharing(
-    cluster: Cluster,
+async def _serve_all_numbers(
+    nursery: trio.Nursery,
     settings: Settings,
     environment: Environment,
     process: Process,
     operations: Operations,
     recover: Recovery,
     forgetter: Forgetter,
-) -> NumberSharing:
-    """What serves the numbers that this node owns, and leads when it is to."""
-    numbers = operations.numbers
+) -> None:
+    """Serve every number in this process, which has the ledger to itself."""
+    numbers, side = operations.numbers, partial(_start_side_task, nursery, environment)
+    await numbers.start(nursery)
+    start_leading(side, settings, process, forgetter)
+    await recover.resume_windows()
+    await numbers.learn_own_ids()
+    for place, number in enumerate(numbers):
+        side(f"watch of {number.name}", number.watch, place * WATCH_GAP_SECONDS)
+
+
+async def _share_numbers(
+    nursery: trio.Nursery,
+    settings: Settings,
+    environment: Environment,
+    process: Process,
+    operations: Operations,
+    recover: Recovery,
+    forgetter: Forgetter,
+) -> None:
+    """Serve the numbers that this node owns, lead when it is to, and do what other nodes ask."""
+    numbers, telemetry, cluster = operations.numbers, process.telemetry, process.store.cluster
+    if cluster is None:
+        raise RuntimeError("numbers are shared in a cluster only")
     held = ChatsOfAllNodes(numbers, ask=operations.hold_chats)
     held.follow(forgetter.held_now)
     forgetter.chats, operations.hold_now = held, held.look
@@ -275,22 +280,17 @@ def _sharing(
         side("orphans", repeat, orphans, every, environment.log, "orphans not cancelled")
         start_leading(side, settings, process, forgetter)
 
-    return NumberSharing(
+    sharing = NumberSharing(
         cluster,
         numbers,
         recover,
-        process.telemetry,
+        telemetry,
         held_chats=held,
         watch=watch,
         lead=lead,
     )
-
-
-def _start_cluster_tasks(
-    side: Side, cluster: Cluster, process: Process, operations: Operations
-) -> None:
-    """Start what does for this node's numbers what other nodes leave for it."""
-    numbers, telemetry = operations.numbers, process.telemetry
+    await nursery.start(sharing.run, name="sharing of numbers")
+    side = partial(_start_side_task, nursery, environment)
     if numbers.waiting is not None:
         side("waiting calls", numbers.waiting.run, cluster, numbers.served_names)
     commands = CommandTask(operations, process.store, cluster, telemetry.log, now=telemetry.now)
