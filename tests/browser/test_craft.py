@@ -245,7 +245,7 @@ def test_everything_is_reached_by_keyboard(page: Page, nora: str) -> None:
 
 def test_a_chat_a_page_and_an_action_are_found_by_keyboard(page: Page, nora: str) -> None:
     page.goto("/dashboard")
-    page.keyboard.press("Control+k")
+    page.locator("body").press("Control+k")
     expect(page.get_by_test_id("palette")).to_be_visible()
     look(page, "palette")
     page.set_viewport_size(WIDE)
@@ -253,7 +253,7 @@ def test_a_chat_a_page_and_an_action_are_found_by_keyboard(page: Page, nora: str
     expect(page.get_by_test_id("found").first).to_contain_text(nora)
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("chat-name")).to_have_text(nora)
-    page.keyboard.press("Control+k")
+    page.locator("body").press("Control+k")
     page.keyboard.type("registro")
     expect(page.get_by_test_id("found").first).to_contain_text("Registro")
     page.keyboard.press("Enter")
