@@ -178,6 +178,7 @@ def _prepare() -> Path:
         config=SimpleNamespace(
             rules=SimpleNamespace(
                 instructions="Contesta en español.",
+                model=None,
                 zone=ZoneInfo("America/Bogota"),
                 history_tokens=24_000,
                 server_compacts=False,

@@ -54,11 +54,12 @@ _PRIVATE = re.compile(
 )
 
 # Cards are found whatever stands before and after, and between their groups: four, four, four and
-# the rest, or four, six and five.
+# the rest, or four, six and five. The first digit comes before what looks back from it: `re` then
+# passes over all other characters at once, in a tenth of the time.
 _CARD = re.compile(
-    r"(?<![0-9])(?<![0-9]\.)(?:[2-6][0-9]{12,18}"
-    r"|[2-6][0-9]{3}([^0-9A-Za-z]{1,6})[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}"
-    r"|3[47][0-9]{2}([^0-9A-Za-z]{1,6})[0-9]{6}\2[0-9]{5})(?![0-9])"
+    r"[2-6](?<![0-9].)(?<![0-9]\..)(?:[0-9]{12,18}"
+    r"|[0-9]{3}([^0-9A-Za-z]{1,6})[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}"
+    r"|(?<=3)[47][0-9]{2}([^0-9A-Za-z]{1,6})[0-9]{6}\2[0-9]{5})(?![0-9])"
 )
 
 _MAY_HOLD_NUMBER = re.compile(rf"[0-9](?:{_BETWEEN}{{0,3}}[0-9]){{5}}")
@@ -75,7 +76,7 @@ _OTHER_DIGITS = re.compile(
 )
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrt])|%(2[0Bb]|40)")
 """A character as JSON, ``repr`` (of a ``KeyError``, say) and URLs write it."""
-_SCOPED = re.compile(r"(?<![A-Za-z0-9.])([A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{4})[A-Za-z0-9]{6,}")
+_SCOPED = re.compile(r"([A-Z](?<![A-Za-z0-9.].)[A-Z]\.(?:ENT\.)?[A-Za-z0-9]{4})[A-Za-z0-9]{6,}")
 """Meta's business-scoped id of a person, of which the first signs are kept."""
 
 _BLANK = re.compile(_BETWEEN)
@@ -228,11 +229,11 @@ class Redactor:
 
     def fields(self, given: Mapping[str, object]) -> dict[str, object]:
         """Return named values, each as `value` gives it, the names redacted too."""
-        text, value = self.text, self.value
+        name_of, text, value = self._short, self.text, self.value
         if self._words == "none" and not SAID.isdisjoint(given):
             given = {name: inner for name, inner in given.items() if name not in SAID}
         return {
-            text(name): text(inner) if type(inner) is str else value(inner)
+            name_of(name): text(inner) if type(inner) is str else value(inner)
             for name, inner in given.items()
         }
 

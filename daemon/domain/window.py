@@ -46,10 +46,9 @@ def after_message(window: Window | None, kind: str, now: float, rules: WindowRul
     wait = rules.voice_seconds if kind in VOICE_KINDS else rules.text_seconds
     if window is None:
         return Window(opened_at=now, quiet_until=now + wait)
-    return replace(
-        window,
+    return Window(
+        opened_at=window.opened_at,
         quiet_until=max(window.quiet_until, now + wait),
-        writing_until=0,
         messages=window.messages + 1,
     )
 

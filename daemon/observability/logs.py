@@ -143,7 +143,7 @@ class LogWriter:
     def _record(
         self, kind: EventKind, event: str, level: Level, at: datetime, given: dict[str, Any]
     ) -> LogRecord:
-        symbol = given.pop("symbol", kind.symbol)
+        symbol = self._redactor.text(given.pop("symbol")) if "symbol" in given else kind.symbol
         chat = given.get("chat")
         if isinstance(chat, ChatKey):
             given["chat"] = chat.chat
@@ -161,7 +161,7 @@ class LogWriter:
         return LogRecord(
             kind=kind,
             event=event,
-            symbol=self._redactor.text(symbol),
+            symbol=symbol,
             level=level,
             at=at,
             line=line,

@@ -26,6 +26,7 @@ from daemon.domain.messages import Usage
 from daemon.domain.outcomes import SETTLED
 from daemon.domain.validation.builtin_validators import BUILT_IN
 from daemon.observability.node_metrics import NodeMetrics
+from daemon.observability.plain_metrics import PlainCounter, PlainHistogram
 from daemon.observability.vitals import QUEUE_STATES, Vitals
 
 WEBHOOK_RESULTS = ("stored", "unauthorized", "invalid", "too_large", "unavailable")
@@ -41,6 +42,8 @@ MESSAGE_KINDS = (
     "other",
 )
 """The message types that are counted apart; others are "other"."""
+
+_COUNTED_KINDS = frozenset(MESSAGE_KINDS)
 
 OWED_BY = ("bot", "person")
 """The party that owes customers an answer."""
@@ -124,7 +127,7 @@ WITHOUT_LABELS = (
 class OfNumber:
     """A counter or gauge as one of several numbers uses it."""
 
-    def __init__(self, metric: Counter | Gauge, number: str) -> None:
+    def __init__(self, metric: Counter | PlainCounter | Gauge, number: str) -> None:
         self._metric = metric
         self._number = number
 
@@ -205,12 +208,12 @@ class Metrics:
         self.set_channel_state("unknown")
 
     def _make_counters(self) -> None:
-        self.webhooks = self._counter("webhooks", "Webhook calls by result", "result")
+        self.webhooks = self._plain_counter("webhooks", "Webhook calls by result", "result")
         self.secrets_refused = self._counter(
             "secrets_refused", "Requests with a wrong secret or token, by where", "where"
         )
-        self._messages: Counted = self._numbered_counter(
-            "messages", "Inbound messages stored, by kind", "kind"
+        self._messages: PlainCounter | OfNumber = self._plain_counter(
+            "messages", "Inbound messages stored, by kind", "kind", *self._labels
         )
         self.duplicates = self._counter("duplicates", "Messages that had been stored before")
         self.enquiries: Counted = self._numbered_counter(
@@ -263,8 +266,9 @@ class Metrics:
             *("webhook_deliveries", "Tries at delivering outgoing webhooks, by result"),
             *("endpoint", "result"),
         )
+        for result in WEBHOOK_RESULTS:
+            self.webhooks.labels(result)
         for counter, values in (
-            (self.webhooks, WEBHOOK_RESULTS),
             (self.secrets_refused, SECRETS),
             (self.recoveries, RECOVERIES),
             (self.voice_replies, VOICE_REPLIES),
@@ -304,7 +308,7 @@ class Metrics:
         )
 
     def _make_histograms(self) -> None:
-        self.acknowledgement = self._histogram(
+        self.acknowledgement = self._plain_histogram(
             "acknowledgement_seconds", "From a webhook call's last byte to its 200", _INTAKE_BUCKETS
         )
         self.window = self._histogram(
@@ -324,10 +328,10 @@ class Metrics:
         self.delivery = self._histogram(
             "delivery_seconds", "From a send to its delivery at the customer", _DELIVERY_BUCKETS
         )
-        self.store_commit = self._histogram(
+        self.store_commit = self._plain_histogram(
             "store_commit_seconds", "Commits of the store's writer", _INTAKE_BUCKETS
         )
-        self.store_batch_rows = self._histogram(
+        self.store_batch_rows = self._plain_histogram(
             "store_batch_rows", "Writes that shared one commit", _ROW_BUCKETS
         )
 
@@ -380,7 +384,7 @@ class Metrics:
 
     def count_message(self, kind: str) -> None:
         """Count a stored message by its type; a type that is not listed counts as "other"."""
-        self._messages.labels(kind if kind in MESSAGE_KINDS else "other").inc()
+        self._messages.labels(kind if kind in _COUNTED_KINDS else "other").inc()
 
     def set_channel_state(self, state: str) -> None:
         """Set the channel's state, one of `CHANNEL_STATES`."""
@@ -492,3 +496,11 @@ class Metrics:
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"recado_{name}", meaning, buckets=buckets, registry=self.registry)
+
+    def _plain_counter(self, name: str, meaning: str, *labels: str) -> PlainCounter:
+        return PlainCounter(f"recado_{name}", meaning, labels, self.registry)
+
+    def _plain_histogram(
+        self, name: str, meaning: str, buckets: tuple[float, ...]
+    ) -> PlainHistogram:
+        return PlainHistogram(f"recado_{name}", meaning, buckets, self.registry)

@@ -1,10 +1,14 @@
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.domain.messages import Usage
 from daemon.observability.metrics import OUTBOX_STATES, UPSTREAM_OPERATIONS, Metrics
+from daemon.observability.plain_metrics import PlainCounter, PlainHistogram
 
 
 def values(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -187,3 +191,22 @@ def test_breakers_queue_and_followers_are_read_at_each_scrape() -> None:
     open_now["model"] = False
     assert values(metrics)["recado_breaker_open", ("model",)] == 0
     assert values(metrics)["recado_ready", ()] == 0
+
+
+@given(st.lists(st.floats(0, 10) | st.sampled_from([0.001, 1.0, 2.5])))
+def test_plain_metrics_show_what_those_of_the_library_show(amounts: list[float]) -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    buckets = (0.001, 1, 2.5)
+    histogram = PlainHistogram("seconds", "How long", buckets, ours)
+    counter = PlainCounter("calls", "How many", ("result",), ours)
+    known_histogram = Histogram("seconds", "How long", buckets=buckets, registry=theirs)
+    known_counter = Counter("calls", "How many", ("result",), registry=theirs)
+    for amount in amounts:
+        histogram.observe(amount)
+        known_histogram.observe(amount)
+        counter.labels("ok" if amount else "bad").inc(amount)
+        known_counter.labels("ok" if amount else "bad").inc(amount)
+    shown = [
+        line for line in generate_latest(theirs).decode().splitlines() if "_created" not in line
+    ]
+    assert generate_latest(ours).decode().splitlines() == shown
