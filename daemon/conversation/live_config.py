@@ -26,6 +26,7 @@ from daemon.domain.notification_texts import EscalationRules
 from daemon.domain.rendering.split import MAX_BUBBLES, SHORT
 from daemon.domain.schedule import OpeningHours, opening_hours, quiet_minutes
 from daemon.domain.texts import Texts, texts
+from daemon.domain.topics import TopicRules
 from daemon.domain.validation import results
 from daemon.domain.validation.builtin_validators import in_order
 from daemon.domain.validation.results import Validator
@@ -151,6 +152,7 @@ class ChatRules:
     echo_seconds: float = 3.0
     """The echo of a send comes within a second or two; after this the chat itself is asked."""
     reminders: ReminderRules = field(default_factory=ReminderRules)
+    topics: TopicRules = field(default_factory=TopicRules)
     retry_seconds: float = 1.0
     """The first wait before a model call or a send is tried again; it doubles with each try."""
 
@@ -485,7 +487,15 @@ def chat_rules(settings: Settings, instructions: str) -> ChatRules:
             * max(settings.escalation.pause_minutes, settings.takeover.pause_minutes),
         ),
         reminders=_reminders(settings),
+        topics=_topics(settings),
     )
+
+
+def _topics(settings: Settings) -> TopicRules:
+    own = settings.figures
+    prices = settings.budget.prices.get(own.topic_model or settings.assistant.model, {})
+    budget = replace(_budget(settings), price=Price(**prices))
+    return TopicRules(names=own.topics, model=own.topic_model, budget=budget)
 
 
 def _reminders(settings: Settings) -> ReminderRules:

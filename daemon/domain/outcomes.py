@@ -85,6 +85,8 @@ class EnquiryRow(NamedTuple):
     outcome: str
     reopened: bool
     first_answer_seconds: float | None
+    topic: str = ""
+    """Of the operator's list, or ``other``; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,9 +134,10 @@ class Group(NamedTuple):
 
     day: str = ""
     number: str = ""
+    topic: str = ""
 
 
-By = Literal["day", "number"]
+By = Literal["day", "number", "topic"]
 
 
 def grouped(rows: Iterable[EnquiryRow], by: Sequence[By]) -> list[tuple[Group, OutcomeFigures]]:

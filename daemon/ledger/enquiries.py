@@ -213,13 +213,13 @@ def enquiries_between(
 ) -> tuple[EnquiryRow, ...]:
     """See `Enquiries.between`; inside the caller's read."""
     rows = connection.execute(
-        "SELECT day, channel, outcome, reopened, first_answer_seconds FROM enquiries"
+        "SELECT day, channel, outcome, reopened, first_answer_seconds, topic FROM enquiries"
         " WHERE day BETWEEN ? AND ? AND (? = '' OR channel = ?)",
         (first_day, last_day, number, number),
     )
     return tuple(
-        EnquiryRow(day, channel, outcome, bool(reopened), seconds)
-        for day, channel, outcome, reopened, seconds in rows
+        EnquiryRow(day, channel, outcome, bool(reopened), seconds, topic)
+        for day, channel, outcome, reopened, seconds, topic in rows
     )
 
 

@@ -50,6 +50,7 @@ from daemon.ledger.runs import Orphans, Runs
 from daemon.ledger.templates import Templates
 from daemon.ledger.threads import Memories, Threads
 from daemon.ledger.tokens import ApiTokens, IdempotencyKeys
+from daemon.ledger.topics import Topics
 from daemon.ledger.turn_outcome import Validations
 from daemon.ledger.turns import Turns
 from daemon.ledger.usage import UsageBook
@@ -145,6 +146,7 @@ class Store:
     webhooks: WebhookDeliveries
     reminders: Reminders
     enquiries: Enquiries
+    topics: Topics
     candidates: Candidates
 
     def of(self, number: str) -> "Store":
@@ -226,6 +228,7 @@ async def open_store(
             webhooks=WebhookDeliveries(database),
             reminders=Reminders(database),
             enquiries=Enquiries(database),
+            topics=Topics(database),
             candidates=Candidates(database),
             dashboard_log=DashboardLog(process),
             samples=Samples(process),

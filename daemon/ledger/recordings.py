@@ -96,7 +96,7 @@ def _recording(
         (turn_id,),
     ).fetchall()
     messages = [(read_message.decode(message), words) for message, words in rows]
-    texts = [_text(message, words) for message, words in messages]
+    texts = [text_of(message, words) for message, words in messages]
     names = [message.author_name for message, _ in messages if message.author_name]
     sends = connection.execute(
         "SELECT body FROM outbox WHERE turn_id = ? AND body != '' ORDER BY id", (turn_id,)
@@ -117,7 +117,7 @@ def _recording(
     )
 
 
-def _text(message: Message, words: str | None) -> str:
+def text_of(message: Message, words: str | None) -> str:
     """What a customer wrote or said; empty for anything else."""
     content = message.content
     if isinstance(content, Text):

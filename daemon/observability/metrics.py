@@ -24,6 +24,7 @@ from daemon.domain.announcements import EndpointCounts
 from daemon.domain.gateway_prices import CATEGORIES, FREE
 from daemon.domain.messages import Usage
 from daemon.domain.outcomes import SETTLED
+from daemon.domain.topics import OTHER
 from daemon.domain.validation.builtin_validators import BUILT_IN
 from daemon.observability.node_metrics import NodeMetrics
 from daemon.observability.plain_metrics import PlainCounter, PlainHistogram
@@ -114,6 +115,7 @@ OF_NUMBERS = (
     *("send_failures", "channel_state_changes", "budget_used_ratio", "oldest_unanswered"),
     *("oldest_waiting", "chats_waiting_for_person", "outbox_rows", "_channel_state"),
     *("queue_messages", "dead_letters", "enquiries"),
+    "enquiry_topics",
 )
 """The attributes that count for each number apart, where there are several."""
 
@@ -190,6 +192,7 @@ class Metrics:
             (self._messages, MESSAGE_KINDS if not self._labels else ()),
             (self.turns, TURN_OUTCOMES),
             (self.enquiries, SETTLED),
+            (self.enquiry_topics, (OTHER,)),
             (self.tokens, ("input", "cached", "output", "reasoning")),
             (self.brakes, BRAKES),
             (self.send_failures, ("sent_again", "given_up")),
@@ -218,6 +221,9 @@ class Metrics:
         self.duplicates = self._counter("duplicates", "Messages that had been stored before")
         self.enquiries: Counted = self._numbered_counter(
             "enquiries", "Enquiries of customers that are over, by outcome", "outcome"
+        )
+        self.enquiry_topics: Counted = self._numbered_counter(
+            "enquiry_topics", "Enquiries whose topic is known, by topic", "topic"
         )
         self.turns: Counted = self._numbered_counter("turns", "Turns ended, by outcome", "outcome")
         self.fallbacks: Counted = self._numbered_counter(

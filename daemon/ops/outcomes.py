@@ -1,4 +1,4 @@
-"""Outcome figures as people ask for them: by days and number; as JSON and CSV."""
+"""Outcome figures as people ask for them: by days, number and topic; as JSON and CSV."""
 
 import csv
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ MOST_DAYS = 92
 """Of one question, so that it reads a bounded number of rows."""
 
 USUAL_DAYS = 30
-BY: tuple[By, ...] = ("day", "number")
+BY: tuple[By, ...] = ("day", "number", "topic")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,6 +138,10 @@ def answer(
         told = "\n\n".join(filter(None, outputs))
         return (Say(phrases["found"].format(output=told) if told else phrases["unknown"]),)
     offered = {str(tool.get("name")): tool for tool in tools if tool.get("type") == "function"}
+    if "set_topic" in offered:
+        return (
+            CallTool("set_topic", json.dumps({"topic": topic_of(items, offered["set_topic"])})),
+        )
     ruled = _ruled(everything, instructions, offered)
     if ruled and ruled not in offered:
         return (Say(ruled),)
@@ -177,6 +181,18 @@ def preference(text: str) -> str:
     lost = [bool(re.search(r"Entendí|I understood", one)) for one in (first, second)]
     better = "EQUAL" if lost[0] == lost[1] else "B" if lost[0] else "A"
     return f"{better}\nAn answer that only repeats the question helps nobody."
+
+
+def topic_of(items: Sequence[Item], tool: Item) -> str:
+    """Return the topic of which a word begins like one of the text; the last if none does."""
+    text = " ".join(str(part.get("text", "")) for item in items for part in _parts(item)).lower()
+    topics: list[str] = tool["parameters"]["properties"]["topic"]["enum"]
+    hits = (
+        name
+        for name in topics
+        if any(word[:5] in text for word in re.findall(r"\w{4,}", name.lower()))
+    )
+    return next(hits, topics[-1])
 
 
 def _ruled(text: str, instructions: str, offered: Mapping[str, Item]) -> str:

@@ -36,6 +36,7 @@ from daemon.settings.chats import (
 from daemon.settings.operation import (
     CloudSettings,
     DashboardSettings,
+    FigureSettings,
     FileSettings,
     HousekeepingSettings,
     LogSettings,
@@ -119,6 +120,7 @@ class Settings(SettingsTable):
     housekeeping: HousekeepingSettings = HousekeepingSettings()
     notify: NotifySettings = NotifySettings()
     tracing: TracingSettings = TracingSettings()
+    figures: FigureSettings = FigureSettings()
     sandbox: SandboxSettings = SandboxSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     texts: TextSettings = TextSettings()

@@ -21,6 +21,7 @@ from daemon.settings.rules import (
     Secrets,
     SettingsTable,
     Switch,
+    Topics,
     Url,
 )
 
@@ -188,6 +189,19 @@ class RetentionSettings(SettingsTable):
         default=0,
         description="after its last message, until a chat's content is deleted; the totals stay. 0"
         " keeps conversations for good",
+    )
+
+
+class FigureSettings(SettingsTable):
+    """``[figures]``: what enquiries are about, besides what came of them."""
+
+    topics: Topics = Field(
+        default=(),
+        description="the model says which of these each enquiry is about, once it is quiet; empty:"
+        " nobody is asked",
+    )
+    topic_model: Annotated[str, Rule("a text, or empty")] = Field(
+        default="", description="a cheap model of the same server; empty: that of the answers"
     )
 
 

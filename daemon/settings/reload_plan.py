@@ -37,6 +37,7 @@ RELOADABLE = (
     "recovery.max_age_hours",
     "hours.*",
     "reminders.*",
+    "figures.*",
     "texts.*",
     "voice.max_characters",
 )

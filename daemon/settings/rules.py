@@ -278,6 +278,12 @@ Words = Annotated[
     BeforeValidator(as_list),
     Rule("a list of words or short sentences, of at most 64 characters each", read_list),
 ]
+Topics = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,40}$")], ...],
+    Field(strict=False, max_length=20),
+    BeforeValidator(as_list),
+    Rule("a list of at most 20 topics, of at most 40 characters each", read_list),
+]
 OwnName = Annotated[str, Rule("a name, or empty")]
 OwnText = Annotated[str, Rule("a text; empty takes the built-in one")]
 OwnId = Annotated[str, Rule("an id, or empty")]

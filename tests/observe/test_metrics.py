@@ -144,7 +144,7 @@ LABELS = {
         "server",
         "service",
     ),
-    *("state", "status", "then", "validator", "verdict", "version", "where"),
+    *("state", "status", "then", "topic", "validator", "verdict", "version", "where"),
 }
 """Every label there is: all of few values, and none that names a person, a chat or a message."""
 

@@ -163,6 +163,7 @@ REPEATED_ON_PURPOSE = {
     "OnceDatabase.write": "a second one is refused, since the first has marked its command",
     "DashboardLog.add_in_order": "a line of the live log is there twice, at worst",
     "Enquiries.drop_old": "each call deletes some more",
+    "Topics.asked": "each try to ask the model is counted, that of unknown outcome too",
     "_play_again": "the ledger of a rehearsal is not kept",
     "Inbox.accept": "each call is kept as it came, and its messages are known",
 }
@@ -610,6 +611,12 @@ async def _taken_in(scene: Scene) -> Action:
 async def _enquiry_noted(scene: Scene) -> Action:
     found = await scene.store.enquiries.look(await _enquired(scene), now=9e5)
     return partial(scene.store.enquiries.note, found, now=9e5)
+
+
+@case("Topics.sorted_as")
+async def _sorted(scene: Scene) -> Action:
+    (number,) = await _enquired(scene)
+    return partial(scene.store.topics.sorted_as, number, "precios")
 
 
 @case("Operations._replay_dead")

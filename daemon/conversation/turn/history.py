@@ -9,7 +9,7 @@ from daemon.conversation.services import ChatServices
 from daemon.conversation.turn.side_calls import side_call
 from daemon.domain.eligibility import nothing_to_answer, wish_of
 from daemon.domain.ids import is_group
-from daemon.domain.limits import MICROS, Charge, day_of, expected_use, use_of
+from daemon.domain.limits import MICROS, Budget, Charge, day_of, expected_use, use_of
 from daemon.domain.messages import ChatKey, JsonObject, Message, ModelRequest, ModelResponse
 from daemon.domain.prompt.history_budget import (
     LOWEST_RATIO,
@@ -196,25 +196,39 @@ async def _summary(
 
 
 async def ask_aside(
-    key: ChatKey, request: ModelRequest, services: ChatServices, *, failure: str
+    key: ChatKey,
+    request: ModelRequest,
+    services: ChatServices,
+    *,
+    failure: str,
+    budget: Budget | None = None,
 ) -> ModelResponse | None:
     """Ask the model for something beside the turns of a chat; None if it has it not in time.
 
     It counts for the budget, which may refuse it. ``failure``: the log line if there is nothing.
-    Any task may call it.
+    ``budget``: the number's, where the request names another model. Any task may call it.
     """
-    if services.model.state.fault:
-        return None
-    usage, rules, metrics = services.store.usage, services.config.rules, services.telemetry.metrics
-    day = day_of(services.telemetry.now(), rules.zone)
-    wanted = Charge(day, expected_use(request, rules.budget))
-    if await usage.refusal(key, wanted, rules.budget):
+    budget = budget or services.config.rules.budget
+    if not await may_ask(key, request, services, budget):
         return None
     response = await side_call(key, request, services, failed=failure)
     if response is None:
         return None
+    metrics = services.telemetry.metrics
     metrics.count_tokens(response.usage)
-    charge = Charge(day, use_of(response.usage, rules.budget.price))
+    day = day_of(services.telemetry.now(), services.config.rules.zone)
+    charge = Charge(day, use_of(response.usage, budget.price))
     metrics.cost.inc(charge.use.micros / MICROS)
-    await usage.charge(key, charge)
+    await services.store.usage.charge(key, charge)
     return response
+
+
+async def may_ask(
+    key: ChatKey, request: ModelRequest, services: ChatServices, budget: Budget
+) -> bool:
+    """Whether the model works, and the budget allows a request beside the turns of a chat."""
+    if services.model.state.fault:
+        return False
+    day = day_of(services.telemetry.now(), services.config.rules.zone)
+    wanted = Charge(day, expected_use(request, budget))
+    return not await services.store.usage.refusal(key, wanted, budget)

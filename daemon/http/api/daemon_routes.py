@@ -93,7 +93,7 @@ def add_daemon(api: ApiRoutes, operations: Operations) -> None:
 
     @api.add("GET", "/outcomes", action="read", tag="daemon")
     async def show_outcomes(query: OutcomeFilter) -> OutcomesOfDays:
-        """Show what came of customers' enquiries, by day and number."""
+        """Show what came of customers' enquiries, by day, number and topic."""
         fields = {"from": query.first_day, "to": query.last_day, "number": query.number}
         fields["by"] = query.by
         zone = operations.numbers.first.services.config.rules.zone

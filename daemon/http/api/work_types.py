@@ -343,7 +343,7 @@ class OutcomeFilter(ApiRequest, frozen=True, rename={"first_day": "from", "last_
     last_day: Day = ""
     number: Annotated[str, Meta(max_length=80)] = ""
     by: Annotated[
-        str, Meta(max_length=40, description="day, number or both, with a comma between")
+        str, Meta(max_length=40, description="day, number, topic, with commas between")
     ] = "day"
 
 
@@ -366,6 +366,7 @@ class OutcomeRow(OutcomeCounts, frozen=True):
 
     day: str = ""
     number: str = ""
+    topic: str = ""
 
 
 class OutcomesOfDays(ApiResponse, frozen=True, rename={"first_day": "from", "last_day": "to"}):

@@ -33,6 +33,7 @@ from daemon.ops.maintenance.retention import (
     keep_files_private,
     repeat,
 )
+from daemon.ops.maintenance.topics import keep_topics
 from daemon.settings import Settings
 from daemon.system.process import memory_limit, resident_bytes
 
@@ -145,6 +146,7 @@ def start_housekeeping(
     vitals = telemetry.metrics.vitals
     side("figures", keep_figures, process, numbers, figures, every.figures_seconds)
     side("outcomes", keep_outcomes, process, numbers, log)
+    side("topics", keep_topics, process, numbers, log)
     side("traces", telemetry.traces.run)
     side("event loop lag", watch_loop_lag, vitals)
     side("file modes", keep_files_private, store, log)
