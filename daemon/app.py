@@ -47,7 +47,7 @@ from daemon.ops.maintenance.tasks import (
 from daemon.ops.notifier import open_notifier
 from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
-from daemon.ops.remote import CommandTask, Remote
+from daemon.ops.remote import KEPT_SECONDS, CommandTask, Remote, drop_old_commands
 from daemon.ops.status import ProcessRecord, keep_status, signs_of_life
 from daemon.ops.webhook_sender import open_webhook_sender, subscribe
 from daemon.settings import Settings, model_names
@@ -278,6 +278,8 @@ async def _share_numbers(
         side("subscriptions", subscribe, settings, process)
         orphans, every = recover.cancel_old_orphans, ORPHAN_SECONDS
         side("orphans", repeat, orphans, every, environment.log, "orphans not cancelled")
+        old = partial(drop_old_commands, process.store.commands, telemetry.now)
+        side("old commands", repeat, old, KEPT_SECONDS, environment.log, "old commands not deleted")
         start_leading(side, settings, process, forgetter)
 
     sharing = NumberSharing(
@@ -293,7 +295,7 @@ async def _share_numbers(
     side = partial(_start_side_task, nursery, environment)
     if numbers.waiting is not None:
         side("waiting calls", numbers.waiting.run, cluster, numbers.served_names)
-    commands = CommandTask(operations, process.store, cluster, telemetry.log, now=telemetry.now)
+    commands = CommandTask(operations, process.store, cluster, telemetry.log)
     side("commands", commands.run)
 
 

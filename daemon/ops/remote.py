@@ -142,6 +142,14 @@ def _place(numbers: Numbers, key: ChatKey) -> str:
     return numbers.first.name if not key.number and len(numbers) == 1 else LEDGER
 
 
+async def drop_old_commands(commands: Commands, now: Callable[[], float]) -> None:
+    """Delete commands whose results nobody waits for any more. Raises StoreUnavailable.
+
+    ``now``: wall clock, Unix seconds.
+    """
+    await commands.forget(before=now() - KEPT_SECONDS)
+
+
 class CommandTask:
     """Carries out what was asked on other nodes. `run` is a side task of each node."""
 
@@ -151,16 +159,12 @@ class CommandTask:
         store: Store,
         cluster: Cluster,
         log: Log,
-        *,
-        now: Callable[[], float],
     ) -> None:
-        """``now``: wall clock, Unix seconds."""
         self._owner = owner
         self._commands = store.commands
         self._database = store.database
         self._cluster = cluster
         self._log = log
-        self._now = now
 
     async def run(self) -> None:
         """Look for commands, and carry them out. Runs until cancelled."""
@@ -171,10 +175,6 @@ class CommandTask:
                 self._log.debug("commands wait for the store", error=str(error))
             with trio.move_on_after(LOOK_SECONDS):
                 await self._cluster.noticed(NOTICE)
-
-    async def tidy(self) -> None:
-        """Forget old commands. Raises StoreUnavailable."""
-        await self._commands.forget(before=self._now() - KEPT_SECONDS)
 
     async def _carry_out_all(self) -> None:
         while commands := await self._commands.open(self._mine()):

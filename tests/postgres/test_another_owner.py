@@ -55,6 +55,8 @@ async def test_webhooks_and_commands_wait_for_the_owner(
         assert (await stage.get("/dashboard/chats")).status_code == 200
         assert select(folder, "messages", "id") == []
 
+        old = {"number": NUMBER, "chat": "", "operation": "pause", "arguments": "", "asked_at": 1.0}
+        insert(folder, "commands", {**old, "state": "done", "result": "1"})
         delete(folder, "nodes", where={"process": "ghost"})  # its lease is over
         await found(lambda: select(folder, "commands", "state") == [("done",)])
         await found(lambda: states(folder) == {"with_agent"})  # what came is for a person now

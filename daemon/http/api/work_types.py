@@ -19,7 +19,6 @@ from daemon.http.api.types import (
 )
 
 MOST_REPLAYED = 100
-RowIds = Annotated[list[RowId], Meta(min_length=1, max_length=MOST_REPLAYED)]
 
 
 class ListedContact(ApiResponse, frozen=True):
