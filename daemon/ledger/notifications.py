@@ -1,5 +1,6 @@
 """Notifications of people outside of WhatsApp: sent, and still to be sent."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -68,12 +69,17 @@ class Notifications(Role):
         await self._database.write(write)
 
     @query
-    def due(self, connection: Connection, *, now: float, limit: int) -> tuple[Pending, ...]:
-        """Notifications to be sent now, the oldest first."""
+    def due(
+        self, connection: Connection, *, now: float, limit: int, longest_wait: float = math.inf
+    ) -> tuple[Pending, ...]:
+        """Notifications to be sent now, the oldest first.
+
+        A clock that was ahead has planned what is more than ``longest_wait`` seconds away.
+        """
         rows = connection.execute(
             "SELECT id, reason, line, reached, tries, noted_at FROM notifications"
-            f" WHERE state = '{PENDING}' AND next_at <= ? ORDER BY id LIMIT ?",
-            (now, limit),
+            f" WHERE state = '{PENDING}' AND (next_at <= ? OR next_at > ?) ORDER BY id LIMIT ?",
+            (now, now + longest_wait, limit),
         )
         return tuple(
             Pending(

@@ -3,6 +3,7 @@
 `daemon.ledger.announcements` adds the rows.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -89,14 +90,18 @@ class WebhookDeliveries(Role):
         *,
         now: float,
         limit: int,
+        longest_wait: float = math.inf,
     ) -> tuple[WebhookDelivery, ...]:
-        """What an endpoint is to get now about these numbers, the oldest first."""
+        """What an endpoint is to get now about these numbers, the oldest first.
+
+        A clock that was ahead has planned what is more than ``longest_wait`` seconds away.
+        """
         names = [*numbers]
         rows = connection.execute(
             "SELECT id, webhook_id, event, channel, chat, payload, tries FROM webhook_deliveries"
-            f" WHERE {IS_PENDING} AND endpoint = ? AND next_at <= ?"
+            f" WHERE {IS_PENDING} AND endpoint = ? AND (next_at <= ? OR next_at > ?)"
             f" AND channel IN ({marks(names)}) ORDER BY id LIMIT ?",
-            (endpoint, now, *names, limit),
+            (endpoint, now, now + longest_wait, *names, limit),
         )
         return tuple(
             WebhookDelivery(

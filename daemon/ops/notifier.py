@@ -188,7 +188,9 @@ class Notifier:
     # -- sending -----------------------------------------------------------------------------------
 
     async def _send_due(self) -> None:
-        due = await self._store.notifications.due(now=self._now(), limit=MOST_DUE)
+        due = await self._store.notifications.due(
+            now=self._now(), limit=MOST_DUE, longest_wait=RETRY_CAP_SECONDS
+        )
         by_reason: dict[Reason, list[Pending]] = {}
         for pending in due:
             by_reason.setdefault(pending.reason, []).append(pending)

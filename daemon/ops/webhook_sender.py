@@ -184,7 +184,11 @@ class WebhookSender:
             wait = LOOK_SECONDS
             try:
                 due = await self._store.due(
-                    endpoint.name, self._of_number(), now=self._now(), limit=BATCH
+                    endpoint.name,
+                    self._of_number(),
+                    now=self._now(),
+                    limit=BATCH,
+                    longest_wait=RETRY_CAP_SECONDS,
                 )
                 worked = await self._post_all(endpoint, due) if due else 0
             except StoreUnavailable as error:

@@ -131,10 +131,26 @@ async def test_a_secret_is_replaced_without_a_request_that_the_receiver_cannot_v
             await all_settled(stage)
         assert receiver.unverified == []
         receiver.secret = SECRET  # which the daemon does not know any more
-        receiver.status = 401
         stage.model.script(say("Sí."))
         await stage.gateway.customer_says(LAURA, "¿Y mañana?")
         await found(lambda: receiver.unverified)
+
+
+async def test_what_a_clock_a_day_ahead_let_receivers_refuse_is_told_when_it_is_right(
+    tmp_path: Path,
+) -> None:
+    async with open_receiver() as receiver, telling(tmp_path, receiver) as stage:
+        await stage.stop()
+        stage.later_seconds = 86400
+        await stage.start()
+        await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
+        await found(lambda: receiver.unverified)
+        await stage.stop()
+        assert receiver.taken == []
+        stage.later_seconds = 0
+        await stage.start()
+        await told(receiver, "message.received")
+        await all_settled(stage)
 
 
 async def test_a_takeover_is_announced_from_the_request_to_its_end(tmp_path: Path) -> None:

@@ -43,6 +43,29 @@ async def test_nothing_waits_for_a_clock_that_was_ahead(tmp_path: Path) -> None:
         assert len(await store.webhooks.due("crm", [CHANNEL], now=100, limit=9)) == 1
 
 
+async def test_no_next_try_waits_for_a_clock_that_was_ahead(tmp_path: Path) -> None:
+    """A time that is further away than any wait was planned by a wrong clock."""
+    async with store_in(tmp_path) as store:
+        wanted = Subscription(endpoint="crm", events=("message.received",))
+        await store.webhooks.subscribe([wanted], now=100)
+        await accept(store, message("m-1"), now=100)
+        await note(store, BUDGET, now=100)
+
+        async def due() -> tuple[int, int]:
+            deliveries = await store.webhooks.due(
+                "crm", [CHANNEL], now=100, limit=9, longest_wait=60
+            )
+            pending = await store.notifications.due(now=100, limit=9, longest_wait=60)
+            return len(deliveries), len(pending)
+
+        (delivery,) = await store.webhooks.due("crm", [CHANNEL], now=100, limit=9)
+        (pending,) = await store.notifications.due(now=100, limit=9)
+        for again_at, expected in ((130, (0, 0)), (100 + DAY_SECONDS, (1, 1))):
+            await store.webhooks.failed(delivery, "no answer", again_at=again_at, now=again_at)
+            await store.notifications.settle(pending, set(), again_at=again_at)
+            assert await due() == expected
+
+
 async def test_a_sent_notification_leaves_no_words_and_is_not_repeated(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         await note(store, BUDGET, now=100)

@@ -9,8 +9,8 @@ delivered again.
 import json
 import random
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from io import StringIO
@@ -20,7 +20,9 @@ from typing import Literal
 import trio
 
 from daemon.http.server import serve
+from daemon.sandbox.ledger import SentMessage
 from daemon.sandbox.payloads import chat_id_of, digits_of
+from daemon.sandbox.webhooks import WebhookPost
 from support.crash_cloud import CloudGateway
 from support.crash_judges import (
     SECOND_PART,
@@ -49,11 +51,12 @@ from support.gateway import ScriptedGateway
 from support.model_script import Step
 from support.place import variables_of_daemon
 from support.receiver import Receiver
-from support.stage import new_world
+from support.stage import NUMBER, new_world
 
 TOKEN = "crash-token"
 
 GatewayKind = Literal["whapi", "cloud"]
+AnyGateway = ScriptedGateway | CloudGateway
 
 
 class Harness:
@@ -61,15 +64,20 @@ class Harness:
 
     bind = "127.0.0.1"
     """Where the simulators listen."""
+    numbers: Sequence[str] = (NUMBER,)
+    """Our numbers. Each customer writes to one of them."""
 
     def __init__(
         self,
         folder: Path,
-        gateway: ScriptedGateway | CloudGateway,
+        gateways: Mapping[str, AnyGateway],
         model: NamingModel,
         receiver: Receiver,
     ) -> None:
-        self.gateway = gateway
+        self.gateways = gateways
+        """By the name of our number."""
+        self.gateway = next(iter(gateways.values()))
+        """Of the first number, mostly the only one."""
         self.model = model
         self.receiver = receiver
         self.folder = folder
@@ -83,7 +91,7 @@ class Harness:
         self.faults: list[Fault] = []
         self._next_reference = 0
         self._answered: set[str] = set()
-        self._counted = 0
+        self._counted: Counter[str] = Counter()
 
     @property
     def data_dir(self) -> Path:
@@ -95,7 +103,7 @@ class Harness:
         """The file that the tool writes to."""
         return self.folder / "bookings.txt"
 
-    def connect(self, gateway_url: str, model_url: str) -> None:
+    def connect(self, gateway_urls: Mapping[str, str], model_url: str) -> None:
         """Note where the simulators are, and send webhooks to the socket of the daemon."""
         instructions = self.folder / "instructions.md"
         instructions.write_text("You answer for a small hotel.")
@@ -104,14 +112,19 @@ class Harness:
                 "RECADO_DATA_DIR": str(self.data_dir),
                 **variables_of_daemon(self.data_dir),
                 "RECADO_ASSISTANT__INSTRUCTIONS_FILE": str(instructions),
-                **_gateway_settings(self.gateway, gateway_url),
+                **_gateway_settings(self.gateways, gateway_urls),
                 "OPENAI_API_KEY": TOKEN,
                 "OPENAI_BASE_URL": f"{model_url}/v1",
                 BOOKINGS_VARIABLE: str(self.bookings),
                 "RECADO_WEBHOOKS": json.dumps([self.receiver.table()]),
             }
         )
-        self.gateway.set_webhook(f"{self.daemon.url}/hook")
+        self.send_webhooks_to(self.daemon.url)
+
+    def send_webhooks_to(self, url: str) -> None:
+        """Let the webhooks of all numbers go to a daemon, or to a balancer."""
+        for number, gateway in self.gateways.items():
+            gateway.set_webhook(f"{url}/hook" if number == NUMBER else f"{url}/n/{number}/hook")
 
     def configure(self, environment: Mapping[str, str]) -> None:
         """Set the environment of the daemon."""
@@ -131,27 +144,36 @@ class Harness:
         if book:
             self.bookings_asked.append(reference)
         words = f"{BOOKING} {reference}" if book else f"hola {reference}"
-        await self.gateway.customer_says(chat, words, deliver="queued")
+        await self.gateway_of(chat).customer_says(chat, words, deliver="queued")
+
+    def gateway_of(self, chat: str) -> AnyGateway:
+        """That of the number that a customer writes to."""
+        return self.gateways[self.numbers[int(chat) % len(self.numbers)]]
+
+    def sends(self) -> list[SentMessage]:
+        """What customers have got, by number and then in order."""
+        return [sent for gateway in self.gateways.values() for sent in gateway.ledger.sends]
 
     def heard(self) -> dict[str, list[str]]:
         """The messages that each customer received, but for reminders, in order, by digits."""
         heard: defaultdict[str, list[str]] = defaultdict(list)
-        for sent in self.gateway.ledger.sends:
+        for sent in self.sends():
             if not sent.text.startswith((REMINDER, NOTED)):
                 heard[digits_of(sent.chat)].append(sent.text)
         return dict(heard)
 
     def reminders_heard(self, beginning: str = REMINDER) -> list[str]:
         """The reminders that customers received; their beginning tells texts and notes apart."""
-        texts = [sent.text for sent in self.gateway.ledger.sends]
+        texts = [sent.text for sent in self.sends()]
         return [text for text in texts if text.startswith(beginning)]
 
     def waiting(self) -> int:
         """How many messages have not been answered yet, roughly."""
-        for sent in self.gateway.ledger.sends[self._counted :]:
-            if sent.text.startswith(SECOND_PART):
-                self._answered.update(references(sent.text))
-        self._counted = len(self.gateway.ledger.sends)
+        for number, gateway in self.gateways.items():
+            for sent in gateway.ledger.sends[self._counted[number] :]:
+                if sent.text.startswith(SECOND_PART):
+                    self._answered.update(references(sent.text))
+            self._counted[number] = len(gateway.ledger.sends)
         return self._next_reference - len(self._answered)
 
     def progress(self) -> str:
@@ -160,9 +182,12 @@ class Harness:
 
     def acknowledged(self) -> set[str]:
         """The ids of the customers' messages whose webhook got its 200."""
-        messages = self.gateway.ledger.messages
-        known = self.gateway.ledger.acknowledged & messages.keys()
-        return {message_id for message_id in known if not messages[message_id]["from_me"]}
+        return {
+            message_id
+            for gateway in self.gateways.values()
+            for message_id in gateway.ledger.acknowledged & gateway.ledger.messages.keys()
+            if not gateway.ledger.messages[message_id]["from_me"]
+        }
 
     # -- the daemon's processes ----------------------------------------------------------------
 
@@ -186,13 +211,14 @@ class Harness:
 
     def is_finished(self) -> bool:
         """True once all is acknowledged, answered and closed, and no webhook is under way."""
-        return not self.gateway.postbox._lanes and not work_left(self.data_dir)
+        busy = any(gateway.postbox._lanes for gateway in self.gateways.values())
+        return not busy and not work_left(self.data_dir)
 
     def _look_at_what_is_left(self) -> None:
         """Between two processes: check that acknowledged messages are stored; note open sends."""
         self.faults += judge_acknowledged(self.acknowledged(), stored_ids(self.data_dir))
         for chat, body in sends_in_flight(self.data_dir):
-            got = any(sent.text == body for sent in self.gateway.ledger.sent(chat))
+            got = any(sent.text == body for sent in self.gateway_of(chat).ledger.sent(chat))
             self.in_flight["delivered" if got else "not delivered"] += 1
 
     # -- the judgement -------------------------------------------------------------------------
@@ -212,9 +238,14 @@ class Harness:
             *judge_webhooks(self.receiver.requests(), rows, self.receiver.unverified),
         ]
 
+    def deliveries(self) -> Iterator[WebhookPost]:
+        """The webhook calls of all numbers."""
+        for gateway in self.gateways.values():
+            yield from gateway.postbox.deliveries
+
     def figures(self) -> dict[str, float]:
         """Counts of what happened."""
-        tries = [len(d.attempts) for d in self.gateway.postbox.deliveries]
+        tries = [len(delivery.attempts) for delivery in self.deliveries()]
         starts = sorted(self.daemon.start_seconds)
         return {
             "kills": self.kills,
@@ -223,10 +254,10 @@ class Harness:
             "acknowledged": len(self.acknowledged()),
             "webhook_calls": len(tries),
             "webhook_calls_repeated": sum(count - 1 for count in tries),
-            "sent": len(self.gateway.ledger.sends),
+            "sent": len(self.sends()),
             "sends_open_at_a_kill_delivered": self.in_flight["delivered"],
             "sends_open_at_a_kill_not_delivered": self.in_flight["not delivered"],
-            "listings": len(self.gateway.calls("list")),
+            "listings": sum(len(one.calls("list")) for one in self.gateways.values()),
             "model_calls": len(self.model.calls),
             "model_calls_resumed": sum(
                 method == "GET" and path.startswith("/responses/")
@@ -250,20 +281,14 @@ async def open_harness(
     tokens_per_second: float = 0,
     spoil: Callable[[Step], Step] = lambda step: step,
     kind: GatewayKind = "whapi",
-    made: Callable[..., Harness] = Harness,
+    made: type[Harness] = Harness,
 ) -> AsyncIterator[Harness]:
     """The simulators, in this process; the daemon is not started yet.
 
     ``spoil`` may change each answer of the model before it is given.
     """
     log = new_world(StringIO()).log
-    gateway: ScriptedGateway | CloudGateway
-    if kind == "cloud":
-        gateway = CloudGateway(token=TOKEN, rng=rng)
-    else:
-        gateway = ScriptedGateway(
-            token=TOKEN, now=time.time, rng=rng, backoff_seconds=0.05, max_backoff_seconds=0.3
-        )
+    gateways = {number: _gateway(kind, rng) for number in made.numbers}
     model = NamingModel(
         now=time.time,
         rng=rng,
@@ -272,28 +297,47 @@ async def open_harness(
         spoil=spoil,
     )
     receiver = Receiver()
-    harness = made(folder, gateway, model, receiver)
+    harness = made(folder, gateways, model, receiver)
     start = partial(
         serve, binds=[f"{harness.bind}:0"], stop=trio.Event(), grace_seconds=0.1, log=log
     )
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(gateway.run, name="simulated gateway's webhooks")
+            urls = {}
+            for number, gateway in gateways.items():
+                await nursery.start(gateway.run, name=f"simulated webhooks of {number}")
+                (urls[number],) = await nursery.start(partial(start, gateway), name="gateway")
             await nursery.start(model.run, name="simulated model's responses")
-            (gateway_url,) = await nursery.start(partial(start, gateway), name="gateway")
             (model_url,) = await nursery.start(partial(start, model), name="model")
             (receiver.url,) = await nursery.start(partial(start, receiver), name="receiver")
-            harness.connect(gateway_url, model_url)
+            harness.connect(urls, model_url)
             yield harness
             nursery.cancel_scope.cancel()
     finally:
         harness.close()
 
 
-def _gateway_settings(gateway: ScriptedGateway | CloudGateway, url: str) -> dict[str, str]:
-    if isinstance(gateway, CloudGateway):
-        return gateway.environment(url)
-    return {"WHAPI_TOKEN": TOKEN, "WHAPI_API_URL": url}
+def _gateway(kind: GatewayKind, rng: random.Random) -> AnyGateway:
+    if kind == "cloud":
+        return CloudGateway(token=TOKEN, rng=rng)
+    return ScriptedGateway(
+        token=TOKEN, now=time.time, rng=rng, backoff_seconds=0.05, max_backoff_seconds=0.3
+    )
+
+
+def _gateway_settings(
+    gateways: Mapping[str, AnyGateway], urls: Mapping[str, str]
+) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    for number, gateway in gateways.items():
+        if isinstance(gateway, CloudGateway):
+            settings |= gateway.environment(urls[number])
+        elif number == NUMBER:
+            settings |= {"WHAPI_TOKEN": TOKEN, "WHAPI_API_URL": urls[number]}
+        else:
+            table = f"RECADO_NUMBERS__{number.upper()}"
+            settings |= {f"{table}__TOKEN": TOKEN, f"{table}__API_URL": urls[number]}
+    return settings
 
 
 def report(harness: Harness, faults: list[Fault], how: str) -> str:

@@ -52,6 +52,9 @@ IMPORTED_LATE = responses_connection
 LOOK_SECONDS = 0.05
 """Between two looks at reminders and outgoing webhooks, likewise."""
 
+WEBHOOK_CAP_SECONDS = 10.0
+"""Between two tries of an outgoing webhook, likewise."""
+
 
 def main() -> None:
     """Run until killed, or until SIGTERM."""
@@ -85,6 +88,7 @@ def main() -> None:
         await run(settings, environment, open_services=open_watched)
 
     reminders.LOOK_SECONDS = webhook_sender.LOOK_SECONDS = LOOK_SECONDS
+    webhook_sender.RETRY_CAP_SECONDS = WEBHOOK_CAP_SECONDS
     trio.run(life, strict_exception_groups=True)
 
 

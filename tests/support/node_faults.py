@@ -29,12 +29,16 @@ from support.nodes import (
 )
 
 HOUR = 3600.0
+HALF_A_MINUTE = 30.0
+
+STEPS = ("before outbox sending", "before send", "after send")
+"""Of a send, where a node may stand still."""
 
 NodeFault = Callable[[Nodes, random.Random], Coroutine[Any, Any, None]]
 
 
 async def kill_owner(nodes: Nodes, _rng: random.Random) -> None:
-    """Kill the node at work; another takes over."""
+    """Kill a node with numbers; the others take them over."""
     owner = await nodes.owned()
     owner.kill()
     began = time.monotonic()
@@ -44,8 +48,8 @@ async def kill_owner(nodes: Nodes, _rng: random.Random) -> None:
     await owner.start()
 
 
-async def kill_standby(nodes: Nodes, rng: random.Random) -> None:
-    """Kill a node that stands by."""
+async def kill_another(nodes: Nodes, rng: random.Random) -> None:
+    """Kill another node."""
     owner = await nodes.owned()
     node = rng.choice([node for node in nodes.nodes if node is not owner])
     node.kill()
@@ -54,7 +58,7 @@ async def kill_standby(nodes: Nodes, rng: random.Random) -> None:
 
 
 async def hand_over(nodes: Nodes, _rng: random.Random) -> None:
-    """Stop the node at work in the ordinary way."""
+    """Stop a node in the ordinary way."""
     owner = await nodes.owned()
     await owner.stop()
     await nodes.owned(not_by=owner)
@@ -62,7 +66,7 @@ async def hand_over(nodes: Nodes, _rng: random.Random) -> None:
 
 
 async def stand_still(nodes: Nodes, _rng: random.Random) -> None:
-    """Stop the node at work for longer than its lease; then it goes on, and finds that it lost."""
+    """A node stands still for longer than its lease; then it goes on, and finds that it lost."""
     owner = await nodes.owned()
     owner.takes_calls = owner.is_to_run = False
     owner.lives.signal(signal.SIGSTOP)
@@ -79,7 +83,7 @@ async def _goes_on(nodes: Nodes, node: Node) -> None:
 
 
 async def _takes_part_again(nodes: Nodes, node: Node) -> None:
-    """Wait until a node that was replaced notices, and begins again without the number."""
+    """Wait until a node that was replaced notices, and begins again without numbers."""
     with trio.fail_after(WAIT_SECONDS):
         while not nodes.takes_part(node):  # noqa: ASYNC110 - another process
             await trio.sleep(POLL_SECONDS)
@@ -87,7 +91,7 @@ async def _takes_part_again(nodes: Nodes, node: Node) -> None:
 
 
 async def nap(nodes: Nodes, rng: random.Random) -> None:
-    """Stop the node at work for less than its lease."""
+    """A node stands still for less than its lease."""
     owner = await nodes.owned()
     owner.takes_calls = False
     owner.lives.signal(signal.SIGSTOP)
@@ -98,7 +102,7 @@ async def nap(nodes: Nodes, rng: random.Random) -> None:
 
 
 async def _is_well(nodes: Nodes) -> None:
-    """Wait until all nodes run, and one has the number."""
+    """Wait until all nodes run, and each number has one."""
     await nodes.owned()
     await nodes.revive()
 
@@ -113,42 +117,41 @@ async def cut(nodes: Nodes, _rng: random.Random) -> None:
     await _is_well(nodes)
 
 
-def stall_at(point: str) -> NodeFault:
-    """The node at work stops at a point, for longer than its lease and the settling."""
+def stall_at(point: str, seconds: float = LEASE_SECONDS + CALL_SECONDS + 1) -> NodeFault:
+    """A node stops at a point, for longer than its lease and the settling."""
 
     async def stall(nodes: Nodes, _rng: random.Random) -> None:
-        await hand_over(nodes, _rng)
-        standing_by = next(node for node in nodes.nodes if node is not nodes.owner)
-        await standing_by.stop()
-        await standing_by.start(point=point, armed=True, signal=int(signal.SIGSTOP))
-        others = [node for node in nodes.nodes if node is not standing_by]
-        for node in others:
-            await node.stop()
+        node = await nodes.owned()
+        await node.stop()
+        await node.start(point=point, armed=True, signal=int(signal.SIGSTOP))
+        others = [other for other in nodes.nodes if other is not node]
+        for other in others:  # then it has work soon
+            await other.stop()
+        life = node.lives.pid
         with trio.fail_after(WAIT_SECONDS):
-            while not (standing_by.is_stopped or nodes.owner is standing_by):  # noqa: ASYNC110
+            while not node.is_stopped and len(nodes.owners()) < len(nodes.numbers):  # noqa: ASYNC110
                 await trio.sleep(POLL_SECONDS)
-        for node in others:
-            await node.start()
-        life = standing_by.lives.pid
+        for other in others:
+            await other.start()
         with trio.fail_after(WAIT_SECONDS):
-            while not standing_by.is_stopped:
-                if standing_by.lives.pid != life:
+            while not node.is_stopped:
+                if node.lives.pid != life:
                     await _is_well(nodes)  # it was replaced before it came to the point
                     return
                 await trio.sleep(POLL_SECONDS)
-        standing_by.takes_calls = standing_by.is_to_run = False
-        await nodes.owned(not_by=standing_by)
-        await trio.sleep(LEASE_SECONDS + CALL_SECONDS + 1)
-        await _goes_on(nodes, standing_by)
-        await standing_by.stop()  # its plan is over
-        await standing_by.start()
+        node.takes_calls = node.is_to_run = False
+        await nodes.owned(not_by=node)
+        await trio.sleep(seconds)
+        await _goes_on(nodes, node)
+        await node.stop()  # its plan is over
+        await node.start()
 
-    stall.__name__ = f"stall {point}"
+    stall.__name__ = f"stall {point}" + (f" for {seconds:g} s" if seconds > HALF_A_MINUTE else "")
     return stall
 
 
 async def all_at_once(nodes: Nodes, _rng: random.Random) -> None:
-    """Kill all nodes and start them together: of those that claim the number, one gets it."""
+    """Kill all nodes and start them together: of those that claim a number, one gets it."""
     for node in nodes.nodes:
         node.kill()
     for node in nodes.nodes:
@@ -160,7 +163,7 @@ async def all_at_once(nodes: Nodes, _rng: random.Random) -> None:
 
 
 async def clock_jumps(nodes: Nodes, rng: random.Random) -> None:
-    """The wall clock of the node at work jumps, and back; the ledger may change hands between."""
+    """The wall clock of a node jumps, and back; its numbers may change hands between."""
     owner = await nodes.owned()
     owner.set_clock(rng.choice((HOUR, -HOUR, 24 * HOUR, -24 * HOUR)))
     await trio.sleep(rng.uniform(0.2, LEASE_SECONDS))
@@ -184,7 +187,7 @@ async def cut_commit(nodes: Nodes, rng: random.Random) -> None:
 
 
 async def black_hole(nodes: Nodes, _rng: random.Random) -> None:
-    """The node at work hears nothing more from the database, which keeps its connections."""
+    """A node hears nothing more from the database, which keeps its connections."""
     assert isinstance(nodes, ProxiedNodes)
     owner = await nodes.owned()
     began = time.monotonic()
@@ -198,7 +201,7 @@ async def black_hole(nodes: Nodes, _rng: random.Random) -> None:
 
 
 async def split(nodes: Nodes, rng: random.Random) -> None:
-    """The node at work is cut off from the database, the gateway and the model."""
+    """A node is cut off from the database, the gateways and the model."""
     assert isinstance(nodes, SplitNodes)
     owner = await nodes.owned()
     began = time.monotonic()
@@ -213,8 +216,8 @@ async def split(nodes: Nodes, rng: random.Random) -> None:
     await _takes_part_again(nodes, owner)
 
 
-async def split_standby(nodes: Nodes, rng: random.Random) -> None:
-    """A node that stands by is cut off."""
+async def split_another(nodes: Nodes, rng: random.Random) -> None:
+    """Another node is cut off for some time, whether it lasts as long as its lease or not."""
     assert isinstance(nodes, SplitNodes)
     owner = await nodes.owned()
     node = rng.choice([node for node in nodes.nodes if node is not owner])
@@ -228,7 +231,7 @@ async def split_standby(nodes: Nodes, rng: random.Random) -> None:
 
 
 async def short_split(nodes: Nodes, rng: random.Random) -> None:
-    """The node at work is cut off for less than its lease."""
+    """A node is cut off for less than its lease."""
     assert isinstance(nodes, SplitNodes)
     owner = await nodes.owned()
     nodes.network.pull(owner.name)
@@ -265,22 +268,20 @@ async def standby_gone(nodes: Nodes, rng: random.Random) -> None:
 FAULTS: Sequence[NodeFault] = (
     kill_owner,
     kill_owner,
-    kill_standby,
+    kill_another,
     hand_over,
     stand_still,
     nap,
     cut,
     cut,
-    stall_at("before outbox sending"),
-    stall_at("before send"),
-    stall_at("after send"),
+    *map(stall_at, STEPS),
     all_at_once,
     clock_jumps,
 )
 """For any nodes."""
 
 OF_PROXIED: Sequence[NodeFault] = (cut_commit, cut_commit, cut_commit, black_hole, kill_owner)
-OF_SPLIT: Sequence[NodeFault] = (split, split, short_split, split_standby, hand_over)
+OF_SPLIT: Sequence[NodeFault] = (split, split, short_split, split_another, hand_over)
 OF_PAIRED: Sequence[NodeFault] = (primary_killed, primary_killed, standby_gone, kill_owner, cut)
 POOLS: dict[type[Nodes], Sequence[NodeFault]] = {
     ProxiedNodes: OF_PROXIED,

@@ -28,17 +28,16 @@ from support.crash_process import POLL_SECONDS, Lives
 from support.crash_victim import CLOCK_VARIABLE, ECHO_VARIABLE
 from support.model_script import Step
 from support.network import Network, open_network
-from support.place import POSTGRES
+from support.place import POSTGRES, SHORT_LEASE
 from support.postgres import OPTIONS, binaries, place_for_server
 from support.postgres_pair import PostgresPair, running_pair
 from support.postgres_proxy import Proxy, proxy_before
-from support.stage import NUMBER
 
 LEASE_SECONDS = 2.0
 CALL_SECONDS = 2.0
-NODE_SETTINGS = {
-    "RECADO_NODE__LEASE_SECONDS": str(LEASE_SECONDS),
-    "RECADO_WHAPI__TIMEOUT_SECONDS": str(CALL_SECONDS),
+NUMBERS = ("norte", "sur", "centro", "oeste")
+NODE_SETTINGS = {"RECADO_NODE__LEASE_SECONDS": str(LEASE_SECONDS)} | {
+    f"RECADO_NUMBERS__{number.upper()}__TIMEOUT_SECONDS": str(CALL_SECONDS) for number in NUMBERS
 }
 WAIT_SECONDS = 120.0
 """For any step of a fault, on any machine."""
@@ -100,8 +99,9 @@ class Node:
 
 
 class Nodes(Harness):
-    """A harness whose daemon is several nodes. `start_nodes` first."""
+    """A harness whose daemon is several nodes, over which the numbers are spread."""
 
+    numbers = NUMBERS
     count = 2
     settings: Mapping[str, str] = MappingProxyType({})
 
@@ -114,7 +114,8 @@ class Nodes(Harness):
         self.done: Counter[str] = Counter()
         """Faults by their kind."""
         self.failovers: list[float] = []
-        """Seconds from a fault of the node with the number until another one had it."""
+        """Seconds from a fault of a node until others had all numbers."""
+        self._choice = random.Random(0)  # noqa: S311 - repeatable on purpose
 
     def store_url(self, node: Node) -> str:  # noqa: ARG002 - all nodes have the same way
         """The way of a node to the database."""
@@ -122,10 +123,11 @@ class Nodes(Harness):
 
     def configure(self, environment: Mapping[str, str]) -> None:
         """Set the environment of all nodes; each has a folder of its own."""
+        common = {name: value for name, value in environment.items() if name not in SHORT_LEASE}
         for node in self.nodes:
             node.set_clock(0)
             own = {
-                **environment,
+                **common,
                 **NODE_SETTINGS,
                 "RECADO_STORE__URL": self.store_url(node),
                 "RECADO_DATA_DIR": str(self.folder / node.name / "data"),
@@ -135,11 +137,9 @@ class Nodes(Harness):
             }
             node.lives.configure(own)
 
-    def connect(self, gateway_url: str, model_url: str) -> None:
-        """Note where the simulators are, and send webhooks to the balancer."""
-        super().connect(gateway_url, model_url)
-        port = self._balancer.getsockname()[1]
-        self.gateway.set_webhook(f"http://127.0.0.1:{port}/hook")
+    def send_webhooks_to(self, _url: str) -> None:
+        """They go to the balancer."""
+        super().send_webhooks_to(f"http://127.0.0.1:{self._balancer.getsockname()[1]}")
 
     def close(self) -> None:
         """See that no process is left."""
@@ -173,7 +173,7 @@ class Nodes(Harness):
         """What the gateway got instead of a 200, and how often."""
         return Counter(
             f"{attempt.status} {attempt.reason}".strip()
-            for delivery in self.gateway.postbox.deliveries
+            for delivery in self.deliveries()
             for attempt in delivery.attempts
             if attempt.status != 200
         )
@@ -184,11 +184,10 @@ class Nodes(Harness):
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
-    @property
-    def owner(self) -> Node | None:
-        """The node that has the number now, as `recado nodes` says; None: no one, or unknown."""
-        owners = {one.name for one in self._living() if NUMBER in one.numbers}
-        return next((node for node in self.nodes if node.name in owners), None)
+    def owners(self) -> dict[str, Node]:
+        """The living nodes by number, as `recado nodes` says."""
+        named = {node.name: node for node in self.nodes}
+        return {number: named[one.name] for one in self._living() for number in one.numbers}
 
     def takes_part(self, node: Node) -> bool:
         """Whether a node has a lease."""
@@ -205,12 +204,12 @@ class Nodes(Harness):
         return [one for one in found if one.lease_seconds > 0]
 
     async def owned(self, *, not_by: Node | None = None) -> Node:
-        """Wait until a node has the number, another one than this."""
+        """Wait until each number has a node, another one than this; gives one of these nodes."""
         with trio.fail_after(WAIT_SECONDS):
-            while (node := self.owner) is None or node is not_by:
+            while len(owners := self.owners()) < len(self.numbers) or not_by in owners.values():
                 await self.revive()
                 await trio.sleep(POLL_SECONDS)
-        return node
+        return owners[self._choice.choice(self.numbers)]
 
     async def revive(self) -> None:
         """Start nodes again that have ended by themselves, such as by a stop under way."""
@@ -332,7 +331,7 @@ async def open_nodes(
     spoil: Callable[[Step], Step] = lambda step: step,
     kind: type[Nodes] = Nodes,
 ) -> AsyncIterator[Nodes]:
-    """The simulators, the balancer and the nodes, of which the first has the number."""
+    """The simulators, the balancer and the nodes."""
     async with (
         open_harness(folder, rng=rng, tokens_per_second=100, spoil=spoil, made=kind) as harness,
         trio.open_nursery() as nursery,

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import trio
 
-from support.node_faults import FAULTS, POOLS, stall_at, suffer
+from support.node_faults import FAULTS, POOLS, STEPS, stall_at, suffer
 from support.nodes import Nodes, PairedNodes, ProxiedNodes, SplitNodes, ThreeNodes
 
 NAMED = {
@@ -37,9 +37,17 @@ KINDS: dict[str, type[Nodes]] = {
 @click.option("--kind", type=click.Choice(sorted(KINDS)), default="two", help="Of which nodes.")
 @click.option("--per-second", default=4.0, help="How many messages customers write.")
 @click.option("--last-look", is_flag=True, help="Only stalls after the last look at the lease.")
+@click.option("--stall", default=0.0, help="Only stalls around a send, of as many seconds.")
 @click.argument("names", nargs=-1, type=click.Choice(sorted(NAMED)))
 def main(
-    count: int, seed: int, kind: str, per_second: float, names: tuple[str, ...], *, last_look: bool
+    count: int,
+    seed: int,
+    kind: str,
+    per_second: float,
+    names: tuple[str, ...],
+    *,
+    last_look: bool,
+    stall: float,
 ) -> None:
     """Let faults happen to nodes, chosen at random (or of NAMES), and judge the result."""
     os.environ["TEST_STORE"] = "postgres"
@@ -47,6 +55,8 @@ def main(
     made = KINDS[kind]
     pool = [NAMED[name] for name in names] or list(POOLS.get(made, FAULTS))
     faults = [rng.choice(pool) for _ in range(count)]
+    if stall:
+        faults = [stall_at(point, stall) for point in rng.choices(STEPS, k=count)]
     if last_look:
         faults = [stall_at("after the last look")] * count
     folder = Path(tempfile.mkdtemp(prefix="recado-nodes-"))

@@ -17,6 +17,8 @@ from support.serving import serve_in
 
 KEY = base64.b64encode(b"k" * 32).decode()
 SECRET = f"whsec_{KEY}"
+UNVERIFIED = 401
+"""The answer to a request whose signature is wrong, or too old or too new."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,10 @@ class Receiver:
         except WebhookVerificationError:
             self.unverified.append(webhook_id)
             body = None
-        if self.status == 200 and body is not None:
+        status = self.status if body is not None else UNVERIFIED
+        if status == 200 and body is not None:
             self.taken.append(Taken(webhook_id, body))
-        await send_answer(send, replace(json_answer({}, self.status), headers=self.headers))
+        await send_answer(send, replace(json_answer({}, status), headers=self.headers))
 
 
 def _about(taken: Taken) -> str:
