@@ -2,7 +2,9 @@
 
 import os
 import sys
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import click
 from dotenv import load_dotenv
@@ -47,7 +49,8 @@ Example:
     epilog=EXAMPLE,
 )
 @click.version_option(__version__, prog_name="recado")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Answer a WhatsApp number with an assistant that people can rely on.
 
     `recado sandbox` shows it without any key; `recado run` is the daemon. The other commands work
@@ -59,6 +62,13 @@ def main() -> None:
 
     Every command reads `.env` in the working folder; variables that are set already win over it.
     """
+    context.obj = _open_sandbox  # of layers that the commands do not know
+
+
+def _open_sandbox(*terms: Any) -> AbstractAsyncContextManager[Any]:
+    from daemon.startup import open_sandbox  # noqa: PLC0415 - only rehearsals need it
+
+    return open_sandbox(*terms)
 
 
 @main.command(name="run", epilog=RUN_EXAMPLE)

@@ -10,9 +10,11 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import trio
 from pydantic import BaseModel, SecretStr
@@ -106,15 +108,22 @@ def start(
 
 def _in_sandbox(settings: Settings, log: Log, *, simulated: bool) -> RunDaemon:
     """How to run the daemon in the sandbox. Says which model answers there."""
-    from daemon.sandbox.start import (  # noqa: PLC0415 - only the sandbox needs it
+    from daemon.ops.rehearsal.model import (  # noqa: PLC0415 - only the sandbox needs it
         has_real_model,
-        model_notice,
-        run_sandbox,
+        model_line,
     )
+    from daemon.sandbox.start import run_sandbox  # noqa: PLC0415 - likewise
 
     simulated = simulated or not has_real_model(settings)
-    log.warning(model_notice(settings, simulated=simulated), symbol="🤖")
+    log.warning(model_line(settings, simulated=simulated), symbol="🤖")
     return partial(run_sandbox, simulated=simulated)
+
+
+def open_sandbox(*terms: Any) -> AbstractAsyncContextManager[Any]:
+    """Run the daemon between simulators; a `daemon.ops.rehearsal.sandbox.OpenSandbox`."""
+    from daemon.sandbox.start import open_sandbox  # noqa: PLC0415 - only rehearsals need it
+
+    return open_sandbox(*terms)
 
 
 def _log_start(loaded: Loaded, log: Log) -> None:

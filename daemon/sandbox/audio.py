@@ -30,6 +30,9 @@ WAV_RATE = 8_000
 WAVE_SAMPLES = 40
 """Length of one wave of the tone: 200 Hz."""
 
+WORDS = "TRANSCRIPT="
+"""Begins the comment that has a voice note's words (RFC 7845, 5.2)."""
+
 CONTENT_TYPES = {"mp3": "audio/mpeg", "opus": "audio/ogg", "wav": "audio/wav"}
 
 
@@ -80,9 +83,24 @@ def _ogg_opus(seconds: float) -> bytes:
     return ogg_opus(list(itertools.islice(itertools.cycle(spoken), count)))
 
 
-def ogg_opus(packets: Sequence[bytes]) -> bytes:
+def voice_note(words: str) -> bytes:
+    """Return a murmur whose comment has the words, which `words_in` finds."""
+    packets = _ogg_packets(samples.read(samples.SPEECH))
+    return ogg_opus(packets, comment=f"{WORDS}{words}".encode())
+
+
+def words_in(data: bytes) -> str:
+    """Return the words of a `voice_note` among other bytes; empty if there is none."""
+    at = data.find(WORDS.encode())
+    if at < 4:
+        return ""
+    (length,) = struct.unpack("<I", data[at - 4 : at])
+    return data[at + len(WORDS) : at + length].decode(errors="replace")
+
+
+def ogg_opus(packets: Sequence[bytes], *, comment: bytes = b"") -> bytes:
     """Write packets of 20 ms as Opus in Ogg (RFC 3533, RFC 7845): two headers, then the sound."""
-    pages = ogg_head()
+    pages = ogg_head(comment)
     for start in range(0, len(packets), PACKETS_PER_PAGE):
         part = packets[start : start + PACKETS_PER_PAGE]
         end = start + len(part)
@@ -91,10 +109,12 @@ def ogg_opus(packets: Sequence[bytes]) -> bytes:
     return b"".join(pages)
 
 
-def ogg_head() -> list[bytes]:
+def ogg_head(comment: bytes = b"") -> list[bytes]:
     """Return the two pages with which Opus in Ogg begins."""
+    comments = [comment] if comment else []
     head = b"OpusHead" + struct.pack("<BBHIHB", 1, 1, 312, OPUS_RATE, 0, 0)
-    tags = b"OpusTags" + struct.pack("<I", 6) + b"recado" + struct.pack("<I", 0)
+    tags = b"OpusTags" + struct.pack("<I", 6) + b"recado" + struct.pack("<I", len(comments))
+    tags += b"".join(struct.pack("<I", len(one)) + one for one in comments)
     return [ogg_page([head], 0, 0, flags=2), ogg_page([tags], 1, 0)]
 
 

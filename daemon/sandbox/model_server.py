@@ -247,7 +247,7 @@ class ModelServer:
 
     def _transcript(self, form: bytes) -> str:
         """Return the transcript of an uploaded voice note."""
-        return samples.words_of_voice(form) or TRANSCRIPT
+        return samples.words_of_voice(form) or audio.words_in(form) or TRANSCRIPT
 
 
 async def refuse(send: Send, refusal: ApiRefusal, headers: dict[str, str] | None = None) -> None:

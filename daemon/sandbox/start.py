@@ -3,7 +3,7 @@
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +15,9 @@ from pydantic import SecretStr
 
 from daemon import __version__
 from daemon.app import run
-from daemon.conversation.opening import Environment
+from daemon.conversation.number_runtime import open_services
+from daemon.conversation.opening import Environment, Process
+from daemon.conversation.services import ChatServices
 from daemon.http.server import serve
 from daemon.observability.metrics import Metrics
 from daemon.sandbox.cloud_api import ACCOUNT_ID, SimulatedCloud
@@ -24,6 +26,7 @@ from daemon.sandbox.gateway import SimulatedGateway
 from daemon.sandbox.model_server import ModelServer
 from daemon.sandbox.payloads import CHANNEL
 from daemon.sandbox.phone import CONTACTS, Phone
+from daemon.sandbox.rehearsed_phone import RehearsedPhone
 from daemon.settings import Settings
 from daemon.settings.numbers import ONLY
 
@@ -134,22 +137,6 @@ def with_example_tools(settings: Settings, folder: Path) -> Settings:
         return settings
     tools = settings.tools.model_copy(update={"folder": folder})
     return settings.model_copy(update={"tools": tools})
-
-
-def has_real_model(settings: Settings) -> bool:
-    """True if a model server is configured: a key, or another address than OpenAI's."""
-    usual = Settings().assistant.base_url
-    return settings.assistant.api_key is not None or settings.assistant.base_url != usual
-
-
-def model_notice(settings: Settings, *, simulated: bool) -> str:
-    """Which model answers in the sandbox, in one line."""
-    if not simulated:
-        assistant = settings.assistant
-        return f"the real model {assistant.model} answers ({host_of(settings)}), and costs money"
-    if has_real_model(settings):
-        return "the simulated model answers: --simulated was given"
-    return "the simulated model answers: assistant.api_key (OPENAI_API_KEY) is not set"
 
 
 def host_of(settings: Settings) -> str:
@@ -366,3 +353,45 @@ def _link_phones(whapi: Phone, whapi_url: str, cloud: Phone, cloud_url: str) -> 
             {"name": name, "url": f"{url}/phone", "current": other is phone}
             for name, (other, url) in pages.items()
         )
+
+
+@asynccontextmanager
+async def open_sandbox(
+    settings: Settings,
+    environment: Environment,
+    change: Callable[[ChatServices, Settings], Awaitable[ChatServices]],
+    simulated: bool,  # noqa: FBT001 - a `daemon.ops.rehearsal.sandbox.OpenSandbox`
+) -> AsyncIterator[Callable[[str, str], RehearsedPhone]]:
+    """Run the daemon for a rehearsal; gives the phone of a customer, by digits and name.
+
+    ``change`` changes the services of its chats. Voice notes are heard by the simulated server
+    alone. Raises what `run` raises.
+    """
+    rng = random.Random(environment.random.getrandbits(64))  # noqa: S311 - a simulation
+    gateway = SimulatedGateway(token=TOKEN, now=environment.now, rng=rng)
+    model = ModelServer(now=environment.now, rng=rng, api_key=TOKEN)
+
+    @asynccontextmanager
+    async def open_changed(
+        number: Settings, process: Process, name: str
+    ) -> AsyncIterator[ChatServices]:
+        async with open_services(number, process, name) as services:
+            yield await change(services, number)
+
+    async with simulators(environment, gateway, model) as outside, trio.open_nursery() as nursery:
+        own = _heard_by(sandbox_settings(settings, outside, simulated=simulated), outside)
+        daemon = partial(run, own, environment, open_services=open_changed)
+        (url,) = await nursery.start(daemon, name="daemon")
+        gateway.set_webhook(f"{url}/hook")
+        yield partial(RehearsedPhone, gateway)
+        environment.stop.set()
+
+
+def _heard_by(settings: Settings, outside: Simulators) -> Settings:
+    """The settings with the simulated server as the one that transcribes."""
+    hearing = {
+        "transcription_model": TRANSCRIPTION_MODEL,
+        "transcription_base_url": f"{outside.model_url}/v1",
+        "transcription_api_key": SecretStr(TOKEN),
+    }
+    return settings.model_copy(update={"voice": settings.voice.model_copy(update=hearing)})

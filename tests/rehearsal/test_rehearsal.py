@@ -251,7 +251,7 @@ async def test_a_rehearsal_without_a_real_model_opens_no_connection(
             key = rehearsal.new_chat()
             for text in ("Hola", "Quiero hablar con un asesor"):
                 heard = await rehearsal.say(key, [text], seconds=60)
-                assert heard.messages
+                assert heard.answers
         monkeypatch.undo()
 
 

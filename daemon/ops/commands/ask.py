@@ -18,7 +18,6 @@ from daemon.ops.commands.place import (
 )
 from daemon.ops.rehearsal.model import has_real_model, model_line
 from daemon.ops.rehearsal.stage import BurstResult, RehearsalOptions, open_rehearsal
-from daemon.ops.rehearsal.words import shown_message
 from daemon.settings import Settings
 from daemon.tools import builtin_tools
 from daemon.tools.tool import Tool, ToolContext
@@ -66,8 +65,8 @@ def ask_command(
         asked = trio.run(_ask, settings, texts, effects, simulated)
     for line in asked.calls:
         click.echo(line, err=True)
-    for message in asked.heard.messages:
-        click.echo(shown_message(message))
+    for answer in asked.heard.answers:
+        click.echo(answer)
     bill = (
         f"{asked.heard.tokens} tokens of the simulated model" if simulated else asked.bill(settings)
     )

@@ -43,6 +43,7 @@ from daemon.ops.rehearsal.model import has_real_model, model_line
 from daemon.ops.rehearsal.play import Tries, play_cases
 from daemon.ops.rehearsal.replay import replay
 from daemon.ops.rehearsal.report import RehearsalSummary, as_html, as_junit, lines
+from daemon.ops.rehearsal.sandbox import OpenSandbox
 from daemon.ops.rehearsal.stage import RehearsalOptions
 from daemon.settings import Settings
 
@@ -105,7 +106,10 @@ class _Wanted:
 @click.option("--junit", type=click.Path(path_type=Path), help="Write it as JUnit's XML.")
 @NUMBER
 @CONFIG
+@click.pass_obj
 def rehearse_command(
+    open_sandbox: OpenSandbox | None,
+    /,
     config: Path | None,
     *,
     cases: tuple[Path, ...],
@@ -122,7 +126,8 @@ def rehearse_command(
 
     CASES are TOML files or folders of them; without any, config/cases. Each customer's burst goes
     the whole way: window, prompt, tools, validators, splitting. Tools give what the case says, and
-    nothing is sent to anybody. docs/rehearsal.md has the format.
+    nothing is sent to anybody. Each [[customer]] writes to the whole daemon, which runs between
+    simulators for that time. docs/rehearsal.md has the format.
 
     With --from, answered turns of the store are played again, each with what was said before it and
     the recorded results of its tools, and both answers are compared. It shows no words; the page of
@@ -141,7 +146,7 @@ def rehearse_command(
         return
     found, setup, folder = _found(cases or ((FOLDER,) if FOLDER.is_dir() else ()), only)
     with failures():
-        summary = _rehearse(config, wanted, found, setup, folder)
+        summary = _rehearse(config, wanted, found, setup, folder, open_sandbox)
     _print(lines(summary))
     _write(page, partial(as_html, summary))
     _write(junit, partial(as_junit, summary))
@@ -210,7 +215,12 @@ def _is_simulated(settings: Settings, wanted: _Wanted) -> bool:
 
 
 def _rehearse(
-    config: Path | None, wanted: _Wanted, found: Sequence[LocatedCase], setup: Setup, folder: Path
+    config: Path | None,
+    wanted: _Wanted,
+    found: Sequence[LocatedCase],
+    setup: Setup,
+    folder: Path,
+    open_sandbox: OpenSandbox | None,
 ) -> RehearsalSummary:
     settings = _with_setup(number_settings(config, wanted.number), setup, folder)
     settings = _with_candidate(settings, wanted)
@@ -229,7 +239,7 @@ def _rehearse(
     terms = RehearsalOptions(simulated=simulated, at=at, seed=wanted.seed, cost=wanted.budget)
     order = Tries(times=wanted.times, at_once=wanted.at_once, by_model=wanted.by_model)
     with shown("rehearsing") as progress:
-        played = trio.run(play_cases, settings, terms, found, order, progress)
+        played = trio.run(play_cases, settings, terms, found, order, progress, open_sandbox)
     return RehearsalSummary(
         plays=played.plays,
         times=wanted.times,

@@ -55,23 +55,28 @@ class Expected(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     """Sentences that a model must find true of the conversation."""
 
 
-class EditedMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A message that its author changes before it is answered."""
+class CustomerMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A message that is more than a text."""
 
     text: str
-    edit: str
+    edit: str = ""
+    """What its author makes of it before it is answered."""
+    voice: bool = False
+    """A voice note with these words."""
 
     def __str__(self) -> str:
-        return f"{self.text} (edited: {self.edit})"
+        if self.voice:
+            return f"(voice note) {self.text}"
+        return f"{self.text} (edited: {self.edit})" if self.edit else self.text
 
 
 class CaseTurn(Expected, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """A burst of the customer, and what must hold of its answer."""
 
-    says: str | list[str | EditedMessage]
+    says: str | list[str | CustomerMessage]
 
     @property
-    def burst(self) -> list[str | EditedMessage]:
+    def burst(self) -> list[str | CustomerMessage]:
         """The messages, in order."""
         return [self.says] if isinstance(self.says, str) else self.says
 
@@ -95,8 +100,8 @@ class Habits(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     """A line comes as several messages."""
     edits: float = 0.0
     """A message is sent too early, and completed by an edit."""
-    dictation: float = 0.0
-    """A line has no capitals and no signs, as a voice note's transcript."""
+    voice: float = 0.0
+    """A line comes as a voice note, whose transcript has no capitals and no signs."""
     second_language: float = 0.0
     """A greeting in the other language."""
     wrong_number: float = 0.0

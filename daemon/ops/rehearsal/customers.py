@@ -9,7 +9,7 @@ import msgspec
 
 from daemon.domain.knowledge.words import language_of
 from daemon.domain.messages import JsonObject
-from daemon.ops.rehearsal.cases import Case, CaseTurn, Customer, EditedMessage, Habits
+from daemon.ops.rehearsal.cases import Case, CaseTurn, Customer, CustomerMessage, Habits
 from daemon.ops.rehearsal.judge import Judge
 
 GREETINGS = {"es": "Hello!", "en": "¡Hola!"}
@@ -45,24 +45,12 @@ class TurnSource(Protocol):
 
 
 class Script:
-    """The turns of a case, or of a customer's script."""
+    """The turns of a case."""
 
-    def __init__(self, turns: Sequence[CaseTurn], *, leaves: bool = False) -> None:
-        self.leaves = leaves
+    leaves = False
+
+    def __init__(self, turns: Sequence[CaseTurn]) -> None:
         self._left = list(turns)
-
-    @classmethod
-    def of(cls, customer: Customer, rng: Random) -> "Script":
-        """The script of a customer, written with their habits."""
-        habits, lines = customer.habits, list(customer.script)
-        turns = [CaseTurn(says=_habitual(line, habits, rng)) for line in lines]
-        if rng.random() < habits.wrong_number:
-            language = language_of(" ".join(lines))
-            turns.insert(0, CaseTurn(says=list(NOT_FOR_US[language])))
-        leaves = len(turns) > 1 and rng.random() < habits.silence
-        if leaves:
-            turns = turns[: rng.randrange(1, len(turns))]
-        return cls(turns, leaves=leaves)
 
     async def next(self, lines: Sequence[JsonObject]) -> CaseTurn | None:
         """See `TurnSource`."""
@@ -70,33 +58,46 @@ class Script:
         return self._left.pop(0) if self._left else None
 
 
-class ModelCustomer:
-    """A customer whom a model plays."""
+class Persona:
+    """A customer: what they say is in their script or comes from a model; dice say how."""
 
-    leaves = False
-
-    def __init__(self, customer: Customer, judge: Judge) -> None:
-        self._customer = customer
-        self._judge = judge
-        self._turns = 0
+    def __init__(self, customer: Customer, rng: Random, player: Judge | None = None) -> None:
+        """``player`` asks the model that plays them; None: their script does."""
+        self._customer, self._rng, self._player = customer, rng, player
+        most = customer.turns if player else len(customer.script)
+        is_lost = rng.random() < customer.habits.wrong_number
+        self.leaves = most + is_lost > 1 and rng.random() < customer.habits.silence
+        """See `TurnSource`."""
+        self._left = rng.randrange(1, most + is_lost) if self.leaves else most + is_lost
+        self._lost = list(NOT_FOR_US[language_of(_words_of(customer))]) if is_lost else []
+        self._script = list(customer.script)
 
     async def next(self, lines: Sequence[JsonObject]) -> CaseTurn | None:
         """See `TurnSource`."""
-        if self._turns >= self._customer.turns:
+        if not self._left:
             return None
-        self._turns += 1
+        self._left -= 1
+        if self._lost:
+            says, self._lost = self._lost, []
+            return CaseTurn(says=list(says))
+        if self._player is None:
+            written = [self._script.pop(0)]
+        else:
+            written = await self._asked(self._player, lines)
+        if not written:
+            return None
+        return CaseTurn(says=_habitual(written, self._customer.habits, self._rng))
+
+    async def _asked(self, player: Judge, lines: Sequence[JsonObject]) -> list[str]:
+        """The next messages of a customer whom a model plays."""
         said = "\n".join(f"{one['who']}: {one['text']}" for one in lines if one["who"] != "tool")
-        text = (
-            f"<you>\nGoal: {self._customer.goal}\nMood: {self._customer.mood or 'friendly'}\n"
-            f"Habits: {_told(self._customer.habits)}\n</you>\n<so_far>\n{said}\n</so_far>"
-        )
-        answer = await self._judge.ask(PLAYS, text)
+        mood = self._customer.mood or "friendly"
+        you = f"<you>\nGoal: {self._customer.goal}\nMood: {mood}\n</you>"
+        answer = await player.ask(PLAYS, f"{you}\n<so_far>\n{said}\n</so_far>")
         written = [line.strip() for line in answer.splitlines() if line.strip()]
-        ended = END in written
-        written = [line for line in written if line != END]
-        if ended:
-            self._turns = self._customer.turns
-        return CaseTurn(says=list(written)) if written else None
+        if END in written:
+            self._left = 0
+        return [line for line in written if line != END]
 
 
 def without_goal(case: Case) -> Case:
@@ -104,22 +105,23 @@ def without_goal(case: Case) -> Case:
     return msgspec.structs.replace(case, said=[], called=[], handed_over=None, judge=[], check="")
 
 
-def _habitual(line: str, habits: Habits, rng: Random) -> list[str | EditedMessage]:
-    """A line as somebody with these habits writes it: one message or more."""
-    parts: list[str | EditedMessage] = [line]
+def _habitual(lines: Sequence[str], habits: Habits, rng: Random) -> list[str | CustomerMessage]:
+    """Lines as somebody with these habits sends them."""
+    parts: list[str | CustomerMessage] = list(lines)
     if rng.random() < habits.bursts:
-        parts = list(re.split(r"(?<=[,.;:?!]) ", line))
-    if rng.random() < habits.dictation:
-        parts = [re.sub(r"[¡!¿?;:]|[,.](?= |$)", "", str(part)).lower() for part in parts]
+        parts = [part for line in lines for part in re.split(r"(?<=[,.;:?!]) ", line)]
+    speaks, edits = rng.random() < habits.voice, rng.random() < habits.edits
     last = str(parts[-1])
-    if rng.random() < habits.edits and " " in last:
-        parts[-1] = EditedMessage(text=last.rpartition(" ")[0], edit=last)
+    if speaks:
+        words = re.sub(r"[¡!¿?;:]|[,.](?= |$)", "", " ".join(lines)).lower()
+        parts = [CustomerMessage(text=words, voice=True)]
+    elif edits and " " in last:
+        parts[-1] = CustomerMessage(text=last.rpartition(" ")[0], edit=last)
     if rng.random() < habits.second_language:
-        parts.insert(0, GREETINGS[language_of(line)])
+        parts.insert(0, GREETINGS[language_of(" ".join(lines))])
     return parts
 
 
-def _told(habits: Habits) -> str:
-    """The habits for a model."""
-    names = [name for name in habits.__struct_fields__ if getattr(habits, name) > 0]
-    return ", ".join(f"{name.replace('_', ' ')} {getattr(habits, name):g}" for name in names) or "-"
+def _words_of(customer: Customer) -> str:
+    """Words by which the customer's language is known."""
+    return " ".join(customer.script) or customer.goal

@@ -15,16 +15,19 @@ from daemon.domain.progress import Progress, unwatched
 from daemon.errors import AssistantError
 from daemon.ops.rehearsal.cases import Case, CaseTurn, LocatedCase, checker, texts
 from daemon.ops.rehearsal.checks import PlayedTurn, ToolCall, failures
-from daemon.ops.rehearsal.customers import ModelCustomer, Script, TurnSource, without_goal
+from daemon.ops.rehearsal.customers import Persona, Script, TurnSource, without_goal
 from daemon.ops.rehearsal.judge import Judge
+from daemon.ops.rehearsal.sandbox import OpenSandbox, open_sandbox_rehearsal
 from daemon.ops.rehearsal.stage import HELD, Rehearsal, RehearsalOptions, open_rehearsal
-from daemon.ops.rehearsal.words import shown_message
 from daemon.settings import Settings
 from daemon.tools import builtin_tools
 from daemon.tools.tool import Tool, ToolContext
 
 TURN_SECONDS = 180.0
 """For the answer to one burst."""
+
+TOO_LITTLE = 1e-6
+"""A limit of costs that allows nothing; 0 would be none."""
 
 NOT_MOCKED = '{"error": "this tool gives nothing in a rehearsal"}'
 
@@ -109,48 +112,78 @@ async def play_cases(
     cases: Sequence[LocatedCase],
     order: Tries,
     progress: Progress = unwatched,
+    open_sandbox: OpenSandbox | None = None,
 ) -> Played:
-    """Play each case so often.
+    """Play each case so often: cases without a gateway, then customers with the whole daemon.
 
-    Raises what `open_rehearsal` raises.
+    Raises what `open_rehearsal` and `open_sandbox_rehearsal` raise.
     """
     mocks = Mocks()
-
-    def _writer(play: Play, judge: Judge) -> TurnSource:
-        customer = play.found.customer
-        if customer is None:
-            return Script(play.found.case.turn)
-        if order.by_model:
-            return ModelCustomer(customer, judge)
-        rng = Random(f"{terms.seed} {customer.name} {play.attempt}")  # noqa: S311 - repeatable
-        return Script.of(customer, rng)
-
+    terms = replace(terms, instead=mocks)
     plays = [Play(found, attempt) for found in cases for attempt in range(1, order.times + 1)]
-    limit = trio.CapacityLimiter(order.at_once)
+    group = _Group(mocks, terms.seed, order, progress, total=len(plays))
+    exact = [play for play in plays if play.found.customer is None]
+    if exact:
+        async with open_rehearsal(settings, terms) as rehearsal:
+            await group.play(exact, rehearsal)
+    if len(exact) < len(plays):
+        if open_sandbox is None:
+            raise RuntimeError("customers are played in the sandbox alone")
+        others = [play for play in plays if play.found.customer is not None]
+        if terms.cost:
+            terms = replace(
+                terms, cost=max(terms.cost - sum(play.cost for play in exact), TOO_LITTLE)
+            )
+        async with open_sandbox_rehearsal(settings, terms, open_sandbox) as rehearsal:
+            await group.play(others, rehearsal)
+    return Played(
+        plays=plays,
+        version=group.version,
+        agreement=group.agreement,
+        judge_cost=group.judge_cost,
+    )
 
-    done = 0
 
-    async with open_rehearsal(settings, replace(terms, instead=mocks)) as rehearsal:
+class _Group:
+    """Plays that share a rehearsal, and what they have come to."""
+
+    def __init__(
+        self, mocks: Mocks, seed: int, order: Tries, progress: Progress, *, total: int
+    ) -> None:
+        self.version = self.agreement = ""
+        self.judge_cost = 0.0
+        self._mocks, self._seed, self._order = mocks, seed, order
+        self._progress, self._total, self._done = progress, total, 0
+
+    async def play(self, plays: Sequence[Play], rehearsal: Rehearsal) -> None:
+        """Play them, so many at once."""
+        limit = trio.CapacityLimiter(self._order.at_once)
         judge = Judge(rehearsal.services.model.engine)
 
         async def one(play: Play, key: ChatKey) -> None:
-            nonlocal done
             async with limit:
-                await _play(play, key, rehearsal, mocks, judge, _writer(play, judge))
-            done += 1
-            progress(done, len(plays), play.found.case.name)
+                source = self._source(play, judge)
+                await _play(play, key, rehearsal, self._mocks, judge, source)
+            self._done += 1
+            self._progress(self._done, self._total, play.found.case.name)
 
         async with trio.open_nursery() as nursery:
             for play in plays:
                 name = f"case {play.found.case.name} {play.attempt}"
                 nursery.start_soon(one, play, rehearsal.new_chat(), name=name)
-        judged = any(one.judge for found in cases for one in (found.case, *found.case.turn))
-        return Played(
-            plays=plays,
-            version=rehearsal.services.version.digest,
-            agreement=await judge.agreement() if judged else "",
-            judge_cost=judge.cost(rehearsal.services.config.rules.budget.price),
-        )
+        self.version = rehearsal.services.version.digest
+        parts = [part for play in plays for part in (play.found.case, *play.found.case.turn)]
+        if any(part.judge for part in parts) and not self.agreement:
+            self.agreement = await judge.agreement()
+        self.judge_cost += judge.cost(rehearsal.services.config.rules.budget.price)
+
+    def _source(self, play: Play, judge: Judge) -> TurnSource:
+        """Who writes the customer's messages."""
+        customer = play.found.customer
+        if customer is None:
+            return Script(play.found.case.turn)
+        rng = Random(f"{self._seed} {customer.name} {play.attempt}")  # noqa: S311 - repeatable
+        return Persona(customer, rng, judge if self._order.by_model else None)
 
 
 async def _play(
@@ -166,7 +199,7 @@ async def _play(
         began = time.perf_counter()
         heard = await rehearsal.say(key, turn.burst, name=case.customer, seconds=TURN_SECONDS)
         played.seconds = time.perf_counter() - began
-        played.answers = [shown_message(message) for message in heard.messages]
+        played.answers = list(heard.answers)
         played.calls, played.tokens = mocks.taken(key.chat), heard.tokens
         played.outcome, played.reason = heard.outcome, heard.reason
         if heard.outcome not in {"answered", "handed_off", HELD}:

@@ -15,7 +15,6 @@ from daemon.ledger.recordings import RecordedToolCall, RecordedTurn, begin_threa
 from daemon.ops.rehearsal.judge import AnswerPreference, Judge
 from daemon.ops.rehearsal.play import TURN_SECONDS, Tries
 from daemon.ops.rehearsal.stage import Rehearsal, RehearsalOptions, open_rehearsal
-from daemon.ops.rehearsal.words import shown_message
 from daemon.settings import Settings
 from daemon.tools import builtin_tools
 from daemon.tools.tool import Tool, ToolContext
@@ -145,7 +144,7 @@ async def _play_again(
     began = time.perf_counter()
     heard = await rehearsal.say(key, recording.says, name=recording.name, seconds=TURN_SECONDS)
     turn.seconds = time.perf_counter() - began
-    turn.answers = tuple(map(shown_message, heard.messages))
+    turn.answers = heard.answers
     turn.calls = tuple(recorded.made[key.chat])
     turn.not_recorded = tuple(recorded.missing[key.chat])
     turn.cost = await rehearsal.cost(key)

@@ -2,12 +2,12 @@
 
 It has a store of its own in a temporary folder. What a number needs is opened as for the daemon,
 but for the gateway, which is `MemoryGateway`. Notifications, webhooks and reminders have no task
-here, so nothing else can be sent either.
+here, so nothing else can be sent either. `daemon.ops.rehearsal.sandbox` has the whole daemon.
 """
 
 import io
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol, TextIO
 
 import msgspec
 import trio
@@ -25,6 +25,7 @@ from daemon import __version__
 from daemon.conversation.intake import Intake
 from daemon.conversation.knowledge.folder import folders_of, knowledge_folder
 from daemon.conversation.live_config import LiveConfig
+from daemon.conversation.model_access import ModelAccess
 from daemon.conversation.number_runtime import open_services
 from daemon.conversation.opening import Environment, open_process
 from daemon.conversation.registry import ChatRegistry
@@ -32,12 +33,12 @@ from daemon.conversation.services import ChatServices
 from daemon.domain.ids import chat_id
 from daemon.domain.messages import ChatKey, Edit, JsonObject, Message, Text
 from daemon.domain.redaction import Redactor
-from daemon.domain.rendering.outgoing import Outgoing
 from daemon.observability.logs import open_log
 from daemon.observability.metrics import Metrics
-from daemon.ops.rehearsal.cases import EditedMessage
+from daemon.ops.rehearsal.cases import CustomerMessage
 from daemon.ops.rehearsal.gateway import MemoryGateway, webhook_body
 from daemon.ops.rehearsal.model import simulated_engine
+from daemon.ops.rehearsal.words import shown_message
 from daemon.settings import Settings
 from daemon.settings.operation import FileSettings, StoreSettings
 from daemon.tools.toolbox import Instead
@@ -53,6 +54,13 @@ NO_SECONDS = {
 
 HELD = "held"
 """The outcome of a burst that began no turn: a person has the chat."""
+
+Said = str | CustomerMessage
+
+MOST_TURNS = 20
+"""Of a chat that are looked at."""
+
+FOLDER_PREFIX = "recado-rehearsal-"
 
 NOTHING = "rehearsal"
 """Stands for a key where the simulated model needs none."""
@@ -77,22 +85,33 @@ class RehearsalOptions:
 class BurstResult:
     """What came of one burst of a customer."""
 
-    messages: tuple[Outgoing, ...] = ()
-    """What was sent to the customer, in order."""
+    answers: tuple[str, ...] = ()
+    """What was sent to the customer, in order, as it is shown."""
     outcome: str = ""
     """Of the turn, or `HELD`; empty if it did not end in time."""
     reason: str = ""
     tokens: int = 0
 
 
+class Carrier(Protocol):
+    """The way between customers and the chats."""
+
+    async def bring(self, key: ChatKey, texts: Sequence[Said], name: str) -> None:
+        """Bring the messages of a burst, and wait until nothing is left to be done with them.
+
+        If it is cancelled, the chat gives up what it is at.
+        """
+
+    def answers(self, key: ChatKey) -> list[str]:
+        """What a customer was sent so far, as it is shown."""
+
+
 class Rehearsal:
     """Conversations with one configuration. Any number of tasks may play, each in its own chat."""
 
-    def __init__(self, services: ChatServices, chats: ChatRegistry, gateway: MemoryGateway) -> None:
+    def __init__(self, services: ChatServices, carrier: Carrier) -> None:
         self.services = services
-        self._chats = chats
-        self._intake = Intake(services, chats)
-        self._gateway = gateway
+        self._carrier = carrier
         self._numbers = count(1)
 
     def new_chat(self) -> ChatKey:
@@ -100,55 +119,77 @@ class Rehearsal:
         return ChatKey(self.services.number.name, chat_id(f"57300{next(self._numbers):07}"))
 
     async def say(
-        self, key: ChatKey, texts: Sequence[str | EditedMessage], *, name: str = "", seconds: float
+        self, key: ChatKey, texts: Sequence[Said], *, name: str = "", seconds: float
     ) -> BurstResult:
         """Let a customer write a burst, and wait at most ``seconds`` for the end of its turn."""
-        before = len(self._gateway.sent[key.chat])
-        last = await self._last_turn(key)
-        messages = [message for text in texts for message in self._written(key, text, name)]
-        await self._intake.accept(webhook_body(tuple(messages)), "")
+        sent = len(self._carrier.answers(key))
+        before = await self._turns(key)
         with trio.move_on_after(seconds) as patience:
-            await self._chats.wait_left(key)
+            await self._carrier.bring(key, texts, name)
+        answers = tuple(self._carrier.answers(key)[sent:])
         if patience.cancelled_caught:
-            self._chats.release(key)
-        turn = await self._last_turn(key)
-        sent = tuple(self._gateway.sent[key.chat][before:])
-        if patience.cancelled_caught:
-            return BurstResult(messages=sent)
-        if not turn or turn == last:
-            return BurstResult(messages=sent, outcome=HELD)
+            return BurstResult(answers=answers)
+        turns = [turn for turn in await self._turns(key) if turn not in before]
+        if not turns:
+            return BurstResult(answers=answers, outcome=HELD)
         return BurstResult(
-            messages=sent,
-            outcome=str(turn["outcome"]),
-            reason=str(turn["reason"]),
-            tokens=int(turn["tokens"]),
+            answers=answers,
+            outcome=str(turns[0]["outcome"]),
+            reason=str(turns[0]["reason"]),
+            tokens=sum(int(turn["tokens"]) for turn in turns),
         )
 
-    def _written(self, key: ChatKey, text: str | EditedMessage, name: str) -> list[Message]:
-        """A message, and its edit if it is changed."""
-        message = Message(
-            id=f"said-{key.chat}-{next(self._numbers)}",
-            key=key,
-            kind="text",
-            content=Text(body=text if isinstance(text, str) else text.text),
-            source="mobile",
-            author=key.chat.partition("@")[0],
-            author_name=name,
-            sent_at=self.services.telemetry.now(),
-        )
-        if isinstance(text, str):
-            return [message]
-        change = Edit(target=message.id, body=text.edit)
-        edit = {"id": f"{message.id}-edit", "kind": "action", "content": change}
-        return [message, msgspec.structs.replace(message, **edit)]
-
-    async def _last_turn(self, key: ChatKey) -> JsonObject:
-        """The last turn of a chat; empty if it has had none."""
-        return next(iter(await self.services.store.views.turns(key, limit=1)), {})
+    async def _turns(self, key: ChatKey) -> list[JsonObject]:
+        """The last turns of a chat, newest first: a burst is one, or a few."""
+        return await self.services.store.views.turns(key, limit=MOST_TURNS)
 
     async def cost(self, key: ChatKey) -> float:
         """What the model has cost in a chat, in the currency of `budget`."""
         return float((await self.services.store.views.costs(key))["model"]) / 1e6
+
+
+class MemoryCarrier:
+    """Implements `Carrier` by calls in this process."""
+
+    def __init__(self, services: ChatServices, chats: ChatRegistry, gateway: MemoryGateway) -> None:
+        self._now = services.telemetry.now
+        self._chats = chats
+        self._intake = Intake(services, chats)
+        self._gateway = gateway
+        self._numbers = count(1)
+
+    async def bring(self, key: ChatKey, texts: Sequence[Said], name: str) -> None:
+        """See `Carrier`: all in one call. A voice note is a text here."""
+        messages = [message for text in texts for message in self._written(key, text, name)]
+        await self._intake.accept(webhook_body(tuple(messages)), "")
+        try:
+            await self._chats.wait_left(key)
+        except trio.Cancelled:
+            self._chats.release(key)
+            raise
+
+    def answers(self, key: ChatKey) -> list[str]:
+        """See `Carrier`."""
+        return list(map(shown_message, self._gateway.sent[key.chat]))
+
+    def _written(self, key: ChatKey, said: Said, name: str) -> list[Message]:
+        """A message, and its edit if it is changed."""
+        said = CustomerMessage(said) if isinstance(said, str) else said
+        message = Message(
+            id=f"said-{key.chat}-{next(self._numbers)}",
+            key=key,
+            kind="text",
+            content=Text(body=said.text),
+            source="mobile",
+            author=key.chat.partition("@")[0],
+            author_name=name,
+            sent_at=self._now(),
+        )
+        if not said.edit:
+            return [message]
+        change = Edit(target=message.id, body=said.edit)
+        edit = {"id": f"{message.id}-edit", "kind": "action", "content": change}
+        return [message, msgspec.structs.replace(message, **edit)]
 
 
 @asynccontextmanager
@@ -157,37 +198,47 @@ async def open_rehearsal(settings: Settings, terms: RehearsalOptions) -> AsyncIt
 
     Raises SettingsError, ToolError or ValidatorError.
     """
-    with TemporaryDirectory(prefix="recado-rehearsal-") as folder:
+    with TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
         own = rehearsed(settings, Path(folder), terms)
-        gateway, environment = MemoryGateway(), _environment(terms)
+        gateway, environment = MemoryGateway(), environment_of(terms, now=lambda: terms.at)
         async with (
             open_process(own, environment) as process,
-            open_services(own, process, own=gateway) as services,
+            open_services(own, process, own=gateway) as opened,
             trio.open_nursery() as nursery,
         ):
-            current = services.config.current
-            toolbox = current.toolbox.answered_by(terms.instead)
-            model = services.model
+            services = await prepared(opened, own, terms)
             if terms.simulated:
-                model = replace(model, engine=simulated_engine())
-            config = LiveConfig(replace(current, toolbox=toolbox))
-            rehearsed_services = replace(services, config=config, model=model)
-            for number in folders_of(own).values():
-                documents = knowledge_folder(number, services.store.passages, environment.now)
-                await documents.bring_in_step()
-            chats = ChatRegistry(rehearsed_services)
+                services = replace(services, model=_simulated(services.model))
+            chats = ChatRegistry(services)
             await nursery.start(services.attachments.run, name="files of the rehearsal")
             await nursery.start(chats.run, name="chats of the rehearsal")
-            yield Rehearsal(rehearsed_services, chats, gateway)
+            yield Rehearsal(services, MemoryCarrier(services, chats, gateway))
             nursery.cancel_scope.cancel()
+
+
+def _simulated(model: ModelAccess) -> ModelAccess:
+    return replace(model, engine=simulated_engine())
+
+
+async def prepared(
+    services: ChatServices, settings: Settings, terms: RehearsalOptions
+) -> ChatServices:
+    """The services with tools that give what the rehearsal says, once the documents are read."""
+    current = services.config.current
+    config = LiveConfig(replace(current, toolbox=current.toolbox.answered_by(terms.instead)))
+    for number in folders_of(settings).values():
+        documents = knowledge_folder(number, services.store.passages, services.telemetry.now)
+        await documents.bring_in_step()
+    return replace(services, config=config)
 
 
 def rehearsed(settings: Settings, folder: Path, terms: RehearsalOptions) -> Settings:
     """The settings of a number for a rehearsal in ``folder``: no waits, no limits, nothing outside.
 
-    Voices, embeddings and lists of contacts are left out.
+    Voices, embeddings, MCP servers and lists of contacts are left out.
     """
     tables: dict[str, dict[str, Any]] = {
+        "assistant": {"candidate": "off"},
         "buffer": NO_SECONDS,
         "delivery": {"typing": False, "read_receipts": False},
         "presence": {"enabled": False},
@@ -203,28 +254,37 @@ def rehearsed(settings: Settings, folder: Path, terms: RehearsalOptions) -> Sett
         },
         "voice": {"speech_model": "", "transcription_model": ""},
         "knowledge": {"embedding_model": ""},
+        "tools": {"mcp": ()},
+        "notify": {"urls": ()},
+        "tracing": {"otlp_endpoint": ""},
     }
     if terms.simulated:
-        tables["assistant"] = {"engine": "responses", "api_key": SecretStr(NOTHING)}
+        tables["assistant"] |= {"engine": "responses", "api_key": SecretStr(NOTHING)}
         tables["budget"]["total_cost"] = 0.0
-    changed: dict[str, Any] = {
-        name: getattr(settings, name).model_copy(update=values) for name, values in tables.items()
-    }
-    plain = {"store": StoreSettings(), "files": FileSettings(), "numbers": {}}
-    return settings.model_copy(update={"data_dir": folder, **plain, **changed})
+    plain = {"store": StoreSettings(), "files": FileSettings(), "numbers": {}, "webhooks": ()}
+    return with_tables(settings, tables).model_copy(update={"data_dir": folder, **plain})
 
 
-def _environment(terms: RehearsalOptions) -> Environment:
+def with_tables(settings: Settings, tables: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """The settings with some keys of some tables changed."""
+    changed = {name: getattr(settings, name).model_copy(update=v) for name, v in tables.items()}
+    return settings.model_copy(update=changed)
+
+
+def environment_of(
+    terms: RehearsalOptions, *, now: Callable[[], float], stream: TextIO | None = None
+) -> Environment:
+    """The process environment of a rehearsal, which logs its errors to ``stream``, if any."""
     return Environment(
         log=open_log(
-            stream=io.StringIO(),
+            stream=stream or io.StringIO(),
             level="error",
             format="json",
             redactor=Redactor([]),
             now=lambda: datetime.now(UTC),
         ),
         metrics=Metrics(version=__version__),
-        now=lambda: terms.at,
+        now=now,
         clock=time.perf_counter,
         notify=lambda _message: None,
         random=Random(terms.seed),  # noqa: S311 - repeatable on purpose
