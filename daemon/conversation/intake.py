@@ -12,7 +12,7 @@ from daemon.conversation.delivery import report_delivery_updates
 from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.services import ChatServices
 from daemon.conversation.turn.outcome import ask_in_shut_window
-from daemon.domain.eligibility import verdict
+from daemon.domain.eligibility import Policy, verdict
 from daemon.domain.ids import is_private
 from daemon.domain.limits import day_of
 from daemon.domain.messages import INLINE_BEGINNINGS, Call, Media, Message, Presence, Text, Webhook
@@ -150,6 +150,7 @@ class Intake:
         self._telemetry = services.telemetry
         self._chats = chats
         self._large = trio.CapacityLimiter(1)
+        self._judged_by: tuple[Policy, Judging] | None = None
 
     async def accept(self, body: bytes, path_event: str) -> None:
         """Store one webhook call durably, then wake the chats it is about.
@@ -180,8 +181,10 @@ class Intake:
             parse=self._number.gateway.parse_webhook,
             nonce=self._nonce,
         )
-        webhook = await self._with_files(webhook, opened, now)
-        await self._take_calls(webhook, now)
+        text = webhook.only_text
+        if text is None:
+            webhook = await self._with_files(webhook, opened, now)
+            await self._take_calls(webhook, now)
         accepted = await self._store.inbox.accept(
             webhook,
             body,
@@ -189,8 +192,17 @@ class Intake:
             now=now,
             pause_until=now + rules.pause_seconds if rules.pause_seconds else 0,
             resend_since=now - rules.max_age_seconds,
-            tariff=Tariff(day_of(now, rules.zone), rules.message_prices),
+            tariff=Tariff(day_of(now, rules.zone), rules.message_prices)
+            if webhook.statuses
+            else None,
         )
+        if accepted.duplicates:
+            self._telemetry.metrics.duplicates.inc(accepted.duplicates)
+        if text is not None:
+            for arrival in accepted.arrivals:
+                self._chats.poke(arrival)
+            self._report_received(text, accepted)
+            return
         await self._wake(webhook, accepted)
         for update in accepted.delivery_updates:
             if update.error == WINDOW_SHUT:
@@ -241,11 +253,14 @@ class Intake:
     @property
     def _judging(self) -> Judging:
         policy = self._config.rules.policy
-        return Judging(
-            verdict=lambda known: verdict(known, policy),
-            own_ids=policy.own_ids,
-            mentions=policy.groups == "mentions",
-        )
+        if self._judged_by is None or self._judged_by[0] is not policy:
+            judging = Judging(
+                verdict=lambda known: verdict(known, policy),
+                own_ids=policy.own_ids,
+                mentions=policy.groups == "mentions",
+            )
+            self._judged_by = policy, judging
+        return self._judged_by[1]
 
     def _nonce(self) -> str:
         return f"{self._telemetry.random.getrandbits(64):016x}"
@@ -295,14 +310,10 @@ class Intake:
 
     def _report(self, webhook: Webhook, accepted: Accepted) -> None:
         metrics, log = self._telemetry.metrics, self._telemetry.log
-        if accepted.duplicates:
-            metrics.duplicates.inc(accepted.duplicates)
         report_delivery_updates(accepted.delivery_updates, metrics, log)
         for message in webhook.messages:
             if not message.from_me:
-                metrics.count_message(message.kind)
-            if accepted.stored and not message.from_me:
-                self._report_message(message, accepted.event_id)
+                self._report_received(message, accepted)
         for fault in webhook.unreadable:
             log.warning("part of a webhook could not be read", symbol="⚠", fault=fault)
         for arrival in accepted.arrivals:
@@ -311,7 +322,11 @@ class Intake:
                     metrics.takeovers.inc()
                 log.event(MANUAL_MESSAGE, chat=arrival.key)
 
-    def _report_message(self, message: Message, event_id: int) -> None:
+    def _report_received(self, message: Message, accepted: Accepted) -> None:
+        """Count a message of a customer, and log it unless it was stored before."""
+        self._telemetry.metrics.count_message(message.kind)
+        if not accepted.stored:
+            return
         content = message.content
         tag = content.__struct_config__.tag
         words = f"[{tag if message.kind == 'action' else message.kind}]"
@@ -329,7 +344,7 @@ class Intake:
             name=message.author_name,
             chat=message.key,
             kind=message.kind,
-            request=f"webhook_{event_id}",
+            request=f"webhook_{accepted.event_id}",
             **fields,
         )
 

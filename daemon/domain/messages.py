@@ -369,6 +369,16 @@ class Webhook(Value, frozen=True, kw_only=True, omit_defaults=True):
     unreadable: tuple[str, ...] = ()
     """One line for each unreadable part: where, and why. The raw event is stored."""
 
+    @property
+    def only_text(self) -> Message | None:
+        """The text of a customer that is all that a call says, as in nearly every call."""
+        if len(self.messages) != 1 or self != Webhook(
+            channel=self.channel, event=self.event, messages=self.messages
+        ):
+            return None
+        message = self.messages[0]
+        return message if type(message.content) is Text and not message.from_me else None
+
 
 class Usage(Value, frozen=True, kw_only=True, omit_defaults=True):
     """Tokens of one model call."""

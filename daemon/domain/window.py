@@ -5,7 +5,10 @@ Times are seconds of any one clock. Typing alone never opens a window, and nothi
 for ever.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import replace
 
 VOICE_KINDS = frozenset({"voice", "audio", "ptt"})
 WRITING = frozenset({"typing", "recording"})
@@ -26,8 +29,7 @@ class WindowRules:
     max_messages: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class Window(msgspec.Struct, frozen=True, kw_only=True):
     """A burst that is being gathered."""
 
     opened_at: float

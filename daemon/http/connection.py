@@ -202,14 +202,14 @@ class HttpConnection:
         """What the client has sent; nothing if it has closed, or the connection is broken."""
         try:
             if self.idle and not self._head_begun:
-                # Past trio's stream, which costs as much as parsing a request. No task goes
-                # without a checkpoint for it: one read may find data, the next one is below.
-                socket = self._stream.socket
+                # Past trio's stream, which costs as much as parsing a request, and without a read
+                # before the wait: after an answer it would find nothing.
+                descriptor = self._stream.socket.fileno()
+                await trio.lowlevel.wait_readable(descriptor)
                 try:
-                    return os.read(socket.fileno(), self._limits.head_bytes)
+                    return os.read(descriptor, self._limits.head_bytes)
                 except BlockingIOError:
-                    await trio.lowlevel.wait_readable(socket.fileno())
-                    return os.read(socket.fileno(), self._limits.head_bytes)
+                    pass  # the kernel may be wrong about it
             most = self._limits.head_bytes if self.idle else BODY_READ_BYTES
             return bytes(await self._stream.receive_some(most))
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from daemon.domain.ids import is_alias
-from daemon.domain.messages import ChatKey, Message, Text, Webhook
+from daemon.domain.messages import ChatKey, Message, Webhook
 from daemon.domain.records import Accepted, Arrival
 from daemon.domain.states import IGNORED, RECEIVED
 from daemon.domain.transitions.sends import written_at
@@ -27,16 +27,11 @@ LEAST = 3
 
 def plain_text(webhook: Webhook, judging: Judging) -> Message | None:
     """The only thing in a call if that is a text which can be judged and stored by itself."""
-    if len(webhook.messages) != 1 or (
-        webhook.edits or webhook.deletions or webhook.statuses or webhook.identity_changes
-    ):
-        return None
-    message = webhook.messages[0]
+    message = webhook.only_text
     if (
-        type(message.content) is not Text
-        or message.from_me
+        message is None
         or message.alias
-        or message.disappears
+        or message.ephemeral
         or is_alias(message.key.chat)
         or message.key.number != webhook.channel
         or needs_look(message, mentions=judging.mentions)
@@ -133,8 +128,7 @@ def _store(connection: Connection, calls: Sequence[TextCall]) -> list[Accepted]:
     for event_id, call in enumerate(calls, last_id + 1):
         message, now = call.message, call.now
         key, reason = message.key, call.judging.verdict(known_by_itself(message))
-        unreadable = "\n".join(call.webhook.unreadable)
-        events.append((event_id, now, key.number, call.webhook.event, call.body, unreadable))
+        events.append((event_id, now, key.number, call.webhook.event, call.body))
         messages.append(
             (
                 *(key.number, message.id, key.chat, event_id, message.kind),
@@ -160,8 +154,7 @@ def _store(connection: Connection, calls: Sequence[TextCall]) -> list[Accepted]:
             )
         )
     connection.executemany(
-        "INSERT INTO events (id, received_at, channel, event, body, unreadable)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (id, received_at, channel, event, body) VALUES (?, ?, ?, ?, ?)",
         events,
     )
     connection.executemany(

@@ -150,7 +150,10 @@ class LogWriter:
         elif chat is not None:
             chat = ChatKey("", str(chat))
         self._complete(level, given)
+        request = given.pop("request", "")
         fields = self._redactor.fields(given)
+        if request:  # made here, and lines are looked up by it
+            fields["request"] = request
         if kind.template(self._language):
             if type(shown_text := fields.get("text")) is str:
                 fields["text"] = shown_text[:SHOWN_CHARACTERS]

@@ -1,8 +1,9 @@
 """The live log: lines of the log are numbered, sent to readers, and stored in batches.
 
-A line is sent at once and stored within a second, never before more important writes. A crash may
-lose lines that were sent but not stored; their numbers are not used again, so a cursor stays valid
-over restarts.
+A line is sent at once and stored within a second, never before more important writes. While nobody
+reads, lines are only gathered until then: in a rush that saves what each of them would cost. A
+crash may lose lines that were sent but not stored; their numbers are not used again, so a cursor
+stays valid over restarts.
 
 Of several nodes each stores its lines, and reads what all have stored, its own among them: a line
 is seen everywhere within a second, in the same order.
@@ -90,6 +91,7 @@ class LiveLog:
         self._feeds: set[Feed] = set()
         self._pending: deque[LogLine] = deque(maxlen=MOST_PENDING)
         self._writable = trio.Event()
+        self._numbering = trio.Lock()
         self._names: dict[ChatKey, tuple[ChatKey, str]] = {}
 
     def follow(self) -> Feed:
@@ -112,6 +114,7 @@ class LiveLog:
 
         Raises StoreUnavailable.
         """
+        await self._number()
         pending = [line for line in self._pending if matches(line, query)]
         if self._cluster is not None:
             pending = []  # they get other ids
@@ -132,10 +135,13 @@ class LiveLog:
 
         def tap(record: LogRecord) -> None:
             self._records.append(record)
+            come = self._come if self._feeds else self._writable
+            if come.is_set():
+                return
             if _runs_here(token):
-                self._come.set()
+                come.set()
             else:
-                _wake(token, self._wake_readers)
+                _wake(token, come.set)
 
         with self._log.tapped(tap, DASHBOARD):
             async with trio.open_nursery() as nursery:
@@ -145,9 +151,15 @@ class LiveLog:
                 nursery.start_soon(self._write, name="live log's memory")
 
     async def _show(self) -> None:
-        """Send lines to the readers. Runs until cancelled."""
+        """Send lines to the readers as they come. Runs until cancelled."""
         while True:
             self._come = trio.Event()
+            await self._number()
+            await self._come.wait()
+
+    async def _number(self) -> None:
+        """Number the lines that have come, for the readers and for the store."""
+        async with self._numbering:
             while self._records:
                 record = self._records.popleft()
                 line = self._line(record, await self._name(record.chat))
@@ -155,7 +167,6 @@ class LiveLog:
                 self._writable.set()
                 if self._cluster is None:
                     self._feed(line)
-            await self._come.wait()
 
     def _feed(self, line: LogLine) -> None:
         for feed in self._feeds:
@@ -188,6 +199,7 @@ class LiveLog:
                 await self._store_pending()
 
     async def _store_pending(self) -> None:
+        await self._number()
         lines = list(self._pending)
         if not lines:
             return
@@ -237,9 +249,6 @@ class LiveLog:
             self._names.clear()
         self._names[chat] = known
         return known
-
-    def _wake_readers(self) -> None:
-        self._come.set()
 
 
 def _runs_here(token: trio.lowlevel.TrioToken) -> bool:

@@ -129,3 +129,15 @@ async def test_no_line_is_kept_if_none_is_wanted(tmp_path: Path) -> None:
         async with running(store, log, keep=0):
             log.event(RESPONSE, name="Laura", text="one", seconds=1)
         assert await store.dashboard_log.lines(LogQuery()) == []
+
+
+async def test_lines_that_nobody_reads_wait_for_the_store_or_for_who_asks(tmp_path: Path) -> None:
+    log = new_log()
+    async with store_in(tmp_path) as store:
+        async with running(store, log) as live:
+            log.event(RESPONSE, name="Laura", text="asked for", seconds=1)
+            (line,) = await live.lines(LogQuery(limit=1))
+            assert "asked for" in line.line
+            log.event(RESPONSE, name="Laura", text="stored at the end", seconds=1)
+        (line,) = await store.dashboard_log.lines(LogQuery(limit=1))
+        assert "stored at the end" in line.line

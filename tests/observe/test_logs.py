@@ -309,3 +309,9 @@ def test_repeated_lines_are_counted_and_the_count_is_logged() -> None:
     assert sum("refused" in line for line in lines) == 61
     assert "12:04:45 … … and 40 more in 60 s: refused" in lines
     assert len(tapped) == 107
+
+
+def test_the_name_of_a_webhook_stays_whole_although_it_may_look_like_a_number() -> None:
+    stream = io.StringIO()
+    make_log(stream).event(MESSAGE, text="Hola", request="webhook_734412346412")
+    assert json.loads(stream.getvalue())["request"] == "webhook_734412346412"

@@ -1,10 +1,9 @@
 """The window in which a burst is gathered: when it closes, and what keeps it open."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from daemon.domain.window import (
     VOICE_KINDS,

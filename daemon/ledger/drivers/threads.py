@@ -65,6 +65,38 @@ class HandOver(trio.abc.Instrument, Generic[T]):
         return taken
 
 
+class Done:
+    """An event for which one task waits; a `trio.Event`, for any number of tasks, costs twice that.
+
+    Used in the event loop alone.
+    """
+
+    __slots__ = ("_is_set", "_task")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._task: trio.lowlevel.Task | None = None
+
+    async def wait(self) -> None:
+        """Wait until it is set. One task may wait at a time."""
+        if self._is_set:
+            await trio.lowlevel.checkpoint()
+            return
+        self._task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._give_up)
+
+    def set(self) -> None:
+        """Wake the task that waits, or will wait. Called once."""
+        self._is_set = True
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    def _give_up(self, _raise_cancel: Callable[[], None]) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
 class QueuedWrite(Generic[T]):
     """One write on its way through a writer thread."""
 
@@ -72,7 +104,7 @@ class QueuedWrite(Generic[T]):
 
     def __init__(self, operation: Callable[[Any], T]) -> None:
         self.operation = operation
-        self.done = trio.Event()
+        self.done = Done()
         self.result: T | None = None
         self.error: BaseException | None = None
 
@@ -103,7 +135,7 @@ class _Read(Generic[T]):
 
     def __init__(self, query: Callable[[Any], T]) -> None:
         self.query = query
-        self.done = trio.Event()
+        self.done = Done()
         self.dropped = False
         """True once its caller was cancelled."""
         self.result: T | None = None

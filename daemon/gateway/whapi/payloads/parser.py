@@ -63,6 +63,7 @@ from daemon.gateway.whapi.payloads.contents import (
     updated_text,
 )
 from daemon.gateway.whapi.payloads.other_events import READERS, Item, Reader, Source
+from daemon.gateway.whapi.payloads.plain_text import plain_text
 from daemon.gateway.whapi.payloads.shapes import Context, MessageShape, UpdateShape
 
 Elements = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | int | float | bool | None
@@ -87,10 +88,17 @@ def parse_webhook(body: bytes, *, number: str = "", path_event: str = "") -> Web
     name its event. Raises WebhookTooLarge if the body holds too much, WebhookError if it is not
     a JSON object; nothing else.
     """
+    usual = plain_text(body, number)
+    if usual is None:
+        return read_any(body, number=number, path_event=path_event)
+    event = event_name(*usual.event) or _event_of_path(path_event)
+    return Webhook(channel=number, event=event, messages=(usual.message,))
+
+
+def read_any(body: bytes, *, number: str = "", path_event: str = "") -> Webhook:
+    """Read a call of any kind; see `parse_webhook`."""
     envelope = _open(body)
-    event = _event(envelope.get("event")) or event_name(
-        *path_event.strip("/").replace("/", ".").split(".")
-    )
+    event = _event(envelope.get("event")) or _event_of_path(path_event)
     reading = _Reading(number, event)
     for key, value in envelope.items():
         reading.read(key, value)
@@ -316,6 +324,10 @@ def _event(value: Elements) -> str:
         return ""
     kind, event, method = (value.get(key) for key in ("type", "event", "method"))
     return event_name(_words(kind), _words(event) or _words(method))
+
+
+def _event_of_path(path_event: str) -> str:
+    return event_name(*path_event.strip("/").replace("/", ".").split("."))
 
 
 def _words(raw: msgspec.Raw | None) -> str:
