@@ -29,6 +29,9 @@ WRITTEN_CHAT = (
 )
 """A regular expression: a chat as operators may write it in the settings."""
 
+PLAIN_CHAT = r"^[0-9]{5,25}@(s\.whatsapp\.net|g\.us)\Z"
+"""A regular expression: a chat's id that `chat_id` leaves as it is, as nearly all are."""
+
 _REACHABLE = re.compile(
     r"[0-9]{7,15}@s\.whatsapp\.net|[0-9]{5,20}@lid|[0-9]{5,25}(-[0-9]{5,15})?@g\.us|"
     r"[A-Z]{2}\.[A-Za-z0-9.]{1,140}@bsuid"

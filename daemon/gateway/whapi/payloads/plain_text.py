@@ -10,38 +10,39 @@ from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
+from daemon.domain.ids import PLAIN_CHAT
 from daemon.domain.messages import ChatKey, Message, Text
 from daemon.gateway.payloads.fields import MOST_CHARACTERS
 
 _Word = Annotated[str, msgspec.Meta(max_length=1_000)]
 
 
-class _Body(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class _WordsOfText(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     body: Annotated[str, msgspec.Meta(max_length=MOST_CHARACTERS)]
 
 
-class _Text(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class _TextMessage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     id: _Word
     type: Literal["text"]
     from_me: bool
-    chat_id: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{5,25}@(s\.whatsapp\.net|g\.us)\Z")]
+    chat_id: Annotated[str, msgspec.Meta(pattern=PLAIN_CHAT)]
     sender: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{5,25}\Z")] = msgspec.field(name="from")
     timestamp: Annotated[int, msgspec.Meta(ge=0, lt=100_000_000_000)]
-    text: _Body
+    text: _WordsOfText
     from_name: _Word = ""
     chat_name: _Word = ""
     source: _Word = ""
     device_id: int = 0
 
 
-class _Event(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class _EventOfText(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     type: _Word
     event: _Word
 
 
-class _Call(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    messages: tuple[_Text]
-    event: _Event
+class _TextCall(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    messages: tuple[_TextMessage]
+    event: _EventOfText
     channel_id: _Word = ""
 
 
@@ -53,7 +54,7 @@ class PlainText(NamedTuple):
     """The words that name the event: type and method."""
 
 
-_calls = msgspec.json.Decoder(_Call)
+_calls = msgspec.json.Decoder(_TextCall)
 _MENDED = re.compile(rb"\\u0000")
 """A NUL, which is stored as another character."""
 
