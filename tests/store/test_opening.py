@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 import stat
+import time
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -11,14 +12,13 @@ from typing import Any
 import pytest
 import trio
 from support.ledgers import accept, message, message_state, queued
-from support.place import store_in
 from support.rows import select
 from support.stage import open_stage
 
 from daemon.domain.messages import ChatKey
 from daemon.errors import StoreDamaged, StoreUnavailable
 from daemon.ledger.drivers.sqlite import soundness
-from daemon.ledger.ledger import Store
+from daemon.ledger.ledger import Store, open_store
 
 pytestmark = pytest.mark.sqlite
 
@@ -29,9 +29,14 @@ BEFORE_COLUMNS = 26
 """The version of a store whose messages had no columns for searches."""
 
 
+def opened(folder: Path) -> contextlib.AbstractAsyncContextManager[Store, bool | None]:
+    """The ledger of a folder, whose file and tables are made if they are missing."""
+    return open_store(folder, url="", clock=time.perf_counter)
+
+
 async def _stored(folder: Path) -> None:
     """Make a store with a few hundred messages, and close it."""
-    async with store_in(folder) as store:
+    async with opened(folder) as store:
         await accept(store, *(message(f"m-{n}", "Hola " * 20) for n in range(300)))
 
 
@@ -42,7 +47,7 @@ def _steps() -> list[Traversable]:
 
 async def _refused(folder: Path, words: str) -> None:
     with pytest.raises(StoreDamaged, match=words):
-        async with store_in(folder):
+        async with opened(folder):
             raise AssertionError("it should not have opened")
 
 
@@ -60,13 +65,13 @@ async def asked(store: Store, sql: str) -> list[tuple[Any, ...]]:
 async def test_a_new_store_has_all_tables_and_can_be_opened_again(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there" / "yet"
     latest = max(int(step.name[:4]) for step in _steps())
-    async with store_in(folder) as store:
+    async with opened(folder) as store:
         assert await asked(store, "PRAGMA user_version") == [(latest,)]
         assert await asked(store, "PRAGMA journal_mode") == [("wal",)]
         tables = await asked(store, "SELECT sql FROM sqlite_schema ORDER BY name")
         await accept(store, message("m-1"))
     for _ in range(2):
-        async with store_in(folder) as store:
+        async with opened(folder) as store:
             assert await asked(store, "SELECT sql FROM sqlite_schema ORDER BY name") == tables
             assert message_state(store, "m-1") == ("received", "")
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -86,7 +91,7 @@ async def test_an_older_store_keeps_the_types_of_its_messages(tmp_path: Path) ->
         )
         connection.execute(f"PRAGMA user_version = {BEFORE_CARDS}")
         connection.commit()
-    async with store_in(tmp_path) as store:
+    async with opened(tmp_path) as store:
         assert select(store, "outbox", "chat, kind", order="id") == rows
         assert await store.outbox.open_rows(ChatKey("c", "forgotten-1")) == ()
     with contextlib.closing(sqlite3.connect(tmp_path / "recado.db")) as connection:
@@ -117,7 +122,7 @@ async def test_an_older_stores_messages_have_the_columns_for_searches(tmp_path: 
             rows,
         )
         connection.commit()
-    async with store_in(tmp_path) as store:
+    async with opened(tmp_path) as store:
         found = await asked(store, "SELECT author, content_type, words FROM messages ORDER BY id")
     assert found == [
         ("573001234567", "text", "Hola"),
@@ -184,7 +189,7 @@ async def test_a_large_file_is_checked_while_it_is_used(
     file = tmp_path / "recado.db"
     sound = file.read_bytes()
     monkeypatch.setattr(soundness, "CHECKED_FIRST_BYTES", 0)
-    async with store_in(tmp_path) as store:
+    async with opened(tmp_path) as store:
         pass  # the check has not begun, and is given up
     monkeypatch.setattr(soundness, "LATER_SECONDS", 0)
     with contextlib.closing(sqlite3.connect(file)) as connection:
@@ -196,7 +201,7 @@ async def test_a_large_file_is_checked_while_it_is_used(
         content.write(b"\xff" * 64)
     with trio.fail_after(60):
         try:
-            async with store_in(tmp_path) as store:
+            async with opened(tmp_path) as store:
                 await store.database.failed.wait()
                 found = store.database.fatal_error
         except StoreUnavailable as error:  # it was found before the store was open
@@ -204,7 +209,7 @@ async def test_a_large_file_is_checked_while_it_is_used(
     assert "is damaged" in found
     await _refused(tmp_path, "damaged")
     file.write_bytes(sound)
-    async with store_in(tmp_path) as store:
+    async with opened(tmp_path) as store:
         assert not (tmp_path / "recado.damaged").exists()
 
 
@@ -242,10 +247,10 @@ async def test_tables_of_another_program_are_refused_and_unchanged(tmp_path: Pat
 async def test_a_send_under_way_when_the_process_ended_is_of_unknown_outcome(
     tmp_path: Path,
 ) -> None:
-    async with store_in(tmp_path) as store:
+    async with opened(tmp_path) as store:
         first, _ = await queued(store, "uno", "dos")
         await store.outbox.sending(first, now=103)
-    async with store_in(tmp_path) as store:
+    async with opened(tmp_path) as store:
         rows = await store.outbox.open_rows(first.key)
         assert [(row.body, row.state, row.attempts) for row in rows] == [
             ("uno", "unknown", 1),

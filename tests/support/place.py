@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -19,8 +20,12 @@ from daemon.ledger.drivers.port import Connection, Meter
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect
 from daemon.ledger.drivers.postgres.opening import migrate
 from daemon.ledger.drivers.sqlite.database import SqliteDatabase
+from daemon.ledger.drivers.sqlite.database import connect as connect_file
+from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ledger.ledger import Store, open_store
 from daemon.ledger.migrations import latest_version
+from daemon.ledger.migrations import migrate as migrate_file
+from daemon.system.private_files import make_folder, new_file
 from support.postgres import PostgresServer, binaries, running_postgres
 
 Place = Path | Store
@@ -32,12 +37,33 @@ VARIABLE = "TEST_STORE"
 class Sqlite:
     """A file in the data directory."""
 
+    def __init__(self) -> None:
+        self._empty = b""
+
+    def prepare(self, data_dir: Path) -> None:
+        """Let a data directory that has no ledger have an empty one: to make its tables takes long.
+
+        Tests of the first start do without this.
+        """
+        path = data_dir / STORE_FILE
+        if path.exists():
+            return
+        if not self._empty:
+            with TemporaryDirectory() as folder:
+                made = Path(folder) / STORE_FILE
+                with closing(connect_file(made)) as connection:
+                    migrate_file(connection)
+                self._empty = made.read_bytes()
+        make_folder(data_dir)
+        with new_file(path) as file:
+            file.write(self._empty)
+
     @staticmethod
     @contextmanager
     def connect(place: Place, *, read_only: bool = True) -> Iterator[Connection]:
         """Open a connection beside the daemon's; what it changes is committed at the end."""
         folder = place if isinstance(place, Path) else place.data_dir
-        path = folder / "recado.db"
+        path = folder / STORE_FILE
         address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
         with closing(sqlite3.connect(address, uri=True)) as connection, connection:
             connection.execute("PRAGMA foreign_keys = ON")
@@ -55,7 +81,7 @@ class Sqlite:
 
     def is_made(self, data_dir: Path) -> bool:
         """Whether a daemon has come as far as to make all its tables."""
-        if not (data_dir / "recado.db").exists():
+        if not (data_dir / STORE_FILE).exists():
             return False
         with self.connect(data_dir) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -74,6 +100,9 @@ class Postgres:
         self._urls: dict[Path, str] = {}
         self._server: PostgresServer | None = None
         self._template = ""
+
+    def prepare(self, data_dir: Path) -> None:
+        """Nothing: its database has the tables from the beginning."""
 
     @contextmanager
     def connect(self, place: Place, *, read_only: bool = True) -> Iterator[Connection]:
@@ -151,6 +180,7 @@ def store_in(
     folder: Path, meter: Meter | None = None, *, clock: Callable[[], float] = time.perf_counter
 ) -> AbstractAsyncContextManager[Store, bool | None]:
     """Open the ledger of a folder as the daemon does."""
+    database().prepare(folder)
     return open_store(folder, url=database().url(folder), clock=clock, meter=meter)
 
 

@@ -298,6 +298,7 @@ async def open_stage(
             stage.outside_clock = clock
             stage.rules = rules or {}
             if started:
+                database().prepare(settings.data_dir)
                 await stage.start()
             yield stage
             if stage.url:
