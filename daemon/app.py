@@ -49,6 +49,7 @@ from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
 from daemon.ops.remote import KEPT_SECONDS, CommandTask, Remote, drop_old_commands
 from daemon.ops.status import ProcessRecord, keep_status, signs_of_life
+from daemon.ops.text_editor import TextEditor
 from daemon.ops.webhook_sender import open_webhook_sender, subscribe
 from daemon.settings import Settings, model_names
 from daemon.settings.numbers import numbers_of
@@ -138,7 +139,9 @@ async def _start_and_stop(
             settings.data_dir,
             clock=environment.clock,
         )
-        operations = _operations(settings, process, numbers, figures, forgetter, recover.report)
+        operations = _operations(
+            settings, process, numbers, figures, forgetter, recover.report, reloader
+        )
         side = partial(_start_side_task, nursery, environment)
         recovery, every = settings.recovery, settings.housekeeping
         _publish(process, numbers, figures, operations)
@@ -208,6 +211,7 @@ def _operations(
     figures: Figures,
     forgetter: Forgetter,
     recovery: RecoveryReport,
+    reloader: Reloader,
 ) -> Operations:
     """The operations of the API and the dashboard."""
     keep = settings.dashboard.log_lines
@@ -229,6 +233,7 @@ def _operations(
             per_minute=settings.web.api_requests_per_minute,
             now=process.telemetry.now,
         ),
+        texts=TextEditor(process, numbers, settings=lambda: reloader.settings),
         remote=remote,
     )
 
@@ -282,12 +287,14 @@ async def _share_numbers(
         side("old commands", repeat, old, KEPT_SECONDS, environment.log, "old commands not deleted")
         start_leading(side, settings, process, forgetter)
 
+    edited = process.edited
     sharing = NumberSharing(
         cluster,
         numbers,
         recover,
         telemetry,
         held_chats=held,
+        look=partial(edited.look, numbers),
         watch=watch,
         lead=lead,
     )
@@ -297,6 +304,7 @@ async def _share_numbers(
         side("waiting calls", numbers.waiting.run, cluster, numbers.served_names)
     commands = CommandTask(operations, process.store, cluster, telemetry.log)
     side("commands", commands.run)
+    side("edited texts", edited.run, numbers)
 
 
 def _start_side_task(

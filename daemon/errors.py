@@ -83,6 +83,16 @@ class NotYetDone(StoreUnavailable):
     """What was asked for is taken, and not done yet: the node that owns the number will do it."""
 
 
+class EditConflict(RecadoError):
+    """Somebody else has saved a text meanwhile."""
+
+    def __init__(self, author: str, at: float) -> None:
+        """``author``: empty if it is the file's text again. ``at``: Unix seconds."""
+        super().__init__(f"{author or 'somebody'} has saved another version meanwhile")
+        self.author = author
+        self.at = at
+
+
 class CommitUnknown(StoreUnavailable):
     """The database went away during a commit: the write may be stored. Read, then decide."""
 

@@ -16,6 +16,7 @@ from daemon import __version__
 from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import open_responses_engine
 from daemon.assistant.sound import Speech, open_speech
+from daemon.conversation.edited_texts import EditedTexts
 from daemon.conversation.live_config import ChatConfig, load_chat_configs
 from daemon.conversation.mcp_servers import McpServers
 from daemon.conversation.model_access import ModelAccess, ModelState, RunSlots, contact_hasher
@@ -101,6 +102,7 @@ class Process:
     mcp: McpServers
     chat_configs: Mapping[str, ChatConfig]
     """The configuration of each number's chats at the start, by its name."""
+    edited: EditedTexts
     by_number: bool
     """True where numbers have names: log lines and metrics name them."""
 
@@ -137,6 +139,9 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
     ):
         if store.database.leads:
             await _name_channels(store, settings, log)
+        editing = settings.dashboard.edit_texts
+        edited = EditedTexts(store.text_versions, chat_configs, log, enabled=editing)
+        await edited.read()
         contact_hash = contact_hasher(store.contact_key)
         log.hash_chats(contact_hash)
         run_slots = RunSlots(settings.assistant.max_concurrent_runs, numbers=len(chat_configs))
@@ -153,7 +158,8 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
                 boot_clock=environment.boot_clock,
                 random=environment.random,
             ),
-            chat_configs=chat_configs,
+            chat_configs=edited.configs(),
+            edited=edited,
             mcp=mcp,
             by_number=bool(settings.numbers),
         )

@@ -112,7 +112,8 @@ class Reloader:
 
     def _apply(self, prepared: _Prepared) -> None:
         """Put it in force. No checkpoint: no task sees one half of it."""
-        settings, configs = prepared.plan.settings, prepared.chat_configs
+        settings = prepared.plan.settings
+        configs = self._process.edited.files_read(prepared.chat_configs)
         others = [
             change
             for number in self._numbers

@@ -72,10 +72,13 @@ class NumberSharing:
         telemetry: Telemetry,
         *,
         held_chats: HoldsChats,
+        look: Callable[[], Awaitable[None]],
         watch: Callable[[trio.Nursery, NumberRuntime], None],
         lead: Callable[[trio.Nursery], Awaitable[None]],
     ) -> None:
         """``held_chats`` holds those whose rows are being erased, of numbers that were gained too.
+
+        ``look`` puts in force what was edited on other nodes.
 
         ``watch`` starts what looks after a number while it is served, ``lead`` what the node that
         leads does.
@@ -86,6 +89,7 @@ class NumberSharing:
         self._log = telemetry.log
         self._metrics = telemetry.metrics.node
         self._held_chats = held_chats
+        self._look_for_edits = look
         self._watch = watch
         self._lead = lead
         self._at_work: dict[str, _Work] = {}
@@ -173,9 +177,10 @@ class NumberSharing:
         self._log.info("number handed over", number=one.name)
 
     async def _prepare(self, one: NumberRuntime) -> None:
-        """Before any task of the number: what its former owner was sending, what is erased."""
+        """Before any task of the number: what its former owner was sending, erased, edited."""
         await one.services.store.outbox.repair(one.name)
         await self._held_chats.look()
+        await self._look_for_edits()
 
     async def _take_over(self, _one: NumberRuntime) -> None:
         """Go on with the work of all numbers that were gained by now, with one look for it."""

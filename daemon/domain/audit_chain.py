@@ -31,6 +31,7 @@ Action = Literal[
     "consent",
     "done",
     "drop send",
+    "edit text",
     "export",
     "forget",
     "label",

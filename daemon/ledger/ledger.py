@@ -48,6 +48,7 @@ from daemon.ledger.references import References
 from daemon.ledger.reminders import Reminders
 from daemon.ledger.runs import Orphans, Runs
 from daemon.ledger.templates import Templates
+from daemon.ledger.text_versions import TextVersions
 from daemon.ledger.threads import Memories, Threads
 from daemon.ledger.tokens import ApiTokens, IdempotencyKeys
 from daemon.ledger.topics import Topics
@@ -83,6 +84,7 @@ OF_NO_NUMBER = frozenset(
         "notifications",
         "mcp_lists",
         "desk",
+        "text_versions",
     }
 )
 """Roles that write for no single number."""
@@ -148,6 +150,7 @@ class Store:
     enquiries: Enquiries
     topics: Topics
     candidates: Candidates
+    text_versions: TextVersions
 
     def of(self, number: str) -> "Store":
         """The same ledger for those who write for this number of ours only."""
@@ -230,6 +233,7 @@ async def open_store(
             enquiries=Enquiries(database),
             topics=Topics(database),
             candidates=Candidates(database),
+            text_versions=TextVersions(process),
             dashboard_log=DashboardLog(process),
             samples=Samples(process),
             accounts=Accounts(process),

@@ -6,6 +6,7 @@ number. All that wait raise StoreUnavailable, among it NotYetDone. Times are Uni
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from functools import partial
 from pathlib import Path, PurePath
@@ -53,6 +54,7 @@ from daemon.ops.operator_views import OperatorViews
 from daemon.ops.outcomes import FiguresQuery, outcome_figures
 from daemon.ops.passwords import Passwords
 from daemon.ops.remote import Remote, by_owner
+from daemon.ops.text_editor import TextChange, TextEditor
 
 REMINDER_OBSTACLES = {
     "": "",
@@ -93,6 +95,7 @@ class Operations:
         live_log: LiveLog,
         forgetter: Forgetter,
         api: ApiAccess,
+        texts: TextEditor,
         remote: Remote | None = None,
     ) -> None:
         """``remote`` asks other nodes; None: this process owns all numbers."""
@@ -102,6 +105,7 @@ class Operations:
         self.state = state
         self.api = api
         self.views = views
+        self.texts = texts
         self.live_log = live_log
         self.sessions = process.store.sessions
         self.accounts = process.store.accounts
@@ -313,6 +317,23 @@ class Operations:
         """Note whether a contact wants no unrequested messages."""
         actions = self._store.operator_actions
         await actions.set_consent(key, opted_out=opted_out, by=by, now=self.now())
+
+    async def edit_text(self, number: str, name: str, change: TextChange, *, by: Actor) -> str:
+        """Put another version of a text to work; return what is wrong, empty if nothing is.
+
+        On return it is at work, also on the node that owns the number. Raises EditConflict if
+        somebody else has saved one meanwhile.
+        """
+        fault = await self.texts.save(number, name, change, by=by, now=self.now())
+        if not fault and not self.numbers.serves(number):
+            with suppress(NotYetDone):  # whoever comes to own it looks first
+                await self.renew_texts(ChatKey(number, ""))
+        return fault
+
+    @by_owner
+    async def renew_texts(self, key: ChatKey) -> None:  # noqa: ARG002 - its number
+        """Put in force what was edited on another node."""
+        await self.texts.renew()
 
     async def forget(self, key: ChatKey, *, by: Actor) -> str:
         """Erase the person of a chat; return in numbers what was erased."""

@@ -38,6 +38,11 @@ class DashboardSettings(SettingsTable):
     session_hours: Annotated[
         float, Field(gt=0, le=8760), Rule("a number of hours above 0, at most 8760", float)
     ] = Field(default=72, description="until a browser has to sign in again")
+    edit_texts: Switch = Field(
+        default=True,
+        description="operators edit instructions and texts in the dashboard; false: the files alone"
+        " count, also over what was edited",
+    )
     oidc_issuer: OptionalUrl = Field(
         default="",
         description="OpenID Connect provider that signs accounts in by email; needs recado[oidc]",

@@ -79,7 +79,7 @@ def look(page: Page, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "log", "work", "phone", "account", "accounts", "nothing-here"]
+    "path", ["", "log", "work", "phone", "texts", "account", "accounts", "nothing-here"]
 )
 def test_a_page_has_no_fault_that_axe_finds(page: Page, nora: str, path: str) -> None:
     assert nora

@@ -1,21 +1,17 @@
 """Accounts of the dashboard: signing in by name, what each role may do, and leaving everywhere."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 from quart_trio import QuartTrio
+from support.accounts import PASSWORD, TOKEN, open_browser, open_desk, sign_in
 from support.dashboard import ref_of
 from support.edge import MemoryDaemon, MemoryLog, Start
 from support.operator import recado_on
 from support.plain import NO_TLS
 from support.rows import rows
-from support.scenes import open_scene
 from support.stage import LAURA, Stage
 
 from daemon.domain.roles import AccessRole
@@ -25,46 +21,7 @@ from daemon.http.dashboard.guard import Guard
 from daemon.http.dashboard.routes import NEEDED, PUBLIC, may_visit
 from daemon.http.request_context import EdgeSettings
 
-TOKEN = "the-admin-token-of-the-tests"
-PASSWORD = "correct horse battery"
 CLICK = "0123456789-click"
-
-
-@asynccontextmanager
-async def open_desk(folder: Path, **changes: Any) -> AsyncIterator[Stage]:
-    """A daemon with an admin token; María is an agent, Olga an operator, Rita reads."""
-    async with open_scene(
-        folder, web={"port": 0, "admin_token": SecretStr(TOKEN)}, **changes
-    ) as stage:
-        for name, role in (("María", "agent"), ("Olga", "operator"), ("Rita", "read")):
-            data_dir = stage.settings.data_dir
-            made = await recado_on(
-                data_dir, "account", "add", name, "--role", role, answer=PASSWORD
-            )
-            assert made.exit_code == 0, made.stderr
-        yield stage
-
-
-@asynccontextmanager
-async def open_browser(
-    stage: Stage, name: str = "", secret: str = ""
-) -> AsyncIterator[httpx.AsyncClient]:
-    """A browser, signed in as somebody if there is a secret."""
-    async with httpx.AsyncClient(
-        verify=NO_TLS, base_url=stage.url, headers={"Origin": stage.url}, timeout=20
-    ) as browser:
-        if secret:
-            answer = await sign_in(browser, name, secret)
-            assert answer.status_code == 303, answer.text
-            # Browsers take it on loopback; httpx keeps Secure cookies from plain http.
-            cookie = answer.headers["set-cookie"].partition(";")[0]
-            browser.headers["Cookie"] = cookie
-        yield browser
-
-
-async def sign_in(browser: httpx.AsyncClient, name: str, secret: str) -> httpx.Response:
-    fields = {"name": name, "token": secret}
-    return await browser.post("/dashboard/login", data=fields)
 
 
 def actors(stage: Stage) -> list[tuple[str, str]]:

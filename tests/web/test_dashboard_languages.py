@@ -89,7 +89,8 @@ async def test_no_page_mixes_its_languages(tmp_path: Path, language: str) -> Non
         await stage.gateway.customer_says(PEDRO, "333")
         chats = [f"/dashboard/chats/{await ref_of(browser, name)}" for name in ("Laura", "Pedro")]
         assert (await browser.post(f"{chats[0].replace('/chats', '/api/chats')}/pause")).is_success
-        paths = ("", "/chats", "/chats?q=nobody", "/work", "/log", "/nowhere")
+        paths = ("", "/chats", "/chats?q=nobody", "/work", "/log", "/nowhere", "/texts")
+        chats += ["/dashboard/texts/main/instructions", "/dashboard/texts/main/closed"]
         seen = 0
         for path in (*(f"/dashboard{path}" for path in paths), *chats):
             page = (await browser.get(path)).text

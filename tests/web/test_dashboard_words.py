@@ -25,6 +25,7 @@ def test_every_text_has_its_spanish() -> None:
         "filter: ",
         "tab: ",
         "role: ",
+        "text: ",
         "English",
         "English text",
         "English {x}",

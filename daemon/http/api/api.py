@@ -16,6 +16,7 @@ from daemon.http.api.message_routes import add_reminder_routes, add_sending
 from daemon.http.api.openapi import describe
 from daemon.http.api.problems import LATER, ApiProblem, problem
 from daemon.http.api.routes import PREFIX, ApiRoute, ApiRoutes
+from daemon.http.api.text_routes import add_text_editing, add_texts
 from daemon.http.api.work_routes import add_repeating, add_turns, add_work
 from daemon.http.asgi import EdgeLog
 from daemon.http.dashboard.guard import Guard
@@ -40,6 +41,8 @@ def api_routes(
     add_repeating(api, operations)
     add_daemon(api, operations)
     add_reading(api, operations)
+    add_texts(api, operations)
+    add_text_editing(api, operations)
     return api
 
 

@@ -23,6 +23,7 @@ from daemon.http.dashboard.login import create_login
 from daemon.http.dashboard.outcomes import create_outcomes
 from daemon.http.dashboard.overview import create_overview
 from daemon.http.dashboard.shell import Shell
+from daemon.http.dashboard.texts import create_texts
 from daemon.http.dashboard.work import create_work
 from daemon.http.request_context import EdgeSettings, json_object, not_yet_done
 from daemon.observability.events import UNEXPECTED_ERROR
@@ -49,6 +50,7 @@ def register_dashboard(
         create_desk(shell),
         create_work(shell),
         create_outcomes(shell),
+        create_texts(shell),
         create_log(shell),
         _create_rest(shell),
     ):

@@ -40,6 +40,8 @@ NEEDED: Mapping[str, AccessRole] = MappingProxyType(
                 "/dashboard/logs",
                 "/dashboard/media/<name>",
                 "/dashboard/stats",
+                "/dashboard/texts",
+                "/dashboard/texts/<number>/<name>",
                 "/dashboard/turns/<turn>",
                 _CHAT,
                 f"{_CHAT}/bubbles",

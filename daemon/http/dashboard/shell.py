@@ -118,6 +118,7 @@ SECTIONS = (
     NavigationEntry("chats", "/dashboard/chats", "Chats", "chats"),
     NavigationEntry("work", "/dashboard/work", "Work", "work"),
     NavigationEntry("figures", "/dashboard/figures", "Figures", "check"),
+    NavigationEntry("texts", "/dashboard/texts", "Texts", "pen"),
     NavigationEntry("log", "/dashboard/log", "Log", "log"),
 )
 PHONE = NavigationEntry("phone", "/dashboard/phone", "Phone", "phone")

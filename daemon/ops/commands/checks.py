@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ledger.migrations import latest_version
 from daemon.ops.checks import Finding, check_online, offline_findings
 from daemon.ops.commands.place import AS_JSON, CONFIG, DATA_DIR, Place, failures, place_of
+from daemon.ops.commands.texts import edited_findings
 from daemon.settings.sources import load_settings
 
 CHECK_EXAMPLE = """\b
@@ -38,6 +40,7 @@ Example:
 def check_command(config: Path | None, *, online: bool, as_json: bool) -> None:
     """Check whether the daemon could run: one line a finding, status 1 if there is an error."""
     findings = offline_findings(config, environ=os.environ, cwd=Path.cwd())
+    findings += _edited(config)
     if online:
         findings += check_online(config, environ=os.environ, cwd=Path.cwd())
     _print(findings, as_json=as_json)
@@ -73,6 +76,14 @@ def upgrade_check_command(
     _print(findings, as_json=as_json)
     levels = {finding.level for finding in findings}
     sys.exit(2 if "error" in levels else 1 if "warning" in levels else 0)
+
+
+def _edited(config: Path | None) -> Iterator[Finding]:
+    """The texts that were edited in the dashboard."""
+    with suppress(SettingsError):  # which was said
+        yield from edited_findings(
+            load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
+        )
 
 
 def _process(pid: int) -> tuple[Mapping[str, str], Path]:

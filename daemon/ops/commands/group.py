@@ -29,6 +29,7 @@ MODULES = {
     "replay": "messages",
     "send": "messages",
     "templates": "templates",
+    "texts": "texts",
     "token": "token",
     "tools": "tools",
     "unanswered": "messages",

@@ -1,7 +1,7 @@
 """`recado versions`: what answers were made with, since when, and what came of it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import wraps
@@ -19,6 +19,7 @@ from daemon.ledger.candidates import (
     candidate_answers,
     compared_enquiries,
 )
+from daemon.ledger.text_versions import authors_of
 from daemon.ledger.versions import version_uses
 from daemon.ops.commands.place import AS_JSON, CommandFailure, Place, print_json, takes_place
 
@@ -37,13 +38,14 @@ def _list(place: Place, *, as_json: bool) -> None:
 
     A version is the hash of instructions, tools, validators, documents and model. Each line has its
     first and last turn, how many turns there were, how many were answered without a person and how
-    many went to one, and the parts that differ from the version before. Old turns are deleted with
+    many went to one, the parts that differ from the version before, and who has edited the
+    instructions in the dashboard. Old turns are deleted with
     their conversations, and are not counted any more.
     """
     with place.reading() as connection:
-        uses = version_uses(connection)
+        uses, authors = version_uses(connection), authors_of(connection)
     if as_json:
-        print_json([_row(use, before) for use, before in _newest_first(uses)])
+        print_json([_row(use, before, authors) for use, before in _newest_first(uses)])
         return
     for use, before in _newest_first(uses):
         changed = ", ".join(changed_parts(before.version if before else None, use.version))
@@ -53,6 +55,7 @@ def _list(place: Place, *, as_json: bool) -> None:
             f"  {_moment(use.first_at, place)} to {_moment(done.last_at, place)}"
             f"  turns {done.turns}, answered {done.answered}, to a person {done.handed_over}"
             + (f"  changed: {changed}" if changed else "")
+            + (f"  edited by {author}" if (author := authors.get(use.version.instructions)) else "")
         )
     if not uses:
         click.echo("no turn has been answered yet", err=True)
@@ -75,11 +78,11 @@ def show_command(place: Place, *, version: str, as_json: bool) -> None:
     VERSION is its name, or the beginning of it.
     """
     with place.reading() as connection:
-        uses = version_uses(connection)
+        uses, authors = version_uses(connection), authors_of(connection)
     named = _named(uses, version)
     ((use, before),) = [pair for pair in _newest_first(uses) if pair[0] is named]
     if as_json:
-        print_json({**_row(use, before), "text": use.text})
+        print_json({**_row(use, before, authors), "text": use.text})
         return
     click.echo(f"version {use.digest}  {use.version.model_name}")
     for name in PARTS:
@@ -192,11 +195,14 @@ def _newest_first(uses: Sequence[VersionUse]) -> list[tuple[VersionUse, VersionU
     return list(zip(uses, [None, *uses], strict=False))[::-1]
 
 
-def _row(use: VersionUse, before: VersionUse | None) -> dict[str, object]:
+def _row(
+    use: VersionUse, before: VersionUse | None, authors: Mapping[str, str]
+) -> dict[str, object]:
     return {
         "version": use.digest,
         "model": use.version.model_name,
         "parts": {name: getattr(use.version, name) for name in PARTS},
+        "edited_by": authors.get(use.version.instructions, ""),
         "changed": changed_parts(before.version if before else None, use.version),
         "first_at": use.first_at,
         "last_at": use.results.last_at or None,

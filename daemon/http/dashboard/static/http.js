@@ -9,7 +9,7 @@ export class Refused extends Error {
   }
 }
 
-async function ask(path, options) {
+export async function ask(path, options) {
   let answer;
   try {
     answer = await fetch(path, { cache: "no-store", credentials: "same-origin", ...options });

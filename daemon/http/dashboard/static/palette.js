@@ -6,7 +6,7 @@ import { t } from "./words.js";
 const KEYS = [
   ["Ctrl K", "Find a chat, a page or an action"],
   ["?", "Show these keys"],
-  ["Alt 1–6", "Open a page"],
+  ["Alt 1–7", "Open a page"],
   ["/", "Search in this page"],
   ["↑ ↓", "Walk through a list"],
   ["Enter", "Send, or open"],

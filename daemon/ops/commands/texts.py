@@ -1,0 +1,134 @@
+"""`recado texts`: the instructions and texts that were edited in the dashboard."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from daemon.conversation.live_config import read_instructions
+from daemon.domain.editable_texts import CONSENT, INSTRUCTIONS, NAMES, TextVersion
+from daemon.domain.texts import texts
+from daemon.domain.versions import hash_of
+from daemon.errors import StoreError
+from daemon.ledger.admin.connection import stored_version
+from daemon.ledger.text_versions import newest_texts
+from daemon.ops.checks import Finding
+from daemon.ops.commands.place import (
+    AS_JSON,
+    CONFIG,
+    NUMBER,
+    CommandFailure,
+    Place,
+    failures,
+    place_of,
+    print_json,
+    read_settings,
+)
+from daemon.settings import Settings
+from daemon.settings.numbers import numbers_of
+
+EXAMPLE = """\b
+Example:
+  recado texts
+  recado texts show instructions > config/instructions.md
+"""
+
+
+@AS_JSON
+@CONFIG
+def _list(config: Path | None, *, as_json: bool) -> None:
+    """List the instructions and texts that were edited in the dashboard, and are at work.
+
+    What is not listed is as the files say. With dashboard.edit_texts = false nothing is.
+    """
+    settings = read_settings(config)
+    with failures():
+        found = _edited(settings, place_of(settings))
+    if as_json:
+        print_json([_row(settings, one) for one in found])
+        return
+    for one in found:
+        changed = ", the file has changed since" if _file_changed(settings, one) else ""
+        click.echo(f"{one.number}  {one.name}  {_by(one)}{changed}")
+    if not found:
+        click.echo("no text was edited in the dashboard", err=True)
+
+
+@click.group(name="texts", invoke_without_command=True, epilog=EXAMPLE)
+@wraps(_list)
+def texts_command(**options: Any) -> None:  # noqa: D103 - its help is that of `_list`
+    if click.get_current_context().invoked_subcommand is None:
+        _list(**options)
+
+
+@texts_command.command(name="show")
+@click.argument("name", type=click.Choice(NAMES), metavar="NAME")
+@NUMBER
+@CONFIG
+def show_command(config: Path | None, *, name: str, number: str | None) -> None:
+    """Print a text as it is at work: edited, or as the file says.
+
+    NAME is instructions, or the key of [texts] (closed, apology …).
+    """
+    settings = read_settings(config)
+    place = place_of(settings)
+    ours = place.number(number)
+    with failures():
+        edited = {one.name: one.text for one in _edited(settings, place) if one.number == ours}
+        click.echo(edited.get(name) or file_text(numbers_of(settings)[ours], name))
+
+
+def edited_findings(settings: Settings) -> Iterator[Finding]:
+    """What `recado check` says of a store's edited texts; nothing if it cannot be read."""
+    url = settings.store.url.get_secret_value() if settings.store.url else ""
+    with suppress(StoreError, CommandFailure):
+        for one in _edited(settings, Place(settings.data_dir, None, url=url)):
+            changed = " and has changed since" if _file_changed(settings, one) else ""
+            yield Finding(
+                "warning",
+                f"{one.name} of {one.number}: {_by(one)} in the dashboard; the file is not"
+                f" used{changed}",
+            )
+
+
+def file_text(number: Settings, name: str) -> str:
+    """A text as the files say, or as it is built in. Raises SettingsError."""
+    if name == INSTRUCTIONS:
+        return read_instructions(number.assistant.instructions_file)
+    if name == CONSENT:
+        return number.contacts.consent_notice
+    return str(getattr(texts(number.language, number.texts.model_dump()), name))
+
+
+def _edited(settings: Settings, place: Place) -> list[TextVersion]:
+    """The edited texts of configured numbers. Raises StoreError."""
+    if not settings.dashboard.edit_texts or not stored_version(place.data_dir, place.url):
+        return []
+    with place.reading() as connection:
+        found = newest_texts(connection)
+    known = numbers_of(settings)
+    return [one for one in found if one.text is not None and one.number in known]
+
+
+def _file_changed(settings: Settings, one: TextVersion) -> bool:
+    return hash_of(file_text(numbers_of(settings)[one.number], one.name)) != one.file_digest
+
+
+def _by(one: TextVersion) -> str:
+    return f"edited by {one.author}, {datetime.fromtimestamp(one.saved_at, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _row(settings: Settings, one: TextVersion) -> dict[str, object]:
+    return {
+        "number": one.number,
+        "name": one.name,
+        "text": one.text,
+        "author": one.author,
+        "saved_at": one.saved_at,
+        "revision": one.revision,
+        "file_changed": _file_changed(settings, one),
+    }
