@@ -11,6 +11,9 @@ from daemon.ledger.drivers.port import Connection, Role, query, transaction
 MOST_SHOWN = 50
 """Versions of a text that are listed: the newest."""
 
+ADMIN = "the admin token"
+"""The author who has signed in with it, in words that the pages translate."""
+
 _COLUMNS = "number, name, revision, text, digest, file_digest, author, saved_at"
 
 
@@ -110,6 +113,8 @@ def authors_of(connection: Connection) -> dict[str, str]:
 
 def author_of(by: Actor) -> str:
     """The name of somebody for people: of an account without that word before it."""
+    if by.name == "token admin" or by.name.startswith("session "):
+        return ADMIN
     return by.name.removeprefix("account ")
 
 

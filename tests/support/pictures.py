@@ -46,6 +46,11 @@ ROOMS = """¡Hola, Laura! Sí, del 27 al 29 hay lugar:
 
 El desayuno va incluido. ¿Cuál te reservo?"""
 BOOKED = "Listo, Laura: la *suite 201* es tuya del 27 al 29. Tu reserva es *H-4821*."
+HOTEL = """Eres el asistente de un hotel pequeño en Guatapé. Responde en pocas frases.
+
+Sobre el hotel:
+- Se puede cancelar gratis hasta 48 horas antes de la llegada.
+- El desayuno se sirve de 7 a 10."""
 VOICE = "Este fin de semana todavía hay dos habitaciones libres. ¿Cuántas personas serían?"
 
 
@@ -193,7 +198,7 @@ def take(browser: Browser, stand: Stand, folder: Path, *, language: str = "es") 
                 context.add_cookies(
                     [{"name": f"recado-{name}", "value": value, "url": f"{stand.url}/dashboard"}]
                 )
-            for name in ("overview", "conversation", "chats", "log", "work", "phone"):
+            for name in ("overview", "conversation", "chats", "log", "work", "texts", "phone"):
                 show(page, stand, name)
                 kind = "wide" if size is WIDE else "narrow"
                 if kind == "wide":
@@ -206,7 +211,7 @@ def take(browser: Browser, stand: Stand, folder: Path, *, language: str = "es") 
 
 def show(page: Page, stand: Stand, name: str) -> None:
     """Open a page and wait until it is complete."""
-    paths = {"overview": "", "conversation": "chats", "chats": "chats"}
+    paths = {"overview": "", "conversation": "chats", "texts": "texts/main/instructions"}
     page.goto(f"{stand.url}/dashboard/{paths.get(name, name)}".removesuffix("/"))
     if name == "conversation":
         page.get_by_test_id("chat-row").filter(has_text="Laura").click()
@@ -214,6 +219,8 @@ def show(page: Page, stand: Stand, name: str) -> None:
         page.get_by_test_id("steps").wait_for()
         page.wait_for_timeout(400)
         page.evaluate("document.querySelectorAll('main, .turn-list').forEach(e => e.scrollTop = 0)")
+    if name == "texts":
+        edit(page)
     if name == "log":
         page.get_by_test_id("line").first.wait_for()
     if name == "phone":
@@ -221,6 +228,19 @@ def show(page: Page, stand: Stand, name: str) -> None:
         frame.get_by_test_id("chats").get_by_text("Laura").first.click()
         frame.get_by_text("H-4821").wait_for()
     page.wait_for_timeout(500)
+
+
+def edit(page: Page) -> None:
+    """Put a first version to work, and show what a second one would change."""
+    text = page.get_by_test_id("text")
+    if not page.get_by_test_id("version").count():
+        text.fill(HOTEL)
+        page.get_by_test_id("save").click()
+        page.get_by_test_id("version").wait_for()
+    text.fill(text.input_value().replace("48", "24"))
+    page.get_by_test_id("preview").click()
+    page.get_by_test_id("diff").wait_for()
+    page.evaluate("document.querySelectorAll('.toast').forEach(e => e.remove())")
 
 
 def main() -> None:

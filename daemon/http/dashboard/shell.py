@@ -118,8 +118,8 @@ SECTIONS = (
     NavigationEntry("chats", "/dashboard/chats", "Chats", "chats"),
     NavigationEntry("work", "/dashboard/work", "Work", "work"),
     NavigationEntry("figures", "/dashboard/figures", "Figures", "check"),
-    NavigationEntry("texts", "/dashboard/texts", "Texts", "pen"),
     NavigationEntry("log", "/dashboard/log", "Log", "log"),
+    NavigationEntry("texts", "/dashboard/texts", "Texts", "pen"),
 )
 PHONE = NavigationEntry("phone", "/dashboard/phone", "Phone", "phone")
 
