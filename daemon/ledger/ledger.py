@@ -47,6 +47,7 @@ from daemon.ledger.process_records import (
 from daemon.ledger.references import References
 from daemon.ledger.reminders import Reminders
 from daemon.ledger.runs import Orphans, Runs
+from daemon.ledger.search import SearchIndex
 from daemon.ledger.templates import Templates
 from daemon.ledger.text_versions import TextVersions
 from daemon.ledger.threads import Memories, Threads
@@ -85,6 +86,7 @@ OF_NO_NUMBER = frozenset(
         "mcp_lists",
         "desk",
         "text_versions",
+        "search",
     }
 )
 """Roles that write for no single number."""
@@ -151,6 +153,7 @@ class Store:
     topics: Topics
     candidates: Candidates
     text_versions: TextVersions
+    search: SearchIndex
 
     def of(self, number: str) -> "Store":
         """The same ledger for those who write for this number of ours only."""
@@ -234,6 +237,7 @@ async def open_store(
             topics=Topics(database),
             candidates=Candidates(database),
             text_versions=TextVersions(process),
+            search=SearchIndex(database),
             dashboard_log=DashboardLog(process),
             samples=Samples(process),
             accounts=Accounts(process),

@@ -13,6 +13,7 @@ from daemon.domain.messages import Deletion, Edit, Message
 from daemon.domain.prompt.message_text import without_words
 from daemon.domain.records import StoredMessage
 from daemon.domain.states import FOR_BOT, RECEIVED, WITH_AGENT
+from daemon.domain.transitions.sends import ECHO
 from daemon.ledger.drivers.port import Connection, listed
 
 message_json = msgspec.json.Encoder()
@@ -25,6 +26,12 @@ UNANSWERED = f"state IN ({listed(FOR_BOT)})"
 WAITING = f"({UNANSWERED} AND state = '{RECEIVED}')"
 """The condition of messages that no turn has taken. It repeats the condition of the index because
 SQLite uses a partial index only then."""
+
+SHOWN = (
+    f"NOT (m.from_me = 1 AND m.reason = '{ECHO}') AND substr(m.id, 1, 10) != 'dashboard-'"
+    " AND m.content_type NOT IN ('reaction', 'edit', 'deletion')"
+)
+"""The condition of messages ``m`` that are bubbles of their own."""
 
 
 def stored_message(seq: int, message: str, received_at: float) -> StoredMessage:

@@ -64,6 +64,7 @@ class OperatorViews:
         self._recovery = recovery
         self._files = process.store.file_store
         self._views = process.store.views
+        self._search = process.store.search
         self._reminders = process.store.reminders
         self._templates = process.store.templates
         self._numbers = numbers
@@ -94,16 +95,21 @@ class OperatorViews:
         whose: int | None = None,
         since: float = 0.0,
         until: float = 0.0,
+        person: str = "",
+        words: bool = True,
     ) -> JsonObject:
         """Return one page of the list: `chats`, `next` (empty at the end) and `states`.
 
         `states` counts the chats in each state but ``idle``; ``mine`` those of `account`, and
         ``unread`` those that wait for somebody to look. ``state`` may be one of these two.
         ``number``: only its chats; ``whose``: only those of an account; ``since``, ``until``
-        (Unix seconds): only those with a message of this time.
+        (Unix seconds): only those with a message of this time; ``person``: a part of the contact's
+        name or number. ``words`` False: ``query`` is not looked for in what was said.
         """
         wanted = Wanted(
             query=query.strip(),
+            words=words,
+            person=person.strip(),
             state="" if state in DESK_FILTERS else state,
             mine=account if state == "mine" else whose,
             since=since,
@@ -114,6 +120,8 @@ class OperatorViews:
             before=_list_place(before),
             limit=limit,
         )
+        if wanted.query and words:
+            await self._search.refresh()
         page = await self._views.chats(wanted, self._live(), now=self._now())
         at, ref = page["next"] or (0.0, "")
         return {
@@ -123,6 +131,63 @@ class OperatorViews:
             "mine": page["mine"],
             "unread": page["unread"],
         }
+
+    async def messages_with(
+        self,
+        *,
+        query: str,
+        state: str,
+        before: str,
+        limit: int,
+        number: str = "",
+        account: int | None = None,
+        whose: int | None = None,
+        since: float = 0.0,
+        until: float = 0.0,
+        person: str = "",
+    ) -> JsonObject:
+        """Return one page of the messages with the words of `query`: `found`, and `next`.
+
+        The filters are those of `chats`. Each has `ref`, `name` and `number` of its chat, the `id`
+        of its bubble, `at`, and `parts`: pairs of a text and whether it was looked for.
+        """
+        wanted = Wanted(
+            query=query,
+            person=person.strip(),
+            state="" if state in DESK_FILTERS else state,
+            mine=account if state == "mine" else whose,
+            since=since,
+            until=until,
+            unread=state == "unread",
+            number=number,
+            limit=limit,
+        )
+        await self._search.refresh()
+        page = await self._views.found(
+            wanted, self._live(), before=_text_place(before), now=self._now()
+        )
+        return {
+            "found": [
+                {
+                    "ref": text["ref"],
+                    "name": mask_numbers(text["name"]),
+                    "number": _masked(text["chat"]),
+                    "ours": self._ours(text["number"]),
+                    "id": text["id"],
+                    "at": text["at"],
+                    "parts": [(part.text, part.marked) for part in text["parts"]],
+                }
+                for text in page["found"]
+            ],
+            "next": str(page["next"] or ""),
+        }
+
+    async def place_of(self, key: ChatKey, name: str) -> str | None:
+        """Return what asks `bubbles` for the page with a message; None if there is none of it."""
+        place = await self._views.place_of(key, name)
+        if place is None:
+            return None
+        return "" if place == Before() else f"{place.came}-{place.went}"
 
     async def chat(self, key: ChatKey) -> JsonObject | None:
         """Return one chat as the list has it, with its `labels` (None if they are not known)."""
@@ -444,3 +509,7 @@ def _bubble_place(text: str) -> Before:
     came, _, went = text.partition("-")
     known = came.isascii() and came.isdecimal() and went.isascii() and went.isdecimal()
     return Before(int(came[:18]), int(went[:18])) if known else Before()
+
+
+def _text_place(text: str) -> int:
+    return int(text[:18]) if text.isascii() and text.isdecimal() else 0

@@ -37,6 +37,30 @@ async def test_chats_and_messages_are_read(client: Client) -> None:
             assert one.json() == message
 
 
+async def test_messages_are_searched_in_all_chats(client: Client) -> None:
+    async with client("read") as api:
+        ref = (await the_chat(api))["ref"]
+        page = (await api.get("search", params={"query": "CUPÓ"})).json()
+        assert [(one["chat"], one["id"]) for one in page["found"]] == [
+            (ref, "out-1"),
+            (ref, "in-1"),
+        ]
+        assert page["next"] == ""
+        assert {"text": "cupo", "marked": True} in page["found"][1]["snippet"]
+        first = (await api.get("search", params={"query": "cup", "limit": 1})).json()
+        params = {"query": "cup", "cursor": first["next"]}
+        assert (await api.get("search", params=params)).json()["found"] == page["found"][1:]
+        for other in (
+            {"query": "nobody"},
+            {"query": "cupo", "person": "nobody"},
+            {"query": "cupo", "state": "failed"},
+            {"query": "cupo", "since": "2999-01-01T00:00:00Z"},
+            {"query": "cupo", "until": "2001-01-01T00:00:00Z"},
+        ):
+            assert (await api.get("search", params=other)).json()["found"] == [], other
+        assert (await api.get("search")).status_code == 422
+
+
 async def test_a_cursor_leads_to_the_messages_before(client: Client) -> None:
     async with client("read") as api:
         ref = (await the_chat(api))["ref"]

@@ -15,8 +15,8 @@ from mcp.client.stdio import stdio_client
 from support.model_script import say
 from support.operator import recado_on
 from support.place import VARIABLE, store_in, variables_of_store
-from support.rows import select
-from support.scenes import QUICK_RULES
+from support.rows import count, select
+from support.scenes import QUICK_RULES, found
 from support.stage import LAURA, Stage, open_stage
 
 from daemon.__main__ import main
@@ -64,6 +64,7 @@ async def test_an_assistant_reads_chats_and_figures_and_cannot_send(tmp_path: Pa
         async with assistant(stage.settings.data_dir) as session:
             tools = [tool.name for tool in (await session.list_tools()).tools]
             assert tools == ["list_chats", "read_chat", "figures"]
+            await found(lambda: count(stage.settings.data_dir, "search_texts") == 2)
             (chat,) = (await asked(session, "list_chats", query="viernes"))["chats"]
             assert (chat["name"], chat["last"]["text"]) == ("Laura", "Sí, hay cupo.")
             assert LAURA not in str(chat)

@@ -114,6 +114,8 @@ async def test_chats_are_found_by_the_time_of_their_messages(store: Store) -> No
         key = LAURA if number % 2 else PEDRO
         await accept(store, message(f"m-{number}", f"palabra {number}", key=key))
         change(store, "messages", {"received_at": number * 100.0}, where={"id": f"m-{number}"})
+    while await store.search.step():
+        pass
 
     async def found(query: str = "", since: float = 0, until: float = 0) -> list[str]:
         wanted = Wanted(query=query, since=since, until=until)

@@ -14,14 +14,17 @@ from daemon.http.api.types import (
     ConsentToSet,
     ErasedContact,
     ForgetConfirmation,
+    FoundPage,
     LabelsToChange,
     MessageFilter,
     MessagePage,
     Pause,
     Ref,
     RevealedPhone,
+    SearchFilter,
     WholeChat,
     chat_fields,
+    found_message,
     message_of,
 )
 from daemon.ops.operations import Operations
@@ -56,6 +59,24 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
             chats=[ChatEntry(**chat_fields(chat, number)) for chat in page["chats"]],
             next=page["next"],
             states=page["states"],
+        )
+
+    @api.add("GET", "/search", action="read", tag="chats")
+    async def search_messages(query: SearchFilter) -> FoundPage:
+        """Search the messages and notes of all chats, the latest first."""
+        page = await views.messages_with(
+            query=query.query,
+            state=query.state or "",
+            before=query.cursor,
+            limit=query.limit,
+            number=query.number,
+            person=query.person,
+            since=query.since.timestamp() if query.since else 0.0,
+            until=query.until.timestamp() if query.until else 0.0,
+        )
+        number = operations.numbers.first.name
+        return FoundPage(
+            found=[found_message(text, number) for text in page["found"]], next=page["next"]
         )
 
     @api.add("GET", "/chats/{ref}", action="read", tag="chats")

@@ -180,6 +180,54 @@ class ChatFilter(ApiRequest, frozen=True):
     limit: PageSize = 40
 
 
+class SearchFilter(ApiRequest, frozen=True):
+    """Which messages, and which page."""
+
+    query: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=100,
+            description="Words that a message has, in any order, without accents and case; the last"
+            " one may be the beginning of a word",
+        ),
+    ]
+    state: ChatState | None = None
+    number: Number = ""
+    person: Annotated[
+        str, Meta(max_length=100, description="Part of the contact's name or number")
+    ] = ""
+    since: Moment | None = None
+    until: Moment | None = None
+    cursor: Place = ""
+    limit: PageSize = 20
+
+
+class SnippetText(ApiResponse, frozen=True):
+    """A part of what was found."""
+
+    text: str
+    marked: Annotated[bool, Meta(description="Whether it was looked for")]
+
+
+class FoundMessage(ApiResponse, frozen=True):
+    """A message, or a note of colleagues, that has the words."""
+
+    chat: Ref
+    number: Number
+    name: Annotated[str, Meta(description="Of the contact")]
+    id: Annotated[str, Meta(description="Of the message in its chat; note-…: a note")]
+    at: Moment
+    snippet: list[SnippetText]
+
+
+class FoundPage(ApiResponse, frozen=True):
+    """One page of what was found, the newest first."""
+
+    found: list[FoundMessage]
+    next: Annotated[str, Meta(description="Cursor of the next page; empty at the end")]
+
+
 class MessageFilter(ApiRequest, frozen=True):
     """Which page."""
 
@@ -415,6 +463,18 @@ def _file(file: JsonObject) -> MessageFile:
         mime_type=file.get("mime") or "",
         size=file.get("size") or 0,
         words=file.get("words") or "",
+    )
+
+
+def found_message(text: JsonObject, number: str) -> FoundMessage:
+    """A message that was found; ``number`` is the name of the only number, where there is one."""
+    return FoundMessage(
+        chat=text["ref"],
+        number=text["ours"] or number,
+        name=text["name"],
+        id=text["id"],
+        at=some_moment(text["at"]),
+        snippet=[SnippetText(text=words, marked=marked) for words, marked in text["parts"]],
     )
 
 

@@ -26,6 +26,7 @@ PARTS = frozenset({"list", "talk", "turns"})
 """Parts of the page that may be requested alone."""
 
 CHATS_SHOWN = 40
+MESSAGES_SHOWN = 20
 BUBBLES_SHOWN = 60
 LONGEST_QUERY = 100
 LONGEST_PLACE = 80
@@ -51,14 +52,30 @@ class PageAddress:
     since: str = ""
     until: str = ""
     """Days, as ``2026-03-01``: the first and the last."""
+    person: str = ""
+    """A part of a contact's name or number."""
+    message: str = ""
+    """The bubble that is shown, and lit."""
+    found_before: str = ""
+    """The place of a page of messages that were found."""
+
+    @property
+    def narrows(self) -> bool:
+        """Whether a filter that is not always shown is set."""
+        return bool(self.whose or self.since or self.until or self.person)
 
     def link(self, ref: str, **changes: str) -> str:
         """The address of a chat (or of the list) with the same search."""
-        kept = {"q": self.query, "state": self.state, "number": self.number, **changes}
+        kept = {"q": self.query, "state": self.state, "number": self.number}
         kept |= {"whose": self.whose, "since": self.since, "until": self.until}
+        kept |= {"person": self.person, **changes}
         path = f"/dashboard/chats/{ref}" if ref else "/dashboard/chats"
         tail = urlencode({name: value for name, value in kept.items() if value})
         return f"{path}?{tail}" if tail else path
+
+    def link_to(self, ref: str, message: str) -> str:
+        """The address of a message in its chat, with the same search."""
+        return f"{self.link(ref, message=message)}#{message}"
 
 
 def page_address() -> PageAddress:
@@ -74,6 +91,9 @@ def page_address() -> PageAddress:
         whose=whose if (whose := request.args.get("whose", "")).isdecimal() else "",
         since=_day(request.args.get("since", "")),
         until=_day(request.args.get("until", "")),
+        person=request.args.get("person", "").strip()[:LONGEST_QUERY],
+        message=request.args.get("message", "")[:LONGEST_PLACE],
+        found_before=request.args.get("found_before", "")[:LONGEST_PLACE],
     )
 
 
@@ -84,8 +104,25 @@ def _day(text: str) -> str:
         return ""
 
 
-async def wanted_chats(shell: Shell, address: PageAddress, *, before: str) -> JsonObject:
-    """One page of the list, as an address wants it."""
+async def wanted_chats(
+    shell: Shell, address: PageAddress, *, before: str, words: bool = True
+) -> JsonObject:
+    """One page of the list, as an address wants it. ``words`` False: not by what was said."""
+    return await shell.operations.views.chats(
+        **_filter(shell, address), before=before, limit=CHATS_SHOWN, words=words
+    )
+
+
+async def wanted_messages(shell: Shell, address: PageAddress) -> JsonObject:
+    """One page of the messages with the words of an address; of none if it has none."""
+    if not address.query:
+        return {"found": [], "next": ""}
+    return await shell.operations.views.messages_with(
+        **_filter(shell, address), before=address.found_before, limit=MESSAGES_SHOWN
+    )
+
+
+def _filter(shell: Shell, address: PageAddress) -> JsonObject:
     zone = shell.wording().zone
 
     def midnight(day: str, after: int = 0) -> float:
@@ -93,17 +130,16 @@ async def wanted_chats(shell: Shell, address: PageAddress, *, before: str) -> Js
             date.fromisoformat(day) + timedelta(days=after), time(), zone
         ).timestamp()
 
-    return await shell.operations.views.chats(
-        query=address.query,
-        state=address.state,
-        number=address.number,
-        before=before,
-        limit=CHATS_SHOWN,
-        account=own_account(),
-        whose=int(address.whose[:9]) if address.whose else None,
-        since=midnight(address.since) if address.since else 0.0,
-        until=midnight(address.until, 1) if address.until else 0.0,
-    )
+    return {
+        "query": address.query,
+        "state": address.state,
+        "number": address.number,
+        "account": own_account(),
+        "whose": int(address.whose[:9]) if address.whose else None,
+        "since": midnight(address.since) if address.since else 0.0,
+        "until": midnight(address.until, 1) if address.until else 0.0,
+        "person": address.person,
+    }
 
 
 def own_account() -> int | None:
@@ -125,6 +161,10 @@ def add_data(chats: Blueprint, shell: Shell) -> None:
     async def chat_rows() -> ResponseReturnValue:
         address = page_address()
         return await wanted_chats(shell, address, before=address.before)
+
+    @chats.get("/dashboard/api/search")
+    async def search() -> ResponseReturnValue:
+        return await wanted_messages(shell, page_address())
 
     @chats.get("/dashboard/api/chats/<ref>")
     async def one_chat(ref: str) -> ResponseReturnValue:

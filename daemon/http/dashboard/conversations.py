@@ -4,6 +4,7 @@ The script fetches one part of a page again when the live log has a line about i
 """
 
 import re
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from math import inf
 from operator import itemgetter
@@ -28,6 +29,7 @@ from daemon.http.dashboard.conversation_api import (
     found,
     page_address,
     wanted_chats,
+    wanted_messages,
 )
 from daemon.http.dashboard.desk import filled
 from daemon.http.dashboard.shell import Shell, Wording
@@ -106,8 +108,13 @@ async def _page(shell: Shell, ref: str) -> Response:
     }
     if "list" in wanted:
         before = "" if ref else address.before
-        values["list"] = await wanted_chats(shell, address, before=before)
+        dated = bool(address.since or address.until)  # then a list is of what was said, too
+        values["list"] = await wanted_chats(shell, address, before=before, words=dated)
+        values["messages"] = await wanted_messages(shell, address)
         values["team"] = await shell.operations.desk.colleagues()
+    if ref and address.message and not address.before:
+        place = await shell.operations.views.place_of(await shell.chat(ref), address.message)
+        address = values["address"] = replace(address, before=place or "")
     if ref and wanted & {"talk", "turns"}:
         values |= await _chat_values(shell, await shell.chat(ref), address, w, wanted)
     return shell.page(

@@ -23,8 +23,10 @@ Row = tuple[Any, ...]
 SEEDED = frozenset({"audit_head", "process_ends"})
 """Tables that have rows from the first migration on."""
 
-LEFT = frozenset({"numbers", "nodes", "commands"})
-"""What is about the processes that serve a ledger now, and not about what it holds."""
+LEFT = frozenset(
+    {"numbers", "nodes", "commands", "search_texts", "search_cursors", "search_changes"}
+)
+"""What is about the processes that serve a ledger now, or is made again of what it holds."""
 
 WAITING = "waiting_calls"
 """Calls that only the daemon can take in."""

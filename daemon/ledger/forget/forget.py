@@ -17,6 +17,7 @@ from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import JsonObject
 from daemon.ledger.admin.connection import transaction
 from daemon.ledger.audit import erase_audit, write_audit
+from daemon.ledger.drivers import search
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.sqlite.database import empty_log
 from daemon.ledger.forget.jobs import Forgotten, ask, cut, done_as, next_work
@@ -178,6 +179,10 @@ def slices(connection: Connection, name: str, data_dir: Path, *, now: float) -> 
         return
     with transaction(connection):
         erase_traces(connection, work)
+    begin = True
+    while search.purge(connection, begin=begin):  # each statement is a transaction of its own
+        begin = False
+        yield
     if isinstance(connection, sqlite3.Connection):
         empty_log(connection)
     with transaction(connection):

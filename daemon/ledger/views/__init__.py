@@ -12,7 +12,7 @@ from daemon.ledger.drivers.port import Connection, Role, query
 from daemon.ledger.nodes import NodeState, nodes
 from daemon.ledger.recordings import RecordedTurn, recordings_until
 from daemon.ledger.reminders import waiting_reminders
-from daemon.ledger.views import bubbles, chat_list, traces, work
+from daemon.ledger.views import bubbles, chat_list, found, traces, work
 from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import Live, Wanted
 from daemon.ledger.views.traces import MessageTrace
@@ -44,6 +44,17 @@ class Views(Role):
     ) -> tuple[list[JsonObject], Before | None]:
         """One page of a conversation; see `bubbles.bubbles`."""
         return await self._read(partial(bubbles.bubbles, key=key, before=before, limit=limit))
+
+    async def found(
+        self, wanted: Wanted, live: Mapping[ChatKey, Live], *, before: int, now: float
+    ) -> JsonObject:
+        """One page of the messages with some words; see `found.find_messages`."""
+        read = partial(found.find_messages, wanted=wanted, live=live, before=before, now=now)
+        return await self._read(read)
+
+    async def place_of(self, key: ChatKey, name: str) -> Before | None:
+        """Where the page with a message ends; see `found.place_of`."""
+        return await self._read(partial(found.place_of, key=key, name=name))
 
     async def costs(self, key: ChatKey) -> JsonObject:
         """What a conversation has cost; see `work.costs_of`."""

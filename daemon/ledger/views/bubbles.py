@@ -6,8 +6,8 @@ from typing import Any
 
 from daemon.domain.messages import NOTE_KIND, ChatKey, JsonObject
 from daemon.domain.states import RECEIVED, SENT
-from daemon.domain.transitions.sends import ECHO
 from daemon.ledger.drivers.port import Connection, named
+from daemon.ledger.messages import SHOWN
 
 NEWEST = 2**62
 """Beyond every row's number."""
@@ -18,9 +18,7 @@ _CAME = f"""
         f.reason AS file_fault, f.file, f.mime, f.size, f.words, f.words_error
     FROM messages m LEFT JOIN turns t ON t.id = m.turn_id
     LEFT JOIN media f ON f.channel = m.channel AND f.message_id = m.id
-    WHERE m.channel || '/' || m.chat = :chat AND m.seq < :before
-        AND NOT (m.from_me = 1 AND m.reason = '{ECHO}') AND substr(m.id, 1, 10) != 'dashboard-'
-        AND m.content_type NOT IN ('reaction', 'edit', 'deletion')
+    WHERE m.channel || '/' || m.chat = :chat AND m.seq < :before AND {SHOWN}
     ORDER BY m.seq DESC LIMIT :limit
 """
 _WENT = """

@@ -1,7 +1,7 @@
 """The list of conversations: contact, last message, and the state of the chat."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from daemon.domain.ids import is_group
 from daemon.domain.messages import ChatKey, JsonObject
@@ -12,12 +12,18 @@ from daemon.ledger.handover import WaitingChat, waiting_chats
 from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.outbox import OPEN_ROWS
 from daemon.ledger.people import FORGOTTEN, REMEMBERED
+from daemon.ledger.search import Sought, chats_with
 from daemon.ledger.turns import ACTIVE
 from daemon.ledger.views.bubbles import last_bubble
 
-SEARCHED_MESSAGES = 20_000
-"""The newest messages, and the newest of our own, that are searched for words: a tenth of a
-second."""
+CHATS_FOUND = 500
+"""Messages with the words, the newest, whose chats a list has; as many of a time."""
+
+MESSAGES_OF_TIME = 20_000
+"""The newest messages of a time, and the newest of our own, whose chats a list has."""
+
+MOST_CHATS = 5_000
+"""Of a label, an account or a person, in whose messages words are looked for."""
 
 PAUSED_SINCE = "paused_until > 0 AND paused_until > ?"
 """The condition of chats that are paused beyond a moment, as its index has it."""
@@ -53,6 +59,10 @@ class Wanted:
 
     query: str = ""
     """A part of a name or number, or words of a message."""
+    words: bool = True
+    """False: ``query`` is only a part of a name or number."""
+    person: str = ""
+    """A part of the contact's name or number."""
     state: str = ""
     """One of `STATES`; empty: any."""
     mine: int | None = None
@@ -147,31 +157,20 @@ def key_of(connection: Connection, ref: str) -> ChatKey | None:
 def _rows(
     connection: Connection, wanted: Wanted, states: Mapping[ChatKey, str]
 ) -> Iterator[tuple[object, ...]]:
-    conditions, values = [REMEMBERED], list[object]()
+    conditions, values = _conditions(wanted)
     keys: list[ChatKey] | None = None
     if wanted.state not in {"", "idle"}:
         keys = [key for key, state in states.items() if state == wanted.state]
-    if wanted.mine is not None:
-        conditions.append("assigned_to = ?")
-        values.append(wanted.mine)
-    if wanted.unread:
-        conditions.append("unread_at > 0")
     if wanted.since or wanted.until:
-        found = _chats_with(connection, wanted.query, wanted.since, wanted.until)
+        found = ["/".join(key) for key in _chats_of_time(connection, wanted)]
         conditions.append(f"channel || '/' || chat IN ({marks(found)})")
         values += found
     elif wanted.query:
-        found = _chats_with(connection, wanted.query)
-        like = f"%{_escaped(wanted.query)}%"
-        conditions.append(
-            "(lower(name) LIKE lower(?) ESCAPE '\\'"
-            " OR lower(contact_name) LIKE lower(?) ESCAPE '\\'"
-            f" OR chat LIKE ? ESCAPE '\\' OR channel || '/' || chat IN ({marks(found)}))"
-        )
-        values += [like, like, f"%{_digits(wanted.query)}%", *found]
-    if wanted.number:
-        conditions.append("channel = ?")
-        values.append(wanted.number)
+        sought = Sought(words=wanted.query if wanted.words else "", limit=CHATS_FOUND)
+        found = ["/".join(key) for key in chats_with(connection, sought)]
+        like, of_like = _is_called(wanted.query)
+        conditions.append(f"({like} OR channel || '/' || chat IN ({marks(found)}))")
+        values += [*of_like, *found]
     if wanted.before:
         conditions.append("(last_activity_at, ref) < (?, ?)")
         values += wanted.before
@@ -190,43 +189,93 @@ def _rows(
     return iter(sorted(chosen, key=lambda row: (row[6], row[2]), reverse=True))
 
 
-def _chats_with(
-    connection: Connection, query: str, since: float = 0.0, until: float = 0.0
-) -> list[str]:
-    """The chats with a message like this: of a time, or among the newest."""
-    came = _rows_between(connection, _PLACE_OF_MESSAGES, since, until)
-    went = _rows_between(connection, _PLACE_OF_SENDS, since, until)
+def chats_of(
+    connection: Connection, wanted: Wanted, states: Mapping[ChatKey, str]
+) -> frozenset[ChatKey] | None:
+    """The chats that fit a filter, whatever is said in them; None if all do.
+
+    ``states`` is needed if the filter has a state; chats that are ``idle`` are in none of these.
+    """
+    of_state = wanted.state not in {"", "idle"}
+    keys = {key for key, state in states.items() if state == wanted.state} if of_state else None
+    conditions, values = _conditions(replace(wanted, number=""))
+    if len(conditions) > 1:
+        where = " AND ".join(conditions)
+        rows = connection.execute(
+            f"SELECT channel, chat FROM chats WHERE {where} ORDER BY last_activity_at DESC LIMIT ?",
+            (*values, MOST_CHATS),
+        )
+        found = {ChatKey(*row) for row in rows}
+        keys = found if keys is None else keys & found
+    return None if keys is None else frozenset(keys)
+
+
+def _conditions(wanted: Wanted) -> tuple[list[str], list[object]]:
+    """What a chat has to be, whatever is said in it; the first is of all."""
+    conditions, values = [REMEMBERED], list[object]()
+    if wanted.mine is not None:
+        conditions.append("assigned_to = ?")
+        values.append(wanted.mine)
+    if wanted.unread:
+        conditions.append("unread_at > 0")
+    if wanted.person:
+        like, of_like = _is_called(wanted.person)
+        conditions.append(f"({like})")
+        values += of_like
+    if wanted.number:
+        conditions.append("channel = ?")
+        values.append(wanted.number)
+    return conditions, values
+
+
+def _is_called(query: str) -> tuple[str, list[object]]:
+    """The condition of chats with this in their name or number, and its values."""
+    like = f"%{_escaped(query)}%"
+    condition = (
+        "lower(name) LIKE lower(?) ESCAPE '\\' OR lower(contact_name) LIKE lower(?) ESCAPE '\\'"
+        " OR chat LIKE ? ESCAPE '\\'"
+    )
+    return condition, [like, like, f"%{_digits(query)}%"]
+
+
+def _chats_of_time(connection: Connection, wanted: Wanted) -> list[ChatKey]:
+    """The chats with a message of a time, and with these words if there are any."""
+    since, until = wanted.since, wanted.until
+    if wanted.query:
+        sought = Sought(words=wanted.query, since=since, until=until, limit=CHATS_FOUND)
+        return chats_with(connection, sought)
+    came = rows_between(connection, PLACE_OF_MESSAGES, since, until)
+    went = rows_between(connection, PLACE_OF_SENDS, since, until)
     rows = connection.execute(
-        "SELECT DISTINCT channel || '/' || chat FROM (SELECT channel, chat, words FROM messages"
+        "SELECT channel, chat FROM (SELECT channel, chat FROM messages"
         " WHERE seq BETWEEN :came AND :last_came ORDER BY seq DESC LIMIT :most) newest"
-        " WHERE lower(words) LIKE lower(:like) ESCAPE '\\'"
-        " UNION SELECT DISTINCT channel || '/' || chat FROM (SELECT channel, chat, body FROM outbox"
+        " UNION SELECT channel, chat FROM (SELECT channel, chat FROM outbox"
         " WHERE id BETWEEN :went AND :last_went ORDER BY id DESC LIMIT :most) newest"
-        " WHERE lower(body) LIKE lower(:like) ESCAPE '\\' LIMIT 500",
+        " LIMIT :chats",
         {
-            "most": SEARCHED_MESSAGES,
-            "like": f"%{_escaped(query)}%",
+            "most": MESSAGES_OF_TIME,
+            "chats": CHATS_FOUND,
             "came": came[0],
             "last_came": came[1],
             "went": went[0],
             "last_went": went[1],
         },
     )
-    return [str(row[0]) for row in rows]
+    return [ChatKey(*row) for row in rows]
 
 
-_PLACE_OF_MESSAGES = (
+PLACE_OF_MESSAGES = (
     "SELECT seq, received_at FROM messages WHERE seq >= ? ORDER BY seq LIMIT 1",
     "SELECT COALESCE(MAX(seq), 0) FROM messages",
 )
-_PLACE_OF_SENDS = (
+PLACE_OF_SENDS = (
     "SELECT id, created_at FROM outbox WHERE id >= ? ORDER BY id LIMIT 1",
     "SELECT COALESCE(MAX(id), 0) FROM outbox",
 )
 """The first row from a number on, with its time; and the last number."""
 
 
-def _rows_between(
+def rows_between(
     connection: Connection, place: tuple[str, str], since: float, until: float
 ) -> tuple[int, int]:
     """The first and last number of the rows of a time, found by halving: both grow together."""
@@ -396,6 +445,13 @@ _FAILED_SENDS = (
 
 def _keys(connection: Connection, query: str, values: tuple[object, ...]) -> set[ChatKey]:
     return {ChatKey(*row) for row in connection.execute(query, values)}
+
+
+def states_of(
+    connection: Connection, live: Mapping[ChatKey, Live], now: float
+) -> dict[ChatKey, str]:
+    """The states of all chats that are not idle."""
+    return _states_of_all(connection, _open_work(connection), live, now)
 
 
 def _states_of_all(

@@ -311,11 +311,19 @@ class Forgetter:
         work = await self._erase(work, until=lambda one: one.stage == OVER)
         await database.write(partial(erase_traces, work=work))
         if not work.deletes:
+            await self._purge_search()
             await database.empty_log()
         await delete_files(self._store, self._telemetry)
         await database.write(partial(close, work=work, now=self._now()))
         over, self._progress = self._progress, trio.Event()
         over.set()
+
+    async def _purge_search(self) -> None:
+        """Take the words that are gone out of the bytes of the search's index."""
+        begin = True
+        while await self._store.search.purge(begin=begin):
+            begin = False
+            await rest_after_write(self._store.database)
 
     async def _named(self, name: str) -> Work | None:
         read = self._store.database.read

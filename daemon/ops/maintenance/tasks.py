@@ -33,6 +33,7 @@ from daemon.ops.maintenance.retention import (
     keep_files_private,
     repeat,
 )
+from daemon.ops.maintenance.search import keep_search_index
 from daemon.ops.maintenance.topics import keep_topics
 from daemon.settings import Settings
 from daemon.system.process import memory_limit, resident_bytes
@@ -224,6 +225,7 @@ def start_leading(side: Side, settings: Settings, process: Process, forgetter: F
         documents = knowledge_folder(number, store.passages, telemetry.now)
         side("documents", documents.keep_in_step, number.knowledge.check_seconds, log)
     side("audit head", keep_audit_head, store.audit, log, hourly)
+    side("search", keep_search_index, store, log)
 
 
 BASE_SECONDS = 1.0

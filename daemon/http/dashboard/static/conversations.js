@@ -222,7 +222,9 @@ document.querySelector("[data-note]")?.addEventListener("submit", async (event) 
 // -- reading -----------------------------------------------------------------------------------------
 
 const bubbles = document.getElementById("bubbles");
-if (bubbles && !new URLSearchParams(location.search).get("before")) bubbles.scrollTop = bubbles.scrollHeight;
+const shown = new URLSearchParams(location.search);
+if (bubbles && !shown.get("before") && !shown.get("message")) bubbles.scrollTop = bubbles.scrollHeight;
+document.getElementById(shown.get("message") ?? "")?.scrollIntoView({ block: "center" });
 
 // At the end the view stays there when it becomes smaller: a keyboard, a rotated phone.
 if (bubbles) {
@@ -253,6 +255,7 @@ search?.addEventListener("input", () => {
     const address = new URL(location.href);
     if (search.value.trim()) address.searchParams.set("q", search.value.trim());
     else address.searchParams.delete("q");
+    for (const name of ["before", "found_before"]) address.searchParams.delete(name);
     history.replaceState(null, "", address);
     want("list");
   }, 200);
