@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import trio
 from psycopg.conninfo import conninfo_to_dict
@@ -16,7 +17,7 @@ from support.postgres_proxy import proxy_before
 from support.rows import select
 
 from daemon.domain.transitions.leases import NodeTerms
-from daemon.errors import NotOwned
+from daemon.errors import NotOwned, StoreUnavailable
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect
 from daemon.ledger.drivers.postgres.database import PostgresDatabase
@@ -141,6 +142,43 @@ async def test_a_node_that_stood_still_stores_nothing_more(tmp_path: Path, url: 
         assert not a.leads
         assert not a.failed.is_set()  # the process goes on, and may own numbers again
         await write(second, "eins", "1")
+    assert written(tmp_path) == ["1"]
+
+
+async def test_a_node_that_stands_still_between_statements_keeps_no_number(
+    tmp_path: Path, url: str
+) -> None:
+    """No limit of the server ends a transaction whose client pauses within a pipeline."""
+    paused, goes_on = threading.Event(), threading.Event()
+
+    def pause(connection: Connection) -> None:
+        assert isinstance(connection, PostgresConnection)
+        client = connection.psycopg.pgconn
+        client.enter_pipeline_mode()
+        client.send_query_params(INSERT.replace("?, ?", "'eins', 'lost'").encode(), None)
+        client.send_flush_request()
+        client.flush()
+        paused.set()
+        goes_on.wait()
+        raise psycopg.OperationalError("it goes on, and finds its connection cut")
+
+    async def write_slowly(store: Store) -> None:
+        with pytest.raises(StoreUnavailable):
+            await store.database.of("eins").write(pause)
+
+    async with (
+        opened(tmp_path, url, "a") as first,
+        opened(tmp_path, url, "b", lease_seconds=15) as second,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(write_slowly, first)
+        await until(paused.is_set)
+        stand_still(first)
+        try:
+            await until(lambda: database_of(second).owned == frozenset(NUMBERS))
+            await write(second, "eins", "1")
+        finally:
+            goes_on.set()
     assert written(tmp_path) == ["1"]
 
 

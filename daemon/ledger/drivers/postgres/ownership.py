@@ -22,7 +22,12 @@ import psycopg
 from daemon.domain.transitions import leases
 from daemon.domain.transitions.leases import NodeTerms
 from daemon.errors import StoreError
-from daemon.ledger.drivers.postgres.connection import Psycopg, connect, reason
+from daemon.ledger.drivers.postgres.connection import (
+    SHOWN_OF_PROCESS,
+    Psycopg,
+    connect,
+    reason,
+)
 
 LEDGER = ""
 """The number of what is of no single number."""
@@ -50,6 +55,15 @@ SELECT number, owner, epoch FROM numbers ORDER BY number FOR UPDATE"""
 
 _LOCK = """SELECT number, owner FROM numbers WHERE number = ANY(%s)
 ORDER BY number LIMIT %s FOR UPDATE SKIP LOCKED"""
+
+
+_GIVE_UP = f"""WITH over AS (DELETE FROM nodes WHERE until <= {_NOW} RETURNING process)
+SELECT pg_terminate_backend(pid) FROM over JOIN pg_stat_activity
+ON application_name = 'recado ' || right(process, {SHOWN_OF_PROCESS})
+WHERE usename = current_user AND pid != pg_backend_pid()"""
+"""Deletes the nodes whose lease is over, and ends what they have under way. Such a transaction may
+hold rows for as long as its node stands still: the server's limits do not see a client that pauses
+between the statements of a batch."""
 
 
 class Lost(StoreError):
@@ -106,6 +120,11 @@ class Ownership:
     def leaving(self) -> frozenset[str]:
         """The numbers that other nodes are to have: see `release`."""
         return self._leaving
+
+    @property
+    def process(self) -> str:
+        """The name of this process, another one after it was given up."""
+        return self._process
 
     @property
     def is_alone(self) -> bool:
@@ -184,7 +203,7 @@ class Ownership:
             is_new = connection is None or connection.closed
             try:
                 if connection is None or is_new:
-                    connection = connect(self._url)
+                    connection = connect(self._url, process=self._process)
                     connection.execute(f"LISTEN {CHANNEL}")
                 with self._one_by_one:
                     if not self._ended.is_set():
@@ -209,7 +228,7 @@ class Ownership:
         if self._asked_at is None or now - self._asked_at >= due:
             self._renew(connection, now)
         if now >= self._judges_from:
-            connection.execute(f"DELETE FROM nodes WHERE until <= {_NOW}")
+            connection.execute(_GIVE_UP)
         nodes = self._living(connection)
         self._is_alone = nodes <= {self._process}
         owners: dict[str, str] = dict(
