@@ -155,6 +155,10 @@ class ModelState:
         self._waiting: dict[object, str] = {}
         self.refusal = ""
         """Why the server refuses every request; empty if it does not, as far as is known."""
+        self.failure = ""
+        """Why the last request was not answered; empty if it was."""
+        self.answered_at = -math.inf
+        """When a request was answered last, on trio's clock."""
 
     @property
     def is_down(self) -> bool:
@@ -180,7 +184,8 @@ class ModelState:
     def answered(self) -> None:
         """A request was answered."""
         was_wrong = self._breaker.succeeded() or bool(self.refusal)
-        self.refusal = ""
+        self.refusal = self.failure = ""
+        self.answered_at = trio.current_time()
         self._refused.clear()
         if was_wrong:
             self._log.event(MODEL_BACK)
@@ -188,6 +193,7 @@ class ModelState:
     def failed(self, error: ModelTemporary) -> None:
         """A request failed, and may work later."""
         asked = honoured(error.retry_after)
+        self.failure = str(error)
         if self._breaker.failed(trio.current_time(), retry_after=asked):
             self._log.event(MODEL_DOWN, error=str(error))
 

@@ -1,7 +1,11 @@
 """`recado rehearse` and `recado ask`: tried before customers meet it, and nothing is sent."""
 
+import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -209,6 +213,14 @@ def test_a_tool_that_a_case_says_nothing_of_is_not_called(tmp_path: Path) -> Non
         (ONE + ONE, ":8: "),
         (ONE + 'called = ["fly"]\n', ":2: there is no tool fly"),
         (ONE + 'check = "none.py:none"\n', ":2: check: there is no file none.py"),
+        (ONE.replace('"Hola"', "[]"), ":2: a turn says nothing"),
+        (ONE.replace('"Hola"', '["Hola", ""]'), ":2: a turn says nothing"),
+        (ONE + 'called = [{ tool = "remember", with = { x = "(" } }]\n', ":2: (: missing )"),
+        (ONE + "longest = -1\n", ":7: Expected `int` >= 0"),
+        (
+            '[[customer]]\nname = "a"\ngoal = "b"\nhabits = { bursts = 3 }\n',
+            ":4: Expected `float` <= 1.0",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_file_and_line(tmp_path: Path, text: str, place: str) -> None:
@@ -216,6 +228,58 @@ def test_a_mistake_is_named_with_file_and_line(tmp_path: Path, text: str, place:
     done = rehearse(path)
     assert done.exit_code == 2, done.output
     assert f"{path}{place}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--only", "("], "(: missing )"),
+        (["--budget", "-1"], "-1.0 is not in the range"),
+        (["--bar", "2"], "2.0 is not in the range"),
+        (["--html", "nowhere/report.html"], "there is no folder nowhere"),
+        (["--at", "2026-13-01"], "give a time like"),
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_is_played(options: list[str], why: str) -> None:
+    done = rehearse(HOTEL, *options)
+    assert done.exit_code == 2, done.output
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_report_holds_whatever_was_said(tmp_path: Path) -> None:
+    odd = r"\u0001\uFFFE<b>\""
+    cases = written(tmp_path, ONE.replace('"one"', f'"{odd}"').replace("Hola", f"Hola {odd}"))
+    page, junit = tmp_path / "report.html", tmp_path / "report.xml"
+    (tmp_path / "own.py").write_text("def wrong(lines):\n    return True\n")
+    cases.write_text(cases.read_text() + 'check = "own.py:wrong"\n')
+    assert rehearse(cases, "--html", page, "--junit", junit).exit_code == 1
+    (test,) = ET.parse(junit).getroot()  # noqa: S314 - our own
+    assert test.get("name") == '<b>"'
+    assert "<b>" not in page.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_rehearsal_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    folder, cases = tmp_path / "temporary", written(tmp_path, ONE + 'check = "own.py:tells"\n')
+    folder.mkdir()
+    (tmp_path / "own.py").write_text(
+        "import sys\n\n\ndef tells(lines):\n    print('played', file=sys.stderr, flush=True)\n"
+    )
+    command = [sys.executable, "-m", "daemon", "rehearse", str(cases), "--times", "100"]
+    environ = {**os.environ, "TMPDIR": str(folder), "RECADO_CONFIG": "", "OPENAI_API_KEY": ""}
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "the simulated model answers" in process.stderr.readline()
+        assert process.stderr.readline() == "played\n"
+        process.send_signal(number)
+        said = process.stderr.read()
+    assert process.returncode == 128 + number, said
+    assert "Traceback" not in said
+    assert list(folder.iterdir()) == []
 
 
 # -- nothing is sent -------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
-import trio
 
 from daemon.domain.messages import FunctionCall
+from daemon.ops.commands.interrupts import run_until_signal
 from daemon.ops.commands.place import (
     CONFIG,
     NUMBER,
@@ -29,6 +29,9 @@ NOT_RUN = (
 
 PATIENCE_SECONDS = 300.0
 """For the answer."""
+
+TROUBLE_SECONDS = 15.0
+"""For a model server that fails again and again."""
 
 EXAMPLE = """\b
 Example:
@@ -62,7 +65,7 @@ def ask_command(
     simulated = simulated or not has_real_model(settings)
     click.echo(model_line(settings, simulated=simulated), err=True)
     with failures():
-        asked = trio.run(_ask, settings, texts, effects, simulated)
+        asked = run_until_signal(_ask, settings, texts, effects, simulated)
     for line in asked.calls:
         click.echo(line, err=True)
     for answer in asked.heard.answers:
@@ -93,7 +96,7 @@ class _Asked:
 async def _ask(
     settings: Settings,
     texts: Sequence[str],
-    effects: bool,  # noqa: FBT001 - trio.run gives no names
+    effects: bool,  # noqa: FBT001 - run_until_signal gives no names
     simulated: bool,  # noqa: FBT001
 ) -> _Asked:
     asked = _Asked()
@@ -108,7 +111,11 @@ async def _ask(
         return NOT_RUN if skipped else None
 
     terms = RehearsalOptions(
-        simulated=simulated, at=time.time(), seed=time.time_ns(), instead=instead
+        simulated=simulated,
+        at=time.time(),
+        seed=time.time_ns(),
+        trouble_seconds=TROUBLE_SECONDS,
+        instead=instead,
     )
     async with open_rehearsal(settings, terms) as rehearsal:
         key = rehearsal.new_chat()

@@ -9,11 +9,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
-import trio
 
 from daemon.conversation.live_config import toolbox_of
 from daemon.domain.versions import SHOWN_DIGITS
 from daemon.ledger.recordings import recordings_since
+from daemon.ops.commands.interrupts import run_until_signal
 from daemon.ops.commands.place import (
     CONFIG,
     NUMBER,
@@ -48,6 +48,8 @@ from daemon.ops.rehearsal.stage import RehearsalOptions
 from daemon.settings import Settings
 
 FOLDER = Path("config/cases")
+
+REPORT = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 EXAMPLE = """\b
 Example:
@@ -97,13 +99,22 @@ class _Wanted:
 @click.option("--by-model", is_flag=True, help="Let the model play the customers of [[customer]].")
 @click.option("--at-once", default=4, type=click.IntRange(1, 100), help="Conversations at once.")
 @click.option(
-    "--budget", default=0.0, metavar="AMOUNT", help="What answers may cost together; 0: no limit."
+    "--budget",
+    default=0.0,
+    type=click.FloatRange(0),
+    metavar="AMOUNT",
+    help="What answers may cost together; 0: no limit.",
 )
-@click.option("--bar", default=1.0, help="Exit status 1 below this share of cases (pass^TIMES).")
+@click.option(
+    "--bar",
+    default=1.0,
+    type=click.FloatRange(0, 1),
+    help="Exit status 1 below this share of cases (pass^TIMES).",
+)
 @click.option("--at", default="", metavar="TIME", help="The time that it is: 2026-03-02T10:00.")
 @click.option("--seed", default=1, help="Of all dice in the daemon.")
-@click.option("--html", "page", type=click.Path(path_type=Path), help="Write the report as a page.")
-@click.option("--junit", type=click.Path(path_type=Path), help="Write it as JUnit's XML.")
+@click.option("--html", "page", type=REPORT, help="Write the report as a page.")
+@click.option("--junit", type=REPORT, help="Write it as JUnit's XML.")
 @NUMBER
 @CONFIG
 @click.pass_obj
@@ -136,6 +147,7 @@ def rehearse_command(
     Exit status: 0 all well, 1 below the bar, 2 a case or the configuration is wrong.
     """
     wanted = _Wanted(**options)  # type: ignore[arg-type]
+    _require_folders(page, junit)  # before anything costs money
     if since:
         if cases or junit is not None:
             raise click.UsageError("--from has no cases, and no --junit")
@@ -152,6 +164,12 @@ def rehearse_command(
     _write(junit, partial(as_junit, summary))
     if summary.share(wanted.times) < bar:
         raise SystemExit(1)
+
+
+def _require_folders(*paths: Path | None) -> None:
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise CommandFailure(f"{path}: there is no folder {path.parent}")
 
 
 def _print(report: Iterable[str]) -> None:
@@ -198,7 +216,7 @@ def _compare(
     tries = Tries(at_once=wanted.at_once)
     with shown("replaying") as progress:
         work = partial(replay, settings, terms, recordings, tries, progress, judged=judged)
-        comparison = trio.run(work)
+        comparison = run_until_signal(work)
     return ComparisonReport(
         comparison=comparison,
         model="the simulated model" if simulated else settings.assistant.model,
@@ -239,7 +257,8 @@ def _rehearse(
     terms = RehearsalOptions(simulated=simulated, at=at, seed=wanted.seed, cost=wanted.budget)
     order = Tries(times=wanted.times, at_once=wanted.at_once, by_model=wanted.by_model)
     with shown("rehearsing") as progress:
-        played = trio.run(play_cases, settings, terms, found, order, progress, open_sandbox)
+        work = partial(play_cases, settings, terms, found, order, progress, open_sandbox)
+        played = run_until_signal(work)
     return RehearsalSummary(
         plays=played.plays,
         times=wanted.times,

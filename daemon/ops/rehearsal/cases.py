@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -18,6 +18,10 @@ SETUP = "rehearsal.toml"
 """The file of a folder of cases that says with what they are played."""
 
 Texts = str | list[str]
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class CaseError(Exception):
@@ -30,7 +34,7 @@ class ExpectedCall(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     tool: str
     arguments: dict[str, Any] = msgspec.field(name="with", default_factory=dict)
     """Arguments that it must have; a text is a pattern."""
-    times: int | None = None
+    times: Count | None = None
 
 
 class Expected(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
@@ -44,9 +48,9 @@ class Expected(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=
     handed_over: bool | None = None
     """Whether a person was asked for."""
     language: Literal["es", "en"] | None = None
-    longest: int | None = None
+    longest: Count | None = None
     """Characters of all messages of a turn together, at most."""
-    messages: int | None = None
+    messages: Count | None = None
     """Messages of a turn, at most."""
     check: str = ""
     """``file.py:function`` beside the case: gets the transcript as a list of objects with ``who``
@@ -96,17 +100,17 @@ class Case(Expected, forbid_unknown_fields=True, frozen=True, kw_only=True):
 class Habits(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """How a customer writes: how often each of these happens, from 0 to 1."""
 
-    bursts: float = 0.0
+    bursts: Share = 0.0
     """A line comes as several messages."""
-    edits: float = 0.0
+    edits: Share = 0.0
     """A message is sent too early, and completed by an edit."""
-    voice: float = 0.0
+    voice: Share = 0.0
     """A line comes as a voice note, whose transcript has no capitals and no signs."""
-    second_language: float = 0.0
+    second_language: Share = 0.0
     """A greeting in the other language."""
-    wrong_number: float = 0.0
+    wrong_number: Share = 0.0
     """The conversation begins with a message that was meant for somebody else."""
-    silence: float = 0.0
+    silence: Share = 0.0
     """The customer does not come back after a turn."""
 
 
@@ -122,7 +126,7 @@ class Customer(Expected, forbid_unknown_fields=True, frozen=True, kw_only=True):
     habits: Habits = Habits()
     script: list[str] = []
     """What they say, a line each turn; without a script only a model can play them."""
-    turns: int = 8
+    turns: Annotated[int, msgspec.Meta(ge=1)] = 8
     """At most, if a model plays them."""
 
 
@@ -189,7 +193,10 @@ def find_cases(paths: Sequence[Path], *, named: str = "") -> list[LocatedCase]:
         names.setdefault(one.case.name, one.place)
     if faults:
         raise CaseError("\n".join(faults))
-    return [one for one in found if re.search(named, one.case.name, re.IGNORECASE)]
+    try:
+        return [one for one in found if re.search(named, one.case.name, re.IGNORECASE)]
+    except re.error as error:
+        raise CaseError(f"{named}: {error}") from error
 
 
 def find_setup(paths: Sequence[Path]) -> tuple[Setup, Path]:
@@ -257,8 +264,10 @@ def _faults(found: LocatedCase) -> list[str]:
     faults = []
     if not found.case.turn and found.customer is None:
         faults.append(f"{found.place}: the case has no turn")
+    if any(not all(map(str, turn.burst)) or not turn.burst for turn in found.case.turn):
+        faults.append(f"{found.place}: a turn says nothing")
     for expected in (found.case, *found.case.turn):
-        for pattern in (*texts(expected.said), *texts(expected.not_said)):
+        for pattern in _patterns(expected):
             try:
                 re.compile(pattern)
             except re.error as error:
@@ -269,6 +278,14 @@ def _faults(found: LocatedCase) -> list[str]:
             except CaseError as error:
                 faults.append(str(error))
     return faults
+
+
+def _patterns(expected: Expected) -> list[str]:
+    """All that is read as a pattern."""
+    calls = [call for call in expected.called if isinstance(call, ExpectedCall)]
+    values = [value for call in calls for value in call.arguments.values()]
+    given = [value for value in values if isinstance(value, str)]
+    return [*texts(expected.said), *texts(expected.not_said), *given]
 
 
 def _converted(path: Path, kind: type[Any]) -> Any:
@@ -308,9 +325,9 @@ def _line(text: str, path: str) -> int:
         if int(index) < len(inside):
             later = inside[int(index) + 1 :]
             start, end = inside[int(index)], later[0] if later else end
-    last = steps[-1][0] if steps else ""
-    written = re.compile(rf"\s*(?:\[+\w*\.)*{re.escape(last)}\b")
-    for number, line in enumerate(text.splitlines(), 1):
-        if start <= number < end and written.match(line):
-            return number
+    for last, _ in reversed(steps):  # a key inside of an inline table is at that table's line
+        written = re.compile(rf"\s*(?:\[+\w*\.)*{re.escape(last)}\b")
+        for number, line in enumerate(text.splitlines(), 1):
+            if start <= number < end and written.match(line):
+                return number
     return start

@@ -202,7 +202,7 @@ async def _play(
         played.answers = list(heard.answers)
         played.calls, played.tokens = mocks.taken(key.chat), heard.tokens
         played.outcome, played.reason = heard.outcome, heard.reason
-        if heard.outcome not in {"answered", "handed_off", HELD}:
+        if heard.outcome not in {"answered", HELD}:
             why = heard.reason or heard.outcome or f"no answer in {TURN_SECONDS:g} s"
             play.failures.append(f"turn {number}: {why}")
             break
@@ -232,7 +232,7 @@ async def _judged(play: Play, judge: Judge, sentences: list[str], check: str) ->
     lines, found = transcript(play.turns), []
     if check:
         try:
-            found += [fault for fault in [checker(play.found, check)(lines)] if fault]
+            found += [str(fault) for fault in [checker(play.found, check)(lines)] if fault]
         except Exception as error:  # noqa: BLE001 - a function of the operator's
             found.append(f"{check}: {type(error).__name__}: {error}")
     for sentence in sentences:

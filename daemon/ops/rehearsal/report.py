@@ -22,6 +22,9 @@ pre { white-space: pre-wrap; margin: 0; font: inherit }
 .good { color: #7ee787 } }
 """
 
+_NOT_IN_XML = {"\ufffe", "\uffff", *map(chr, range(0xD800, 0xE000))}
+"""Beside control characters (XML 1.0, 2.2)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RehearsalSummary:
@@ -120,7 +123,7 @@ def as_junit(summary: RehearsalSummary) -> str:
     for play in summary.plays:
         name = play.found.case.name
         attributes = {
-            "name": name if summary.times == 1 else f"{name} (try {play.attempt})",
+            "name": _xml(name if summary.times == 1 else f"{name} (try {play.attempt})"),
             "classname": play.found.path.stem,
             "file": str(play.found.path),
             "line": str(play.found.line),
@@ -137,4 +140,4 @@ def as_junit(summary: RehearsalSummary) -> str:
 
 def _xml(text: str) -> str:
     """A text without the characters that XML 1.0 does not have."""
-    return "".join(sign for sign in text if sign >= " " or sign in "\n\t")
+    return "".join(sign for sign in text if sign in "\n\t" or " " <= sign not in _NOT_IN_XML)

@@ -23,6 +23,7 @@ from daemon.domain.messages import ChatKey
 from daemon.ops.rehearsal.cases import CustomerMessage
 from daemon.ops.rehearsal.stage import (
     FOLDER_PREFIX,
+    LOOK_SECONDS,
     Rehearsal,
     RehearsalOptions,
     Said,
@@ -47,9 +48,6 @@ WINDOWS = {
 
 AT_WORK = frozenset({"waiting", "thinking", "sending"})
 """States of a chat, by its rows, in which an answer is to come."""
-
-LOOK_SECONDS = 0.05
-"""Between two looks at a chat's rows."""
 
 
 class CustomerPhone(Protocol):
@@ -145,7 +143,8 @@ async def open_sandbox_rehearsal(
 
         async with open_sandbox(own, environment, change, terms.simulated) as phone_of:
             (services,) = opened
-            yield Rehearsal(services, PhoneCarrier(services, phone_of))
+            carrier = PhoneCarrier(services, phone_of)
+            yield Rehearsal(services, carrier, trouble_seconds=terms.trouble_seconds)
 
 
 def _in_sandbox(settings: Settings, folder: Path, terms: RehearsalOptions) -> Settings:

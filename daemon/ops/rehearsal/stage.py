@@ -57,6 +57,9 @@ HELD = "held"
 
 Said = str | CustomerMessage
 
+LOOK_SECONDS = 0.1
+"""Between two looks at what does not tell of itself."""
+
 MOST_TURNS = 20
 """Of a chat that are looked at."""
 
@@ -77,6 +80,8 @@ class RehearsalOptions:
     seed: int = 1
     cost: float = 0.0
     """What all calls of the model together may cost, in the currency of `budget`; 0: no limit."""
+    trouble_seconds: float = 60.0
+    """After so long without any answer of a model server in trouble, it is asked no more."""
     instead: Instead = lambda *_: None
     """Answers calls of tools in their place."""
 
@@ -109,9 +114,12 @@ class Carrier(Protocol):
 class Rehearsal:
     """Conversations with one configuration. Any number of tasks may play, each in its own chat."""
 
-    def __init__(self, services: ChatServices, carrier: Carrier) -> None:
+    def __init__(self, services: ChatServices, carrier: Carrier, *, trouble_seconds: float) -> None:
         self.services = services
         self._carrier = carrier
+        self._trouble_seconds = trouble_seconds
+        self._trouble = ""
+        """Why the model server is asked no more."""
         self._numbers = count(1)
 
     def new_chat(self) -> ChatKey:
@@ -122,13 +130,20 @@ class Rehearsal:
         self, key: ChatKey, texts: Sequence[Said], *, name: str = "", seconds: float
     ) -> BurstResult:
         """Let a customer write a burst, and wait at most ``seconds`` for the end of its turn."""
+        if self._trouble:
+            return BurstResult(reason=self._trouble)
         sent = len(self._carrier.answers(key))
         before = await self._turns(key)
-        with trio.move_on_after(seconds) as patience:
-            await self._carrier.bring(key, texts, name)
+        is_done = False
+        with trio.move_on_after(seconds):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_model, nursery, name="model of the rehearsal")
+                await self._carrier.bring(key, texts, name)
+                is_done = True
+                nursery.cancel_scope.cancel()
         answers = tuple(self._carrier.answers(key)[sent:])
-        if patience.cancelled_caught:
-            return BurstResult(answers=answers)
+        if not is_done:
+            return BurstResult(answers=answers, reason=self._trouble)
         turns = [turn for turn in await self._turns(key) if turn not in before]
         if not turns:
             return BurstResult(answers=answers, outcome=HELD)
@@ -138,6 +153,16 @@ class Rehearsal:
             reason=str(turns[0]["reason"]),
             tokens=sum(int(turn["tokens"]) for turn in turns),
         )
+
+    async def _watch_model(self, nursery: trio.Nursery) -> None:
+        """Cancel a burst whose answer is not to be expected."""
+        state, began = self.services.model.state, trio.current_time()
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            since = trio.current_time() - max(began, state.answered_at)
+            if state.failure and since > self._trouble_seconds:
+                self._trouble = state.failure
+                nursery.cancel_scope.cancel()
 
     async def _turns(self, key: ChatKey) -> list[JsonObject]:
         """The last turns of a chat, newest first: a burst is one, or a few."""
@@ -212,7 +237,8 @@ async def open_rehearsal(settings: Settings, terms: RehearsalOptions) -> AsyncIt
             chats = ChatRegistry(services)
             await nursery.start(services.attachments.run, name="files of the rehearsal")
             await nursery.start(chats.run, name="chats of the rehearsal")
-            yield Rehearsal(services, MemoryCarrier(services, chats, gateway))
+            carrier = MemoryCarrier(services, chats, gateway)
+            yield Rehearsal(services, carrier, trouble_seconds=terms.trouble_seconds)
             nursery.cancel_scope.cancel()
 
 
