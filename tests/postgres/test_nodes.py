@@ -145,8 +145,9 @@ async def test_a_node_that_stood_still_stores_nothing_more(tmp_path: Path, url: 
     assert written(tmp_path) == ["1"]
 
 
+@pytest.mark.parametrize("began_again", [False, True])
 async def test_a_node_that_stands_still_between_statements_keeps_no_number(
-    tmp_path: Path, url: str
+    tmp_path: Path, url: str, *, began_again: bool
 ) -> None:
     """No limit of the server ends a transaction whose client pauses within a pipeline."""
     paused, goes_on = threading.Event(), threading.Event()
@@ -166,20 +167,24 @@ async def test_a_node_that_stands_still_between_statements_keeps_no_number(
         with pytest.raises(StoreUnavailable):
             await store.database.of("eins").write(pause)
 
-    async with (
-        opened(tmp_path, url, "a") as first,
-        opened(tmp_path, url, "b", lease_seconds=15) as second,
-        trio.open_nursery() as nursery,
-    ):
+    async with opened(tmp_path, url, "a") as first, trio.open_nursery() as nursery:
+        await write(first, "eins", "1")
+        if began_again:  # its connections are those of before
+            process = database_of(first)._ownership._process
+            with closing(connect(url)) as server:
+                server.execute("DELETE FROM nodes")
+            await until(lambda: database_of(first)._ownership._process != process)
+            await until(lambda: database_of(first).owned == frozenset(NUMBERS))
         nursery.start_soon(write_slowly, first)
         await until(paused.is_set)
         stand_still(first)
         try:
-            await until(lambda: database_of(second).owned == frozenset(NUMBERS))
-            await write(second, "eins", "1")
+            async with opened(tmp_path, url, "b", lease_seconds=15) as second:
+                await until(lambda: database_of(second).owned == frozenset(NUMBERS))
+                await write(second, "eins", "2")
         finally:
             goes_on.set()
-    assert written(tmp_path) == ["1"]
+    assert written(tmp_path) == ["1", "2"]
 
 
 async def test_a_node_that_was_given_up_begins_again_without_numbers(

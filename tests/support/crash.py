@@ -211,8 +211,12 @@ class Harness:
 
     def is_finished(self) -> bool:
         """True once all is acknowledged, answered and closed, and no webhook is under way."""
+        return not self.left()
+
+    def left(self) -> list[str]:
+        """What is still to be done: tables with such rows, and webhooks under way."""
         busy = any(gateway.postbox._lanes for gateway in self.gateways.values())
-        return not busy and not work_left(self.data_dir)
+        return ["webhooks"] if busy else work_left(self.data_dir)
 
     def _look_at_what_is_left(self) -> None:
         """Between two processes: check that acknowledged messages are stored; note open sends."""

@@ -1,6 +1,7 @@
 """Queries of the crash harness on the store."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,21 @@ def sends_in_flight(data_dir: Path) -> list[tuple[str, str]]:
     return [(chat, body) for chat, body in _select(data_dir, "outbox", "chat, body", where=cut)]
 
 
-def work_left(data_dir: Path) -> bool:
-    """True while a message, a turn or a send has no outcome, or a webhook is not taken in."""
-    return bool(_select(data_dir, "waiting_calls", "id", limit=1)) or any(
-        _select(data_dir, table, "id", where=where, limit=1)
-        for table, where in (
-            ("messages", {"state": ("received", "in_turn")}),
-            ("turns", {"state !=": "done"}),
-            ("outbox", {"state": ("pending", "sending", "unknown")}),
-            ("reminders", {"state": "waiting"}),
-            ("webhook_deliveries", {"state": "pending"}),
-        )
-    )
+def work_left(data_dir: Path) -> list[str]:
+    """The tables with something that has no outcome, or with a webhook that is not taken in."""
+    unfinished: Mapping[str, Mapping[str, Any]] = {
+        "waiting_calls": {},
+        "messages": {"state": ("received", "in_turn")},
+        "turns": {"state !=": "done"},
+        "outbox": {"state": ("pending", "sending", "unknown")},
+        "reminders": {"state": "waiting"},
+        "webhook_deliveries": {"state": "pending"},
+    }
+    return [
+        table
+        for table, where in unfinished.items()
+        if _select(data_dir, table, "id", where=where, limit=1)
+    ]
 
 
 def duplicates(data_dir: Path) -> int:

@@ -276,9 +276,11 @@ FAULTS: Sequence[NodeFault] = (
     cut,
     *map(stall_at, STEPS),
     all_at_once,
-    clock_jumps,
 )
 """For any nodes."""
+
+ALONE: Sequence[NodeFault] = (clock_jumps,)
+"""Only by its name: while a clock is a day ahead, messages are too old to be answered."""
 
 OF_PROXIED: Sequence[NodeFault] = (cut_commit, cut_commit, cut_commit, black_hole, kill_owner)
 OF_SPLIT: Sequence[NodeFault] = (split, split, short_split, split_another, hand_over)
@@ -322,7 +324,7 @@ async def suffer(
                 await node.stop()
         found = nodes.judge()
         if not finished:
-            found.append(Fault("", "work is left"))
+            found.append(Fault("", f"work is left: {nodes.left()}"))
         if found:
             tell(report(nodes, found, f"seed {seed}"))
         return nodes.figures(), found

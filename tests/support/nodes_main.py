@@ -14,11 +14,13 @@ from pathlib import Path
 import click
 import trio
 
-from support.node_faults import FAULTS, POOLS, STEPS, stall_at, suffer
+from support.node_faults import ALONE, FAULTS, POOLS, STEPS, stall_at, suffer
 from support.nodes import Nodes, PairedNodes, ProxiedNodes, SplitNodes, ThreeNodes
 
 NAMED = {
-    fault.__name__.replace(" ", "-"): fault for pool in (FAULTS, *POOLS.values()) for fault in pool
+    fault.__name__.replace(" ", "-"): fault
+    for pool in (FAULTS, ALONE, *POOLS.values())
+    for fault in pool
 }
 
 

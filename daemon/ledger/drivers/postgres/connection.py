@@ -28,9 +28,6 @@ LOCK_SECONDS = 10
 IDLE_SECONDS = 10
 """The server ends a transaction that its node has abandoned, so that its locks are free again."""
 
-SHOWN_OF_PROCESS = 50
-"""The last characters of a process in the name of its connections, which has 63 at most."""
-
 _TOKEN = re.compile(
     r"""
       ('(?:[^']|'')*' | "[^"]*" | --[^\n]*)   # left as it is, but for %
@@ -97,11 +94,11 @@ class PostgresConnection:
         return cursor  # type: ignore[return-value]
 
 
-def connect(url: str, *, read_only: bool = False, process: str = "") -> Psycopg:
+def connect(url: str, *, read_only: bool = False, name: str = "") -> Psycopg:
     """Open a connection that begins no transaction by itself.
 
-    What the URL's ``options`` set wins over our limits. Other nodes know by the ``process`` which
-    connections to end with it. Blocks; raises psycopg.OperationalError.
+    What the URL's ``options`` set wins over our limits. Other nodes know by the ``name`` whose
+    connections to end. Blocks; raises psycopg.OperationalError.
     """
     settings = {
         "statement_timeout": STATEMENT_SECONDS * 1000,
@@ -122,8 +119,8 @@ def connect(url: str, *, read_only: bool = False, process: str = "") -> Psycopg:
         **given,
         "options": f"{ours} {given.get('options', '')}".strip(),
     }
-    if process:
-        parameters["application_name"] = f"recado {process[-SHOWN_OF_PROCESS:]}"
+    if name:
+        parameters["application_name"] = f"recado {name}"
     connection = psycopg.connect(autocommit=True, **parameters)
     connection.adapters.register_loader("numeric", _Number)
     if read_only:  # not in the options: with target_session_attrs=read-write no server fits

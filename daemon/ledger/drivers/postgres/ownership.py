@@ -15,6 +15,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import count
 from uuid import uuid4
 
 import psycopg
@@ -22,12 +23,7 @@ import psycopg
 from daemon.domain.transitions import leases
 from daemon.domain.transitions.leases import NodeTerms
 from daemon.errors import StoreError
-from daemon.ledger.drivers.postgres.connection import (
-    SHOWN_OF_PROCESS,
-    Psycopg,
-    connect,
-    reason,
-)
+from daemon.ledger.drivers.postgres.connection import Psycopg, connect, reason
 
 LEDGER = ""
 """The number of what is of no single number."""
@@ -59,7 +55,7 @@ ORDER BY number LIMIT %s FOR UPDATE SKIP LOCKED"""
 
 _GIVE_UP = f"""WITH over AS (DELETE FROM nodes WHERE until <= {_NOW} RETURNING process)
 SELECT pg_terminate_backend(pid) FROM over JOIN pg_stat_activity
-ON application_name = 'recado ' || right(process, {SHOWN_OF_PROCESS})
+ON application_name LIKE 'recado _%' AND strpos(process, substr(application_name, 8)) > 0
 WHERE usename = current_user AND pid != pg_backend_pid()"""
 """Deletes the nodes whose lease is over, and ends what they have under way. Such a transaction may
 hold rows for as long as its node stands still: the server's limits do not see a client that pauses
@@ -96,7 +92,10 @@ class Ownership:
         self.namesake = ""
         """Another living process whose node has the same name."""
         self._url = url
+        self.word = uuid4().hex[:8]
+        """In the name of this process, also when it begins again, and of its connections."""
         self._base = process
+        self._beginnings = count(1)
         self._process = process
         self._terms = terms
         self._numbers = frozenset(numbers)
@@ -120,11 +119,6 @@ class Ownership:
     def leaving(self) -> frozenset[str]:
         """The numbers that other nodes are to have: see `release`."""
         return self._leaving
-
-    @property
-    def process(self) -> str:
-        """The name of this process, another one after it was given up."""
-        return self._process
 
     @property
     def is_alone(self) -> bool:
@@ -203,7 +197,7 @@ class Ownership:
             is_new = connection is None or connection.closed
             try:
                 if connection is None or is_new:
-                    connection = connect(self._url, process=self._process)
+                    connection = connect(self._url, name=self.word)
                     connection.execute(f"LISTEN {CHANNEL}")
                 with self._one_by_one:
                     if not self._ended.is_set():
@@ -280,7 +274,8 @@ class Ownership:
         if not renewed:
             # What it owned is another's now, or will be: no write may take it for this node's.
             with self._change:
-                self._process, self._holds = f"{self._base} {uuid4().hex[:8]}", {}
+                self._process = f"{self._base} {self.word}.{next(self._beginnings)}"
+                self._holds = {}
             row = connection.execute(
                 "INSERT INTO nodes (process, name, version, until, renewed_at)"
                 f" VALUES (%s, %s, %s, {_NOW} + %s, {_NOW}) RETURNING renewed_at",

@@ -196,7 +196,7 @@ class Writer:
 
     def _connected(self) -> Psycopg:
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url, process=self._ownership.process)
+            self._connection = connect(self._url, name=self._ownership.word)
             (self._timeline,) = self._connection.execute(_TIMELINE).fetchone() or ("",)
         return self._connection
 
