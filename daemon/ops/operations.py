@@ -24,6 +24,7 @@ from daemon.domain.ids import chat_id, shown
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.records import EVENTS_FOLDER, MEDIA_FOLDER
 from daemon.domain.redaction import mask_numbers
+from daemon.domain.rendering.opus import as_ogg
 from daemon.domain.rendering.outgoing import reaction_part
 from daemon.domain.rendering.templates import chosen, template_part
 from daemon.domain.schedule import due_moment
@@ -74,6 +75,8 @@ OBSTACLES = {
 
 SOUNDS = {"audio/ogg": "ogg", "audio/mpeg": "mp3"}
 """Types of sound that are sent as voice notes, and their endings."""
+RECORDING = ".weba"
+"""The ending of a browser's recording: Opus in WebM."""
 PICTURES = frozenset({"image/jpeg", "image/png", "image/webp"})
 """Types of pictures that WhatsApp shows."""
 
@@ -250,9 +253,13 @@ class Operations:
     ) -> int:
         """Send a file as a message of an agent; return its row in the outbox.
 
-        A picture is sent as one, OGG and MP3 as a voice note, all else as a document. Raises
-        OSError.
+        A picture is sent as one, OGG, MP3 and a browser's recording as a voice note, all else as a
+        document. Raises OSError.
         """
+        if name.lower().endswith(RECORDING):
+            ogg = await trio.to_thread.run_sync(as_ogg, data)
+            if ogg:
+                data, mime_type, name = ogg, "audio/ogg", f"{name[: -len(RECORDING)]}.ogg"
         files, ending = self._store.files, SOUNDS.get(mime_type, "")
         kind = "voice" if ending else "image" if mime_type in PICTURES else "document"
         stored = await files.keep_bytes(data, ending or PurePath(name).suffix.lower().lstrip("."))

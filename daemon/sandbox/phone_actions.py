@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 
 from daemon.domain.messages import JsonObject
+from daemon.domain.rendering.opus import as_ogg
 from daemon.sandbox import outgoing, payloads, samples
 from daemon.sandbox.asgi import Answer, Request, Upload, error_answer, json_answer
-from daemon.sandbox.audio import as_ogg
 from daemon.sandbox.contacts import SimulatedContact, SimulatedPhones
 from daemon.sandbox.faults import Controls
 from daemon.sandbox.media import MediaFiles, ending_of

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from browser.test_craft import look
 from playwright.sync_api import BrowserContext, Page, expect
+from support.axe import look
 from support.model_script import say
 from support.stand import Stand
 

@@ -10,6 +10,7 @@ from support.scenes import found, model_input, open_scene, outcomes
 from support.stage import LAURA, Stage
 
 from daemon.assistant.sound import spoken_seconds
+from daemon.domain.rendering.opus import ogg_head, ogg_page
 from daemon.sandbox import audio, samples
 from daemon.sandbox.asgi import json_answer
 
@@ -55,8 +56,8 @@ async def test_a_recording_is_not_shorter_than_its_bytes_allow(
     tmp_path: Path, position: int
 ) -> None:
     """Its message says a second, and so does its last page, or an age of the world."""
-    head, *_ = audio.ogg_head()
-    last = audio.ogg_page([b"end"], 9, position, flags=4)
+    head, *_ = ogg_head()
+    last = ogg_page([b"end"], 9, position, flags=4)
     sound = head + b"\x00" * 640_000 + last
     async with open_scene(tmp_path, voice=HEARS, budget=priced()) as stage:
         await stage.gateway.contact(LAURA).send_voice(sound)

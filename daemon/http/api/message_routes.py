@@ -73,7 +73,7 @@ def add_sending(api: ApiRoutes, operations: Operations) -> None:
     ) -> AcceptedMessage:
         """Send the body of the request as a file: a picture, a voice note, or a document.
 
-        The ending of its name says which.
+        The ending of its name says which; a browser's recording (Opus in WebM) has `.weba`.
         """
         key = await key_of(operations, ref)
         known = await _may_write(operations, key, caller)

@@ -9,8 +9,8 @@ import pytest
 import trio
 from support.gateway import ScriptedGateway
 
+from daemon.domain.rendering.opus import as_ogg
 from daemon.sandbox import samples
-from daemon.sandbox.audio import as_ogg
 from daemon.sandbox.media import voice_seconds
 
 LAURA = "573001234567"

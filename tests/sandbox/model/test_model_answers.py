@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from daemon.domain.rendering import opus
 from daemon.sandbox import audio, model_answers, model_media, samples
 from daemon.sandbox.media import voice_seconds
 from daemon.sandbox.model_wire import CallTool, Say
@@ -178,7 +179,7 @@ def test_pictures_and_thanks() -> None:
 
 def test_ogg_pages_carry_their_checksum() -> None:
     """It is the CRC-32 of POSIX cksum without the final inversion, whose check value is known."""
-    assert audio._checksum(b"123456789") == 0x765E7680 ^ 0xFFFFFFFF
+    assert opus._checksum(b"123456789") == 0x765E7680 ^ 0xFFFFFFFF
     assert audio.placeholder_sound("opus", 2.5).count(b"OggS") == 5
 
 

@@ -6,6 +6,7 @@ import { deleteOne, getPage, postFile, postJson, toast } from "./http.js";
 import { follow } from "./live.js";
 import { changeSend } from "./sends.js";
 import { showTimes } from "./time.js";
+import { recordVoice } from "./voice.js";
 import { t } from "./words.js";
 
 const root = document.querySelector("[data-conversations]");
@@ -368,23 +369,33 @@ function quote(message, words) {
   place.querySelector("[data-quoted]").textContent = words;
 }
 
+async function sendFile(file, caption, message) {
+  const query = new URLSearchParams({ name: file.name.slice(-100), caption, agent: agent() });
+  try {
+    if (!file.size || file.size > LARGEST_FILE) throw new Error(t("a file has 1 byte to 16 MB"));
+    await postFile(chat(`files?${query}`), file);
+    toast(message);
+    want("list", "talk");
+    return true;
+  } catch (error) {
+    toast(error.message, "bad");
+    return false;
+  }
+}
+
 document.querySelector("[data-file]")?.addEventListener("change", async ({ target }) => {
   const [file] = target.files;
   const words = document.getElementById("words");
   if (!file) return;
-  const query = new URLSearchParams({ name: file.name.slice(-100), caption: words.value.trim(), agent: agent() });
-  try {
-    if (!file.size || file.size > LARGEST_FILE) throw new Error(t("a file has 1 byte to 16 MB"));
-    await postFile(chat(`files?${query}`), file);
+  if (await sendFile(file, words.value.trim(), t("The file is being sent."))) {
     words.value = "";
     words.dispatchEvent(new Event("input", { bubbles: true }));
-    toast(t("The file is being sent."));
-    want("list", "talk");
-  } catch (error) {
-    toast(error.message, "bad");
   }
   target.value = "";
 });
+
+const attach = document.querySelector(".attach");
+if (attach) recordVoice(attach, (file) => sendFile(file, "", t("The voice note is being sent.")));
 
 root.addEventListener("click", (event) => {
   const button = event.target.closest("[data-quote], [data-react], [data-unquote], [data-begin]");
