@@ -171,6 +171,8 @@ class TriedConfig:
     instructions: str
     model: str
     """Empty: that of all."""
+    budget: Budget
+    """That of all, with the price of this model."""
     version: Version
     share: float
     """Of the chats, which are answered by it."""
@@ -196,7 +198,12 @@ class ChatConfig:
         tried = self.candidate
         if tried is None or tried.is_shadow or not is_in_share(key.number, key.chat, tried.share):
             return self
-        rules = replace(self.rules, instructions=tried.instructions, model=tried.model)
+        rules = replace(
+            self.rules,
+            instructions=tried.instructions,
+            model=tried.model,
+            budget=tried.budget,
+        )
         return replace(self, rules=rules, version=tried.version)
 
 
@@ -340,6 +347,7 @@ def _candidate(
     return TriedConfig(
         instructions=tried,
         model=model,
+        budget=_budget(other),
         version=_version(other, tried, toolbox, validators),
         share=own.candidate_share,
         is_shadow=own.candidate == "shadow",

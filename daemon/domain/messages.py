@@ -418,6 +418,8 @@ class ModelRequest(Value, frozen=True, kw_only=True):
     items: tuple[JsonObject, ...]
     """Responses API input items, oldest first."""
     tools: tuple[ToolSpec, ...] = ()
+    may_act: bool = True
+    """False: tools that the server runs itself are offered only if they cannot change anything."""
     model: str = ""
     """Empty: that of the configuration."""
     contact_hash: str = ""

@@ -175,6 +175,41 @@ async def test_in_shadow_nothing_is_sent_and_no_tool_is_run(
         assert candidates(stage) == []
 
 
+PRICES = {
+    "gpt-6-luna": {"input": 100.0, "cached": 100.0, "output": 100.0},
+    "gpt-6-new": {"input": 1.0, "cached": 1.0, "output": 1.0},
+}
+HOSTED = ({"type": "web_search"}, {"type": "mcp", "server_label": "hotel"})
+
+
+async def test_a_shadow_costs_what_its_model_costs_and_calls_no_server_that_may_act(
+    tmp_path: Path, instructions: Path
+) -> None:
+    settings = tried("shadow", instructions, hosted_tools=HOSTED)
+    async with open_scene(tmp_path, assistant=settings, budget={"prices": PRICES}) as stage:
+        data_dir = stage.settings.data_dir
+        stage.model.script(say("Hola."), say("Hola."))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await found(lambda: candidates(stage))
+        await stage.quiet()
+        ((live,),) = select(data_dir, "usage", "micros")
+        ((shadow,),) = select(data_dir, "candidate_answers", "micros")
+        assert 0 < shadow < live / 10
+        offered = [{tool["type"] for tool in one.body["tools"]} for one in stage.model.calls]
+        assert offered == [{"function", "web_search", "mcp"}, {"function", "web_search"}]
+
+
+async def test_a_share_costs_what_its_model_costs(tmp_path: Path, instructions: Path) -> None:
+    settings = tried("share", instructions, candidate_share=1.0)
+    async with open_scene(tmp_path, assistant=settings, budget={"prices": PRICES}) as stage:
+        stage.model.script(say("Hola."))
+        await stage.gateway.customer_says(LAURA, "Hola")
+        await stage.gateway.wait_sent(LAURA, 1)
+        await stage.quiet()
+        ((tokens, micros),) = select(stage.settings.data_dir, "usage", "tokens, micros")
+        assert micros == tokens  # a million tokens cost one
+
+
 async def test_a_shadow_that_hangs_delays_nobody_and_no_stop(
     tmp_path: Path, instructions: Path
 ) -> None:

@@ -22,7 +22,8 @@ from daemon.ops.rehearsal import cases as case_files
 from daemon.ops.rehearsal.cases import Case, CaseTurn, LocatedCase
 from daemon.ops.rehearsal.checks import PlayedTurn, ToolCall, failures
 from daemon.ops.rehearsal.play import Play, Tries, pass_at, play_cases
-from daemon.ops.rehearsal.stage import RehearsalOptions, open_rehearsal
+from daemon.ops.rehearsal.stage import RehearsalOptions, open_rehearsal, rehearsed, with_tables
+from daemon.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 HOTEL = ROOT / "config" / "cases"
@@ -298,6 +299,17 @@ async def test_a_rehearsal_sends_nothing_to_anybody(tmp_path: Path) -> None:
         assert [len(turn.answers) for turn in play.turns] == [1, 1]
         assert stage.gateway.ledger.calls == []
         assert not (tmp_path / "data").exists()
+
+
+def test_what_is_tried_live_or_acts_elsewhere_has_no_part_in_a_rehearsal(tmp_path: Path) -> None:
+    """A candidate would answer too; servers that the model server calls would really book."""
+    hosted = ({"type": "web_search"}, {"type": "mcp", "server_label": "hotel"})
+    changes = {"candidate": "shadow", "options": {"tools": list(hosted)}, "hosted_tools": hosted}
+    settings = with_tables(Settings(), {"assistant": changes})
+    own = rehearsed(settings, tmp_path, RehearsalOptions(simulated=False, at=0.0)).assistant
+    assert own.candidate == "off"
+    assert [tool["type"] for tool in own.hosted_tools] == ["web_search"]
+    assert [tool["type"] for tool in own.options["tools"]] == ["web_search"]
 
 
 async def test_a_rehearsal_without_a_real_model_opens_no_connection(

@@ -67,6 +67,15 @@ left out and logged, since the operator has switched on something that cannot wo
 not in the table is reported."""
 
 
+READ_ONLY = frozenset({"web_search", "web_search_preview", "file_search", "code_interpreter"})
+"""Types of tools that the server runs and that change nothing outside of it; ``mcp`` may."""
+
+
+def read_only(hosted: Iterable[JsonObject]) -> list[JsonObject]:
+    """Return the hosted tools that change nothing."""
+    return [tool for tool in hosted if tool.get("type") in READ_ONLY]
+
+
 def unanswered(output: Iterable[Any]) -> tuple[str, ...]:
     """Return the types of the items to report, each once."""
     kinds = (_reported(item) for item in output if isinstance(item, dict))
@@ -219,7 +228,9 @@ def request_body(request: ModelRequest, server: ServerProfile) -> JsonObject:
     their tools and includes are added to ours.
     """
     options, model = dict(server.options), request.model or server.model
-    tools = [function_tool(spec) for spec in request.tools] + list(options.pop("tools", ()))
+    hosted = list(options.pop("tools", ()))
+    tools = [function_tool(spec) for spec in request.tools]
+    tools += hosted if request.may_act else read_only(hosted)
     includes = list(options.pop("include", ()))
     body: JsonObject = {
         **options,

@@ -45,11 +45,14 @@ async def try_candidate(trial: Trial, services: ChatServices) -> None:
     """
     if services.model.state.fault:
         return
-    telemetry, rules = services.telemetry, services.config.rules
+    telemetry, rules, budget = services.telemetry, services.config.rules, trial.candidate.budget
     began, micros = trio.current_time(), 0
     outputs = recorded_outputs(trial.items)
     request = msgspec.structs.replace(
-        trial.request, instructions=trial.candidate.instructions, model=trial.candidate.model
+        trial.request,
+        instructions=trial.candidate.instructions,
+        model=trial.candidate.model,
+        may_act=False,
     )
     response: ModelResponse | None = None
     calls: list[str] = []
@@ -57,15 +60,15 @@ async def try_candidate(trial: Trial, services: ChatServices) -> None:
         last = number == rules.max_tool_rounds
         asked = msgspec.structs.replace(request, tools=() if last else request.tools)
         day = day_of(telemetry.now(), rules.zone)
-        wanted = Charge(day, expected_use(asked, rules.budget))
-        if await services.store.usage.refusal(trial.turn.key, wanted, rules.budget):
+        wanted = Charge(day, expected_use(asked, budget))
+        if await services.store.usage.refusal(trial.turn.key, wanted, budget):
             return
         response = await side_call(
             trial.turn.key, asked, services, failed="no answer of the candidate"
         )
         if response is None:
             break
-        charge = Charge(day, use_of(response.usage, rules.budget.price))
+        charge = Charge(day, use_of(response.usage, budget.price))
         await services.store.usage.charge(trial.turn.key, charge)
         telemetry.metrics.count_tokens(response.usage)
         telemetry.metrics.cost.inc(charge.use.micros / MICROS)

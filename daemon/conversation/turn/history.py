@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from itertools import groupby
 
 import trio
+from msgspec.structs import replace as replace_fields
 
 from daemon.conversation.services import ChatServices
 from daemon.conversation.turn.side_calls import side_call
@@ -211,6 +212,7 @@ async def ask_aside(
     budget = budget or services.config.rules.budget
     if not await may_ask(key, request, services, budget):
         return None
+    request = replace_fields(request, may_act=False)
     response = await side_call(key, request, services, failed=failure)
     if response is None:
         return None

@@ -100,9 +100,8 @@ class Judge:
 
     async def ask(self, instructions: str, words: str) -> str:
         """Have a text of ours answered, without tools. Raises AssistantError."""
-        request = ModelRequest(
-            instructions=instructions, items=({"role": "user", "content": words},)
-        )
+        items = ({"role": "user", "content": words},)
+        request = ModelRequest(instructions=instructions, items=items, may_act=False)
         response = await self._answer(request, tries=TRIES)
         self.usage += response.usage
         return response.text.strip()

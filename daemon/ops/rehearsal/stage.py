@@ -22,6 +22,7 @@ import trio
 from pydantic import SecretStr
 
 from daemon import __version__
+from daemon.assistant.payloads.responses import read_only
 from daemon.conversation.intake import Intake
 from daemon.conversation.knowledge.folder import folders_of, knowledge_folder
 from daemon.conversation.live_config import LiveConfig
@@ -261,10 +262,18 @@ async def prepared(
 def rehearsed(settings: Settings, folder: Path, terms: RehearsalOptions) -> Settings:
     """The settings of a number for a rehearsal in ``folder``: no waits, no limits, nothing outside.
 
-    Voices, embeddings, MCP servers and lists of contacts are left out.
+    Voices, embeddings, MCP servers (also those that the model server calls) and lists of contacts
+    are left out.
     """
+    options, hosted = settings.assistant.options, settings.assistant.hosted_tools
+    if "tools" in options:
+        options = {**options, "tools": read_only(options["tools"])}
     tables: dict[str, dict[str, Any]] = {
-        "assistant": {"candidate": "off"},
+        "assistant": {
+            "candidate": "off",
+            "options": options,
+            "hosted_tools": tuple(read_only(hosted)),
+        },
         "buffer": NO_SECONDS,
         "delivery": {"typing": False, "read_receipts": False},
         "presence": {"enabled": False},
