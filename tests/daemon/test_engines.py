@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from support.model_script import call, say
 from support.plain import NO_TLS
 from support.rows import count, select
-from support.scenes import found, logged
+from support.scenes import cancel_orphans_soon, found, logged
 from support.stage import LAURA, open_stage
 
 from daemon.assistant import assistants_engine
@@ -77,7 +77,9 @@ async def test_a_run_survives_a_crash(tmp_path: Path) -> None:
         assert len(stage.model.calls) == 1
 
 
-async def test_a_crash_in_a_tool_leaves_no_run_behind(tmp_path: Path) -> None:
+async def test_a_crash_in_a_tool_leaves_no_run_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The run that waits for outputs is cancelled with its thread; a new one goes on."""
     folder = tmp_path / "tools"
     folder.mkdir()
@@ -91,6 +93,7 @@ async def test_a_crash_in_a_tool_leaves_no_run_behind(tmp_path: Path) -> None:
         (left,) = stage.model.assistants.threads.values()
         assert left.runs[0].status == "requires_action"
         await stage.crash()
+        cancel_orphans_soon(monkeypatch)
         (folder / "stuck.py").write_text(STUCK_ONCE.replace("sleep_forever()", "sleep(0)"))
         await stage.start()
         await stage.gateway.wait_sent(LAURA)
@@ -103,7 +106,7 @@ async def test_a_crash_in_a_tool_leaves_no_run_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["assistants", "responses"])
 async def test_responses_left_uncancelled_are_cancelled_at_the_next_start(
-    tmp_path: Path, engine: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     """An agent took over while the model server could not be reached; then came a restart."""
     assistant = {"engine": engine, "background": True}
@@ -118,6 +121,7 @@ async def test_responses_left_uncancelled_are_cancelled_at_the_next_start(
         await logged(stage, "response cancelled")
         assert (made.outcome, kept(tmp_path / "data")) == ("running", 1)
         await stage.crash()
+        cancel_orphans_soon(monkeypatch)
         stage.model.is_down = False
         await stage.start()
         await made.ended.wait()

@@ -14,7 +14,15 @@ from support.ledgers import accept, message, open_turn
 from support.model_script import Step, call, say
 from support.place import store_in
 from support.rows import count, select
-from support.scenes import forgive, found, model_input, open_scene, outcomes, words
+from support.scenes import (
+    cancel_orphans_soon,
+    forgive,
+    found,
+    model_input,
+    open_scene,
+    outcomes,
+    words,
+)
 from support.stage import LAURA, Stage
 
 from daemon.domain.messages import JsonObject
@@ -152,7 +160,9 @@ async def test_thirty_turns_with_a_small_budget_are_all_answered(tmp_path: Path)
         assert any("tema29 " in text for text in last_input)
 
 
-async def test_a_summary_delays_no_answer_and_a_lost_one_is_made_again(tmp_path: Path) -> None:
+async def test_a_summary_delays_no_answer_and_a_lost_one_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The model never ends the first summary; the daemon is killed, and the next turn makes one.
 
     What the server keeps of the lost one is cancelled at the start.
@@ -167,6 +177,7 @@ async def test_a_summary_delays_no_answer_and_a_lost_one_is_made_again(tmp_path:
         assert sum(map(_is_summary, stage.model.calls)) == 1
         assert not _head(stage)
         await stage.crash()
+        cancel_orphans_soon(monkeypatch)
         stage.model.script(_sums_up("Habló de temas."))
         await stage.start()
         await exchange(stage, "¿Y ahora?")

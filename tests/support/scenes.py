@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import pytest
 import trio
 
 from daemon.domain.messages import JsonObject
@@ -132,6 +133,15 @@ async def found(look: Callable[[], T], enough: Callable[[T], bool] = bool) -> T:
         while not enough(value := look()):  # noqa: ASYNC110 - a store tells nobody
             await trio.sleep(0.005)
     return value
+
+
+def cancel_orphans_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the next process cancel at once what the last one left at the model server.
+
+    On SQLite it does. A node cannot know that it is the only one, and waits for ten minutes.
+    """
+    for place in ("daemon.app", "daemon.conversation.recovery"):
+        monkeypatch.setattr(f"{place}.ORPHAN_SECONDS", 0.5)
 
 
 async def end_pause(stage: Stage, chat: str = LAURA) -> None:

@@ -64,8 +64,12 @@ class SharedNumbers:
 
     def call(self, node: str) -> None:
         """Let all webhooks go to this node from now on."""
+        self.call_at(self.nodes[node].lives.url)
+
+    def call_at(self, url: str) -> None:
+        """Let all webhooks go to this address, such as a balancer's."""
         for number, gateway in self.gateways.items():
-            gateway.set_webhook(f"{self.nodes[node].lives.url}/n/{number}/hook")
+            gateway.set_webhook(f"{url}/n/{number}/hook")
 
     async def start(self, *names: str) -> None:
         """Start nodes, one after the other, each when the last one is ready."""
