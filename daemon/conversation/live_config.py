@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -358,7 +359,9 @@ def _version(
     number: Settings, instructions: str, toolbox: Toolbox, validators: Sequence[Validator]
 ) -> Version:
     assistant = number.assistant
-    model = (assistant.engine, assistant.base_url, assistant.model, assistant.assistant_id)
+    # Without the port: that of the sandbox's simulated model differs after each start.
+    server = re.sub(r":\d+(?=/|$)", "", assistant.base_url)
+    model = (assistant.engine, server, assistant.model, assistant.assistant_id)
     offered = [tool for tool in toolbox.all_tools if toolbox.is_enabled(tool.name)]
     return Version(
         instructions=hash_of(instructions),

@@ -14,6 +14,12 @@ Z = 1.959964
 
 SHARE = 0.95
 
+MARKS = ("old", "new", "neither")
+"""What a person may hold to be right in a turn that a candidate has answered too."""
+
+CHOICES = ("changed", "better", "worse", "equal", "failed", "unmarked", "all")
+"""By which turns of a comparison can be chosen."""
+
 Resample = Callable[[Sequence[float]], Sequence[float]]
 """Gives as many of some values, drawn at random, each any number of times."""
 

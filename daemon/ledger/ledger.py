@@ -17,6 +17,7 @@ from daemon.ledger.admin.connection import postgres_driver
 from daemon.ledger.audit import Audit
 from daemon.ledger.candidates import Candidates
 from daemon.ledger.chats import ChatSnapshots, Exchanges, Handovers
+from daemon.ledger.comparisons import Comparisons
 from daemon.ledger.desk import DeskRecords
 from daemon.ledger.drivers.port import Cluster, Database, Meter, Role, Transactions
 from daemon.ledger.drivers.sqlite.opening import open_database
@@ -87,6 +88,7 @@ OF_NO_NUMBER = frozenset(
         "desk",
         "text_versions",
         "search",
+        "comparisons",
     }
 )
 """Roles that write for no single number."""
@@ -154,6 +156,7 @@ class Store:
     candidates: Candidates
     text_versions: TextVersions
     search: SearchIndex
+    comparisons: Comparisons
 
     def of(self, number: str) -> "Store":
         """The same ledger for those who write for this number of ours only."""
@@ -238,6 +241,7 @@ async def open_store(
             candidates=Candidates(database),
             text_versions=TextVersions(process),
             search=SearchIndex(database),
+            comparisons=Comparisons(process),
             dashboard_log=DashboardLog(process),
             samples=Samples(process),
             accounts=Accounts(process),

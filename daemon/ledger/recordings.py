@@ -38,6 +38,7 @@ class RecordedTurn:
     """One answered turn."""
 
     key: ChatKey
+    turn_id: int
     request_id: str
     """The turn's name in the log and the dashboard."""
     opened_at: float
@@ -80,6 +81,16 @@ def recordings_until(
     return [_recording(connection, key.number, *row) for row in reversed(rows)]
 
 
+def recording_of(connection: Connection, key: ChatKey, turn_id: int) -> RecordedTurn:
+    """One turn of a chat, without what was said before it."""
+    request_id, opened_at = connection.execute(
+        "SELECT request_id, opened_at FROM turns WHERE id = ?", (turn_id,)
+    ).fetchone()
+    return _recording(
+        connection, key.number, turn_id, key.chat, request_id, opened_at, "", with_past=False
+    )
+
+
 def _recording(
     connection: Connection,
     number: str,
@@ -88,6 +99,8 @@ def _recording(
     request_id: str,
     opened_at: float,
     digest: str | None,
+    *,
+    with_past: bool = True,
 ) -> RecordedTurn:
     rows = connection.execute(
         "SELECT message, media.words FROM messages"
@@ -106,13 +119,14 @@ def _recording(
     )
     return RecordedTurn(
         key=ChatKey(number, chat),
+        turn_id=turn_id,
         request_id=request_id,
         opened_at=opened_at,
         name=names[-1] if names else "",
         says=tuple(texts) if all(texts) else (),
         answers=tuple(str(body) for (body,) in sends),
         calls=tuple(RecordedToolCall(*map(str, call)) for call in calls),
-        past=_past(connection, ChatKey(number, chat), turn_id),
+        past=_past(connection, ChatKey(number, chat), turn_id) if with_past else (),
         version=digest or "",
     )
 

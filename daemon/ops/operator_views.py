@@ -67,6 +67,7 @@ class OperatorViews:
         self._search = process.store.search
         self._reminders = process.store.reminders
         self._templates = process.store.templates
+        self._comparisons = process.store.comparisons
         self._numbers = numbers
         self._run_slots = process.run_slots
         self._metrics = process.telemetry.metrics
@@ -215,6 +216,25 @@ class OperatorViews:
         own = [tool.name for tool in tools if tool not in builtin_tools.ALL]
         found = await self._views.recorded(key, request_id, most=TURNS_OF_A_CASE)
         return as_case(found, request_id, own) if any(one.says for one in found) else ""
+
+    async def comparisons(self) -> list[JsonObject]:
+        """Return the newest comparisons with candidates; see `daemon.ledger.comparisons`."""
+        return [
+            {**one, "ours": self._ours(one["channel"])} for one in await self._comparisons.newest()
+        ]
+
+    async def comparison(
+        self, number: int, *, show: str, after: int, limit: int
+    ) -> JsonObject | None:
+        """Return a comparison with some of its turns; None if there is none of this number."""
+        found = await self._comparisons.one(number, show=show, after=after, limit=limit)
+        if found is None:
+            return None
+        rows = [
+            {**row, "name": mask_numbers(row["name"]), "number": _masked(row["chat"])}
+            for row in found["rows"]
+        ]
+        return {**found, "ours": self._ours(found["channel"]), "rows": rows}
 
     async def templates(self, key: ChatKey) -> list[JsonObject]:
         """Return the templates that may be sent in a chat, with what a customer reads of each."""

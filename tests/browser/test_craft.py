@@ -2,10 +2,12 @@
 
 import re
 import time
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from support.axe import AXE, RULES, WIDE, look, violations
+from support.compared import plant_comparison
 from support.model_script import Step, call, say
 from support.rows import insert, select
 from support.simulators import Simulators
@@ -52,6 +54,19 @@ def test_a_page_has_no_fault_that_axe_finds(page: Page, nora: str, path: str) ->
     look(page, path)
 
 
+def test_comparisons_have_none(page: Page, nora: str, stand: Stand) -> None:
+    assert nora
+    plant_comparison(stand.site.data_dir)
+    page.goto("/dashboard/comparisons")
+    look(page, "comparisons")
+    page.goto("/dashboard/comparisons/1?show=all")
+    page.get_by_test_id("mark-new").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("marked")).to_have_count(1)
+    expect(page.get_by_test_id("mark-new").first).to_have_attribute("aria-pressed", "true")
+    look(page, "one comparison")
+
+
 def test_the_conversations_have_none(page: Page, nora: str) -> None:
     page.goto("/dashboard/chats")
     look(page, "chats")
@@ -96,12 +111,20 @@ def test_the_phones_switches_are_turned_beside_the_dashboard(page: Page, stand: 
         assert violations(frame, RULES) == []
 
 
-def test_the_phone_suggests_what_the_simulated_model_understands(page: Page) -> None:
+@pytest.mark.parametrize(("language", "hello"), [("es", "Hola"), ("en", "Hello")])
+def test_the_phone_suggests_what_the_simulated_model_understands(
+    page: Page, stand: Stand, language: str, hello: str
+) -> None:
+    """In the language of the page around it."""
+    chosen: Any = {"name": "recado-language", "value": language, "url": stand.url}
+    page.context.add_cookies([chosen])
     page.goto("/dashboard/phone")
     phone = page.frame_locator("iframe")
-    phone.locator("#chats button", has_text="Emma Carter").click()
+    contact = {"es": "Emma Carter", "en": "Sofía Rincón"}[language]  # each has written nothing yet
+    phone.locator("#chats button", has_text=contact).click()
     suggestion = phone.locator(".suggestion").first
     words = suggestion.inner_text()
+    assert words.startswith(hello)
     suggestion.click()
     expect(phone.get_by_test_id("log")).to_contain_text(words)
     expect(phone.locator(".suggestion")).to_have_count(0)

@@ -31,6 +31,7 @@ from daemon.domain.roles import AccessRole
 from daemon.domain.versions import Version
 from daemon.ledger.admin.replay import replay_dead, replay_event, stored_event
 from daemon.ledger.candidates import CandidateAnswer
+from daemon.ledger.comparisons import CandidateTurn, NewComparison, keep_comparison
 from daemon.ledger.files import expire
 from daemon.ledger.forget.forget import close, erase_traces, look, moved, write_paced
 from daemon.ledger.forget.jobs import ask, ask_chat, next_work
@@ -163,6 +164,7 @@ REPEATED_ON_PURPOSE = {
     "OnceDatabase.write": "a second one is refused, since the first has marked its command",
     "DashboardLog.add_in_order": "a line of the live log is there twice, at worst",
     "Enquiries.drop_old": "each call deletes some more",
+    "Comparisons.drop_old": "likewise",
     "Topics.asked": "each try to ask the model is counted, that of unknown outcome too",
     "_play_again": "the ledger of a rehearsal is not kept",
     "Inbox.accept": "each call is kept as it came, and its messages are known",
@@ -433,6 +435,40 @@ _of_turn(
         now=200,
     ),
 )
+
+
+@case("Comparisons.mark")
+async def _marked(scene: Scene) -> Action:
+    turn = await scene.turn()
+    answer = CandidateTurn(
+        turn_id=turn.id,
+        verdict="better",
+        reason="",
+        answer="Sí",
+        tools="",
+        not_recorded="",
+        cost=0.1,
+        seconds=1.5,
+    )
+    new = NewComparison(
+        number=CHANNEL,
+        instructions="new.md",
+        model="",
+        version="",
+        simulated=True,
+        currency="USD",
+        left_out=0,
+        judge_cost=0.0,
+        agreed=0,
+        labelled=0,
+        turns=[answer],
+    )
+    keep = partial(keep_comparison, new=new, now=100)
+    number = await scene.store.database.write(keep)
+    ((row,),) = select(scene.store, "compared_turns", "id", where={"turn_id": turn.id})
+    return partial(scene.store.comparisons.mark, number, row, "new", by="Ana", now=200)
+
+
 _of_turn(
     "UsageBook.stop",
     lambda store, turn: partial(store.usage.stop, turn, PART, day=DAY, now=200),

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.compared import plant_comparison
 from support.dashboard import open_browser, ref_of
 from support.edge import Start
 from support.model_script import Step, call, say
@@ -91,8 +92,10 @@ async def test_no_page_mixes_its_languages(tmp_path: Path, language: str) -> Non
         assert (await browser.post(f"{chats[0].replace('/chats', '/api/chats')}/pause")).is_success
         paths = ("", "/chats", "/chats?q=nobody", "/work", "/log", "/nowhere", "/texts")
         chats += ["/dashboard/texts/main/instructions", "/dashboard/texts/main/closed"]
+        plant_comparison(stage.settings.data_dir)
         seen = 0
-        for path in (*(f"/dashboard{path}" for path in paths), *chats):
+        compared = ("/figures?by=topic", "/comparisons", "/comparisons/1?show=all")
+        for path in (*(f"/dashboard{path}" for path in (*paths, *compared)), *chats):
             page = (await browser.get(path)).text
             assert f'lang="{language}"' in page
             assert foreign(page, language) == [], path

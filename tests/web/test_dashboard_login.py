@@ -218,7 +218,7 @@ async def test_only_the_sandbox_may_show_its_phone_in_a_frame(start_edge: Start)
     assert (await ask(plain, "GET", "/dashboard/phone")).status_code == 404
     sandbox = await start_edge(phone_url="http://127.0.0.1:8081")
     page = await ask(sandbox, "GET", "/dashboard/phone")
-    assert 'src="http://127.0.0.1:8081/phone"' in page.text
+    assert 'src="http://127.0.0.1:8081/phone?lang=es"' in page.text
     assert "frame-src 'self' http://127.0.0.1:8081" in page.headers["content-security-policy"]
 
 

@@ -26,6 +26,7 @@ def test_every_text_has_its_spanish() -> None:
         "tab: ",
         "role: ",
         "text: ",
+        "verdict: ",
         "English",
         "English text",
         "English {x}",

@@ -15,6 +15,7 @@ from daemon.http.access import Access
 from daemon.http.asgi import EdgeLog
 from daemon.http.dashboard.accounts import create_accounts
 from daemon.http.dashboard.assets import create_assets, read_assets, version_of
+from daemon.http.dashboard.comparisons import create_comparisons
 from daemon.http.dashboard.conversations import create_conversations
 from daemon.http.dashboard.desk import create_desk
 from daemon.http.dashboard.guard import DATA_PATHS, Guard
@@ -51,6 +52,7 @@ def register_dashboard(
         create_work(shell),
         create_outcomes(shell),
         create_texts(shell),
+        create_comparisons(shell),
         create_log(shell),
         _create_rest(shell),
     ):

@@ -203,6 +203,8 @@ _QUERIES = {
     "notes": "SELECT * FROM notes WHERE chat IN (SELECT value FROM names) ORDER BY id",
     "candidate_answers": """SELECT candidate_answers.* FROM candidate_answers JOIN turns
         ON turns.id = turn_id WHERE chat IN (SELECT value FROM names) ORDER BY turn_id""",
+    "compared_turns": """SELECT compared_turns.* FROM compared_turns JOIN turns
+        ON turns.id = turn_id WHERE chat IN (SELECT value FROM names) ORDER BY compared_turns.id""",
     "outgoing_webhooks": """SELECT * FROM webhook_deliveries
         WHERE chat IN (SELECT value FROM names) ORDER BY id""",
 }

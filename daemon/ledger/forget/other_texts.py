@@ -150,6 +150,7 @@ MENTIONS = (
     TextColumns("reminders", ("id",), ("text",)),
     TextColumns("notes", ("id",), ("text",)),
     TextColumns("candidate_answers", ("turn_id",), ("text",)),
+    TextColumns("compared_turns", ("id",), ("reason", "answer")),
 )
 """Columns in which others, or the model, may have written a number."""
 

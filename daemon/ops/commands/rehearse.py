@@ -12,6 +12,7 @@ import click
 
 from daemon.conversation.live_config import toolbox_of
 from daemon.domain.versions import SHOWN_DIGITS
+from daemon.ledger.comparisons import keep_comparison
 from daemon.ledger.recordings import recordings_since
 from daemon.ops.commands.interrupts import run_until_signal
 from daemon.ops.commands.place import (
@@ -38,6 +39,7 @@ from daemon.ops.rehearsal.comparison_report import (
     ComparisonReport,
     comparison_lines,
     comparison_page,
+    to_be_kept,
 )
 from daemon.ops.rehearsal.model import has_real_model, model_line
 from daemon.ops.rehearsal.play import Tries, play_cases
@@ -141,8 +143,8 @@ def rehearse_command(
     simulators for that time. docs/rehearsal.md has the format.
 
     With --from, answered turns of the store are played again, each with what was said before it and
-    the recorded results of its tools, and both answers are compared. It shows no words; the page of
-    --html has them.
+    the recorded results of its tools, and both answers are compared. It shows no words; the
+    dashboard, and the page of --html, have them.
 
     Exit status: 0 all well, 1 below the bar, 2 a case or the configuration is wrong.
     """
@@ -217,12 +219,18 @@ def _compare(
     with shown("replaying") as progress:
         work = partial(replay, settings, terms, recordings, tries, progress, judged=judged)
         comparison = run_until_signal(work)
-    return ComparisonReport(
+    report = ComparisonReport(
         comparison=comparison,
         model="the simulated model" if simulated else settings.assistant.model,
         currency=settings.budget.currency,
         simulated=simulated,
     )
+    tried = wanted.instructions.name if wanted.instructions else ""
+    found = to_be_kept(report, number=number, instructions=tried)
+    with place.writing() as connection:
+        kept = keep_comparison(connection, found, now=time.time())
+    click.echo(f"both answers: /dashboard/comparisons/{kept}", err=True)
+    return report
 
 
 def _is_simulated(settings: Settings, wanted: _Wanted) -> bool:

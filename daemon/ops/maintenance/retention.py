@@ -101,9 +101,12 @@ async def drop_old_stages(store: Store, telemetry: Telemetry, *, event_days: flo
 
 
 async def drop_old_webhooks(store: Store, telemetry: Telemetry, *, event_days: float) -> None:
-    """Delete outgoing webhooks and reminders that ended and are older. Raises StoreUnavailable."""
+    """Delete older outgoing webhooks and reminders that ended, and comparisons.
+
+    Raises StoreUnavailable.
+    """
     before = telemetry.now() - event_days * DAY_SECONDS
-    for drop_old in (store.webhooks.drop_old, store.reminders.drop_old):
+    for drop_old in (store.webhooks.drop_old, store.reminders.drop_old, store.comparisons.drop_old):
         while await drop_old(before=before):
             await rest_after_write(store.database)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from daemon.domain.redaction import mask_private
 from daemon.domain.versions import SHOWN_DIGITS
+from daemon.ledger.comparisons import CandidateTurn, NewComparison
 from daemon.ops.rehearsal.replay import ComparedTurn, Comparison
 from daemon.ops.rehearsal.report import STYLE
 
@@ -37,11 +38,10 @@ def comparison_lines(report: ComparisonReport) -> Iterator[str]:
     for turn in report.turns:
         if turn.verdict == "same":
             continue
-        why = turn.fault or (turn.preference.reason if turn.preference else "")
         unknown = ", ".join(turn.not_recorded)
         told = f"; results not recorded: {unknown}" if unknown else ""
         name = turn.recording.request_id
-        yield f"{turn.verdict:<8} {name}  {mask_private(why)}{told}".rstrip()
+        yield f"{turn.verdict:<8} {name}  {mask_private(turn.reason)}{told}".rstrip()
     yield from comparison_figures(report)
 
 
@@ -67,6 +67,37 @@ def comparison_figures(report: ComparisonReport) -> Iterator[str]:
         yield done.agreement
 
 
+def to_be_kept(report: ComparisonReport, *, number: str, instructions: str) -> NewComparison:
+    """The report for the ledger, where the dashboard reads it."""
+    done = report.comparison
+    agreed, labelled = done.measured
+    return NewComparison(
+        number=number,
+        instructions=instructions,
+        model=report.model,
+        version=done.version,
+        simulated=report.simulated,
+        currency=report.currency,
+        left_out=done.left_out,
+        judge_cost=done.judge_cost,
+        agreed=agreed,
+        labelled=labelled,
+        turns=[
+            CandidateTurn(
+                turn_id=turn.recording.turn_id,
+                verdict=turn.verdict,
+                reason=turn.reason,
+                answer="" if turn.verdict == "same" else "\n\n".join(turn.answers),
+                tools=", ".join(turn.calls),
+                not_recorded=", ".join(turn.not_recorded),
+                cost=turn.cost,
+                seconds=turn.seconds,
+            )
+            for turn in report.turns
+        ],
+    )
+
+
 def comparison_page(report: ComparisonReport) -> str:
     """The report as one page without scripts: both answers side by side."""
     shown = "".join(f"<li>{html.escape(line)}</li>" for line in comparison_figures(report))
@@ -81,9 +112,8 @@ def comparison_page(report: ComparisonReport) -> str:
 
 def _row(turn: ComparedTurn) -> str:
     tone = {"worse": "bad", "failed": "bad", "better": "good"}.get(turn.verdict, "who")
-    why = turn.fault or (turn.preference.reason if turn.preference else "")
     made = [call.tool for call in turn.recording.calls]
-    verdict = f"<span class={tone}>{turn.verdict}</span><p>{html.escape(why)}</p>"
+    verdict = f"<span class={tone}>{turn.verdict}</span><p>{html.escape(turn.reason)}</p>"
     cells = (
         _texts(turn.recording.says, ()),
         _texts(turn.recording.answers, made),

@@ -60,6 +60,8 @@ class Judge:
         self._engine = engine
         self.usage = Usage()
         """What it has used up so far."""
+        self.measured = (0, 0)
+        """With how many of how many labelled judgements it agrees, once that was asked."""
 
     async def holds(self, sentence: str, lines: Sequence[JsonObject]) -> Verdict:
         """Whether a sentence is true of a conversation. Raises AssistantError."""
@@ -92,6 +94,7 @@ class Judge:
             except AssistantError as error:
                 return f"the judge could not be measured: {error}"
             agreed += verdict.holds == one.holds
+        self.measured = (agreed, len(ours))
         return f"the judge agrees with {agreed} of {len(ours)} labelled judgements"
 
     def cost(self, price: Price) -> float:

@@ -43,6 +43,11 @@ class ComparedTurn:
     seconds: float = 0.0
 
     @property
+    def reason(self) -> str:
+        """The judge's, or why there is no answer."""
+        return self.fault or (self.preference.reason if self.preference else "")
+
+    @property
     def verdict(self) -> str:
         """``same``, ``better``, ``worse``, ``changed`` or ``failed``."""
         if self.fault:
@@ -62,6 +67,8 @@ class Comparison:
     version: str
     agreement: str
     judge_cost: float
+    measured: tuple[int, int] = (0, 0)
+    """See `Judge.measured`."""
 
 
 class _Recorded:
@@ -130,6 +137,7 @@ async def replay(
             version=rehearsal.services.version.digest,
             agreement=await judge.agreement() if judged else "",
             judge_cost=judge.cost(rehearsal.services.config.rules.budget.price),
+            measured=judge.measured,
         )
 
 

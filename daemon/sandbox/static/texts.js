@@ -1,4 +1,5 @@
-// The page's words. The server writes its configured language into <html lang>; ?lang= wins.
+// The page's words: in the language of ?lang=, which the dashboard gives, else the browser's, else the
+// configured one, which the server writes into <html lang>.
 
 const TEXTS = {
   es: {
@@ -150,7 +151,8 @@ const TEXTS = {
 };
 
 const asked = new URLSearchParams(location.search).get("lang");
-export const LANGUAGE = TEXTS[asked] ? asked : document.documentElement.lang in TEXTS ? document.documentElement.lang : "es";
+const wanted = [asked, ...navigator.languages.map((name) => name.slice(0, 2)), document.documentElement.lang];
+export const LANGUAGE = wanted.find((name) => name in TEXTS) ?? "es";
 export const T = TEXTS[LANGUAGE];
 export const CLOCK = new Intl.DateTimeFormat(LANGUAGE, { hour: "2-digit", minute: "2-digit" });
 const BYTES = new Intl.NumberFormat(LANGUAGE, { style: "unit", unit: "kilobyte", maximumFractionDigits: 0 });
