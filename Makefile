@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test test-postgres format check-format lint types pytest venv lock bench bench-check bench-forget bench-grow bench-knowledge walk amounts \
+.PHONY: help run test test-postgres format check-format lint types pytest venv lock bench bench-check bench-forget bench-grow bench-knowledge rehearse-tau walk amounts \
 	mutants soak \
 	engines crash fuzz clean \
 	install install-venv install-tools install-files uninstall dist deb image sbom licences
@@ -80,6 +80,10 @@ bench-grow: $(VENV)/dev.stamp  ## start, webhooks and pages as the store grows t
 
 bench-knowledge: $(VENV)/dev.stamp  ## recall and speed of the search in documents (SHOW=1, EMBEDDINGS=http://…/v1, MODEL=)
 	@EMBEDDINGS="$(EMBEDDINGS)" MODEL="$(MODEL)" $(BIN)/python benchmarks/recall.py $(if $(SHOW),--show)
+
+# What is given on the command line is in the environment of the program.
+rehearse-tau: $(VENV)/dev.stamp  ## play tasks of a tau-bench checkout: TAU=folder URL=http://…/v1 (KEY=, MODEL=, DOMAINS="retail airline", TASKS=0-9, TIMES=1)
+	@$(BIN)/python benchmarks/tau.py
 
 amounts: $(VENV)/dev.stamp  ## what the amounts validator rejects and finds of the labelled replies
 	@$(BIN)/python benchmarks/amounts.py --show
