@@ -93,6 +93,10 @@ class EditConflict(RecadoError):
         self.at = at
 
 
+class OtherVersion(StoreUnavailable):
+    """The node that owns the number is of a version that cannot do this; nothing was done."""
+
+
 class CommitUnknown(StoreUnavailable):
     """The database went away during a commit: the write may be stored. Read, then decide."""
 

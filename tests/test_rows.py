@@ -18,9 +18,11 @@ TESTS = Path(__file__).parent
 
 SPEAKS_SQL = {
     "postgres/test_driver.py": "what only PostgreSQL does",
+    "postgres/test_versions.py": "changes of tables, while others read and write",
     "postgres/test_nodes.py": "the rows by which nodes tell who has the ledger",
     "support/nodes.py": "the same, and a database on a server of its own",
     "support/node_faults.py": "cut connections",
+    "support/newer.py": "a further step of the tables' history",
     "store/test_common_sql.py": "examples of what it finds in the ledger",
     "support/ledgers.py": "statements that tests of a driver hand to it",
     "support/postgres_proxy.py": "what passes by it",

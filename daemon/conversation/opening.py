@@ -3,7 +3,12 @@
 import importlib
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random, SystemRandom
@@ -24,7 +29,7 @@ from daemon.conversation.telemetry import StoreMeter, Telemetry, open_turn_trace
 from daemon.domain.limits import LONGEST_WAIT_SECONDS, Breaker
 from daemon.domain.messages import ChatKey
 from daemon.domain.transitions.leases import NodeTerms
-from daemon.errors import SettingsError, StoreError
+from daemon.errors import NotOwned, SettingsError, StoreError
 from daemon.files.opening import open_files
 from daemon.gateway.kinds import gateway_of
 from daemon.ledger.former_channels import name_channels
@@ -138,7 +143,8 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
         AsyncExitStack() as opened,
     ):
         if store.database.leads:
-            await _name_channels(store, settings, log)
+            with suppress(NotOwned):  # another node leads by now, and its start has done it
+                await _name_channels(store, settings, log)
         editing = settings.dashboard.edit_texts
         edited = EditedTexts(store.text_versions, chat_configs, log, enabled=editing)
         await edited.read()

@@ -158,7 +158,7 @@ class NumberSharing:
                     self._watch(nursery, one)
                     await work.is_left.wait()
                     one.chats.stop()
-                    with trio.move_on_after(FINISH_SECONDS):
+                    with trio.move_on_after(FINISH_SECONDS) as finishing:
                         await one.chats.wait_idle()
                     nursery.cancel_scope.cancel()
         finally:
@@ -169,7 +169,8 @@ class NumberSharing:
             self._log.warning("another node has a number now", number=one.name)
             return
         try:
-            await self._cluster.release(one.name)
+            is_finished = not finishing.cancelled_caught
+            await self._cluster.release(one.name, is_finished=is_finished)
         except StoreUnavailable as error:
             self._log.warning("a number is not handed over yet", number=one.name, error=str(error))
             return

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 
 from daemon.domain.ids import chat_id
 from daemon.domain.messages import ChatKey
-from daemon.errors import FilesUnavailable, NotYetDone, StoreUnavailable
+from daemon.errors import FilesUnavailable, NotYetDone, OtherVersion, StoreUnavailable
 from daemon.http.access import Access
 from daemon.http.api.problems import problem
 from daemon.http.asgi import EdgeLog
@@ -216,8 +216,9 @@ def _answer_errors(app: QuartTrio, log: EdgeLog) -> None:
         return not_yet_done(error)
 
     @app.errorhandler(StoreUnavailable)
-    async def wait(_error: StoreUnavailable) -> ResponseReturnValue:
-        return {"error": "the store cannot be used now"}, 503
+    async def wait(error: StoreUnavailable) -> ResponseReturnValue:
+        why = str(error) if isinstance(error, OtherVersion) else "the store cannot be used now"
+        return {"error": why}, 503
 
     @app.errorhandler(Exception)
     async def fail(error: Exception) -> ResponseReturnValue:

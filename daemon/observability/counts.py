@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client.samples import Sample
 
-from daemon.errors import SettingsError
+from daemon.errors import SettingsError, StoreDamaged
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.lines import LogRecord
 from daemon.observability.logs import Log
@@ -107,7 +107,7 @@ def core_task(log: Log) -> Iterator[None]:
     """Name the core task whose fault ends the daemon; its traceback follows at the very end."""
     try:
         yield
-    except SettingsError:
+    except (SettingsError, StoreDamaged):
         raise  # a person has to act; the daemon does not even begin
     except Exception as error:
         log.event(

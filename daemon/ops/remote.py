@@ -3,6 +3,10 @@
 A method marked `by_owner` is called on any node. On the owner of its chat's number it runs at once.
 Elsewhere it becomes a row, which the owner finds by a notice or at its next look, carries out once,
 and answers. Who asks waits a while for that answer.
+
+The owner may be of another version. It refuses a command or an argument that it does not know, and
+does nothing then; an argument that has its default is not sent, so that an older owner can do what
+it knows.
 """
 
 import inspect
@@ -15,7 +19,7 @@ import trio
 
 from daemon.conversation.numbers import Numbers
 from daemon.domain.messages import ChatKey
-from daemon.errors import NotOwned, NotYetDone, StoreUnavailable
+from daemon.errors import NotOwned, NotYetDone, OtherVersion, StoreUnavailable
 from daemon.ledger.drivers.port import Cluster
 from daemon.ledger.ledger import Store
 from daemon.ledger.nodes import AlreadyBegun, Command, Commands, OnceDatabase
@@ -39,8 +43,12 @@ LEDGER = ""
 LOST_RESULT = b"null"
 """The result of a command whose owner ended, or failed, before it could say what came of it."""
 
+UNKNOWN_RESULT = b""
+"""The result of a command that its owner's version does not know."""
+
 LOST = "outcome unknown: the node that had it ended before it reported"
 TAKEN = "accepted, not done yet: the node that has this number will do it"
+UNKNOWN = "nothing was done: the node that has this number is of a version that cannot do it"
 
 
 class Remote:
@@ -94,8 +102,15 @@ def by_owner(method: F) -> F:
     repeated.
     """
     signature, hints = inspect.signature(method), get_type_hints(method)
-    names = [name for name in signature.parameters if name != "self"]
-    arguments = msgspec.defstruct(method.__name__, [(name, hints[name]) for name in names])
+    parameters = [one for one in signature.parameters.values() if one.name != "self"]
+    names = [one.name for one in parameters]
+    arguments = msgspec.defstruct(
+        method.__name__,
+        [(one.name, hints[one.name], *_default(one)) for one in parameters],
+        kw_only=True,
+        omit_defaults=True,
+        forbid_unknown_fields=True,
+    )
 
     @wraps(method)
     async def on_the_owner(self: Owner, key: ChatKey, *positional: object, **named: object) -> Any:
@@ -112,13 +127,18 @@ def by_owner(method: F) -> F:
         answer = await self.remote.ask(
             ChatKey(place, key.chat), method.__name__, msgspec.json.encode(values)
         )
+        if answer == UNKNOWN_RESULT:
+            raise OtherVersion(UNKNOWN)
         if answer == LOST_RESULT and hints["return"] is not type(None):
             raise NotYetDone(LOST)
         return msgspec.json.decode(answer, type=hints["return"])
 
     async def carry_out(owner: Owner, given: str) -> bytes:
-        """Do it on the owner's node: arguments and result are JSON."""
-        values = msgspec.json.decode(given, type=arguments)
+        """Do it on the owner's node: arguments and result are JSON. Raises UnknownCommand."""
+        try:
+            values = msgspec.json.decode(given, type=arguments)
+        except msgspec.ValidationError as error:
+            raise UnknownCommand(str(error)) from error
         key, *rest = names
         named = {name: getattr(values, name) for name in rest}
         return msgspec.json.encode(await method(owner, getattr(values, key), **named))
@@ -126,6 +146,15 @@ def by_owner(method: F) -> F:
     marked = cast("Any", on_the_owner)
     marked.carry_out = carry_out
     return cast("F", marked)
+
+
+def _default(parameter: inspect.Parameter) -> tuple[Any, ...]:
+    """What stands for a parameter that is not given, if there is such a thing."""
+    return () if parameter.default is parameter.empty else (parameter.default,)
+
+
+class UnknownCommand(Exception):
+    """A node of another version asked for something that this one does not know."""
 
 
 def _is_here(owner: Owner, place: str) -> bool:
@@ -211,8 +240,13 @@ class CommandTask:
         there = self._owner.over(store.over(OnceDatabase(writes, command.id)))
         try:
             # Only a method that is marked `by_owner` has this.
-            carry_out = getattr(type(there), command.operation).carry_out
+            method = getattr(type(there), command.operation, None)
+            carry_out = getattr(method, "carry_out", _unknown)
             return cast("bytes", await carry_out(there, command.arguments))
+        except UnknownCommand as error:
+            what, why = command.operation, str(error)
+            self._log.warning("a node of another version asked for more", what=what, error=why)
+            return UNKNOWN_RESULT
         except AlreadyBegun:
             return LOST_RESULT
         except StoreUnavailable:
@@ -226,3 +260,7 @@ class CommandTask:
                 exc_info=True,
             )
             return LOST_RESULT
+
+
+async def _unknown(_owner: Owner, _arguments: str) -> bytes:
+    raise UnknownCommand("there is no such command")

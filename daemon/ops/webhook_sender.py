@@ -290,7 +290,8 @@ async def open_webhook_sender(
     """
     telemetry, store = process.telemetry, process.store.webhooks
     if process.store.database.leads:
-        await subscribe(settings, process)
+        with suppress(NotOwned):  # another node leads by now, and does it
+            await subscribe(settings, process)
     client = partial(
         httpx.AsyncClient,
         trust_env=False,

@@ -23,7 +23,7 @@ from support.stage import LAURA, text_webhook
 from daemon.__main__ import main
 from daemon.ledger.drivers.postgres.connection import connect
 from daemon.ledger.drivers.postgres.moving import PostgresSide
-from daemon.ledger.drivers.postgres.opening import migrate, steps
+from daemon.ledger.drivers.postgres.tables import migrate, steps
 from daemon.ledger.ledger import open_store
 from daemon.settings.operation import StoreSettings
 
@@ -230,7 +230,7 @@ def test_an_older_database_is_brought_up_to_date_with_its_rows(
     server: PostgresServer, url: str
 ) -> None:
     """From the first version of these tables; SQLite's are tried with the opening."""
-    number, script = steps()[0]
+    number, script, _ = steps()[0]
     with closing(connect(url)) as old, closing(connect(server.url(server.create()))) as fresh:
         old.execute(script.encode())
         old.execute('CREATE TABLE ledger_version ("only" BIGINT PRIMARY KEY, version BIGINT)')

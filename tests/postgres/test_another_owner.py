@@ -1,5 +1,6 @@
 """A daemon while another node owns its number: what it takes, and what it leaves for the owner."""
 
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,15 +8,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+import trio
 from pydantic import SecretStr
 from support.place import POSTGRES
 from support.plain import NO_TLS
-from support.rows import delete, insert, select, states
+from support.rows import change, delete, insert, select, states
 from support.scenes import found
 from support.stage import LAURA, NUMBER, Stage, open_stage, text_webhook
 
 from daemon.ops import remote
-from daemon.ops.remote import TAKEN
+from daemon.ops.remote import TAKEN, UNKNOWN
 
 
 @asynccontextmanager
@@ -66,3 +68,52 @@ async def test_webhooks_and_commands_wait_for_the_owner(
         assert (await pause(stage)).json() == {"chats": 1}
         pauses = select(folder, "audit", "action", where={"action": "pause"})
         assert len(pauses) == 2
+
+
+async def test_what_another_version_asks_for_is_refused_and_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of a command, and an argument, that only a later version has."""
+    monkeypatch.setenv("TEST_STORE", "postgres")
+    folder = tmp_path / "data"
+    async with open_stage(folder, store={"url": SecretStr(POSTGRES.url(folder))}) as stage:
+        assert (await stage.post(text_webhook("Hola", "m-1"))).status_code == 200
+        ours = {"number": NUMBER, "chat": "", "asked_at": 0.0}
+        key = [NUMBER, f"{LAURA}@s.whatsapp.net"]
+        known = {"key": key, "minutes": 30.0, "by": {"name": "user maria"}}
+        further = {**known, "until_sunset": True}
+        insert(
+            folder,
+            "commands",
+            {**ours, "operation": "sing", "arguments": json.dumps({"key": key})},
+            {**ours, "operation": "over", "arguments": json.dumps({"store": key})},
+            {**ours, "operation": "_pause", "arguments": json.dumps(further)},
+            {**ours, "operation": "_pause", "arguments": json.dumps(known)},
+        )
+        await found(lambda: {row[0] for row in select(folder, "commands", "state")} == {"done"})
+        results = [row[0] for row in select(folder, "commands", "result", order="id")]
+        assert results[:3] == ["", "", ""]
+        assert results[3] == "1", results
+        assert len(select(folder, "audit", "action", where={"action": "pause"})) == 1
+        assert len(stage.events("a node of another version asked for more")) == 3
+
+
+async def test_who_asks_a_node_of_another_version_hears_that_nothing_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_STORE", "postgres")
+    folder = tmp_path / "data"
+    async with beside_an_owner(folder) as stage:
+        answers: list[httpx.Response] = []
+
+        async def ask() -> None:
+            answers.append(await pause(stage))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await found(lambda: len(select(folder, "commands", "id")) == 1)
+            ((arguments,),) = select(folder, "commands", "arguments")
+            change(folder, "commands", {"state": "done", "result": ""}, where={"state": "waiting"})
+    assert answers[0].status_code == 503
+    assert UNKNOWN in answers[0].text
+    assert set(json.loads(arguments)) == {"key", "minutes", "by"}

@@ -74,7 +74,7 @@ async def share(*stores: Store) -> None:
     for store in stores:
         database = database_of(store)
         for number in database._ownership.leaving & database._ownership.holds.keys():
-            await database.release(number)
+            await database.release(number, is_finished=True)
 
 
 async def write(store: Store, number: str, name: str) -> None:
@@ -121,6 +121,26 @@ async def test_a_node_that_joins_gets_its_share_and_one_that_ends_leaves_it(
         assert nodes(PostgresConnection(server), 0) == []
         assert set(owners(PostgresConnection(server)).values()) == {""}
     assert written(tmp_path) == ["1", "2", "3"]
+
+
+async def test_who_takes_a_number_waits_for_sends_that_were_cut_off(
+    tmp_path: Path, url: str
+) -> None:
+    async with opened(tmp_path, url, "b", lease_seconds=15) as second:
+        b = database_of(second)
+        async with opened(tmp_path, url, "a", lease_seconds=15) as first:
+            a = database_of(first)
+            await until(lambda: b.owned == {"zwei"})
+            await share(second)
+            await until(lambda: a.owned == {"eins"})
+            assert a.settles_at("eins") == 0
+            await a.release("eins", is_finished=False)
+            await until(lambda: "eins" in a.owned | b.owned)
+            taken = a if "eins" in a.owned else b
+            assert taken.settles_at("eins") > 0
+            await until(lambda: a.owned)
+        await until(lambda: b.owned == frozenset(NUMBERS))
+        assert max(map(b.settles_at, NUMBERS)) > 0  # the other one was closed, with sends or none
 
 
 async def test_a_node_that_stood_still_stores_nothing_more(tmp_path: Path, url: str) -> None:

@@ -20,7 +20,7 @@ from daemon.conversation import recovery, registry
 from daemon.http import hook
 from daemon.ledger.drivers.postgres import writer
 from daemon.ledger.drivers.postgres.connection import connect
-from daemon.ledger.drivers.postgres.opening import migrate
+from daemon.ledger.drivers.postgres.tables import migrate
 
 
 @pytest.fixture

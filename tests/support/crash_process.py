@@ -102,6 +102,16 @@ class Lives:
         roots = os.pathsep.join(str(Path(__file__).parents[level]) for level in (1, 2))
         self._environment = {**inherited, **LIFE_SETTINGS, "PYTHONPATH": roots, **environment}
 
+    def install(self, checkout: Path) -> None:
+        """Let the next processes be of this version of the daemon. None may be running."""
+        assert not self.pid
+        roots = os.pathsep.join([str(Path(__file__).parents[1]), str(checkout)])
+        self._environment["PYTHONPATH"] = roots
+        if self._control is not None and self._template is not None:
+            self._control.close()
+            self._template.wait()
+            self._control = None
+
     def close(self) -> None:
         """Close the listening socket and see that no process is left."""
         self._listener.close()

@@ -10,11 +10,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import trio
 
 from support.crash import report
 from support.crash_judges import Fault
 from support.crash_process import POLL_SECONDS
+from support.newer import HERE
 from support.nodes import (
     CALL_SECONDS,
     LEASE_SECONDS,
@@ -27,6 +29,8 @@ from support.nodes import (
     open_nodes,
     write_meanwhile,
 )
+from support.plain import NO_TLS
+from support.stage import CHANNEL
 
 HOUR = 3600.0
 HALF_A_MINUTE = 30.0
@@ -63,6 +67,31 @@ async def hand_over(nodes: Nodes, _rng: random.Random) -> None:
     await owner.stop()
     await nodes.owned(not_by=owner)
     await owner.start()
+
+
+async def rolling_upgrade(nodes: Nodes, _rng: random.Random) -> None:
+    """Upgrade one node after the other, or take all back if they have the next version."""
+    nodes.is_newer = not nodes.is_newer
+    checkout = nodes.newer if nodes.is_newer else HERE
+    for node in nodes.nodes:
+        survivor = next(one for one in nodes.nodes if one is not node)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_takes_each_call, survivor)
+            await node.stop()
+            await nodes.owned()
+            node.lives.install(checkout)
+            await node.start()
+            nursery.cancel_scope.cancel()
+
+
+async def _takes_each_call(node: Node) -> None:
+    """Check that a node refuses no webhook. Runs until cancelled."""
+    body = {"statuses": [], "event": {"type": "statuses", "event": "post"}, "channel_id": CHANNEL}
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=WAIT_SECONDS) as client:
+        while True:
+            answer = await client.post(f"{node.lives.url}/hook", json=body)
+            assert answer.status_code == 200, answer.text
+            await trio.sleep(0.1)
 
 
 async def stand_still(nodes: Nodes, _rng: random.Random) -> None:
@@ -276,6 +305,7 @@ FAULTS: Sequence[NodeFault] = (
     cut,
     *map(stall_at, STEPS),
     all_at_once,
+    rolling_upgrade,
 )
 """For any nodes."""
 

@@ -10,6 +10,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager, closing
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +21,7 @@ import trio
 from psycopg.conninfo import conninfo_to_dict
 
 from daemon.ledger.drivers.postgres.connection import connect
-from daemon.ledger.drivers.postgres.opening import migrate
+from daemon.ledger.drivers.postgres.tables import migrate
 from daemon.ledger.nodes import NodeState, nodes
 from support.crash import Harness, open_harness
 from support.crash_judges import Fault
@@ -28,6 +29,7 @@ from support.crash_process import POLL_SECONDS, Lives
 from support.crash_victim import CLOCK_VARIABLE, ECHO_VARIABLE
 from support.model_script import Step
 from support.network import Network, open_network
+from support.newer import newer_version
 from support.place import POSTGRES, SHORT_LEASE
 from support.postgres import OPTIONS, binaries, place_for_server
 from support.postgres_pair import PostgresPair, running_pair
@@ -113,6 +115,8 @@ class Nodes(Harness):
         self._balancer = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.done: Counter[str] = Counter()
         """Faults by their kind."""
+        self.is_newer = False
+        """Whether the nodes are of the next version."""
         self.failovers: list[float] = []
         """Seconds from a fault of a node until others had all numbers."""
         self._choice = random.Random(0)  # noqa: S311 - repeatable on purpose
@@ -120,6 +124,11 @@ class Nodes(Harness):
     def store_url(self, node: Node) -> str:  # noqa: ARG002 - all nodes have the same way
         """The way of a node to the database."""
         return f"{POSTGRES.url(self.data_dir)}&{DURABLE}"
+
+    @cached_property
+    def newer(self) -> Path:
+        """The checkout of the next version."""
+        return newer_version(self.folder / "newer")
 
     def configure(self, environment: Mapping[str, str]) -> None:
         """Set the environment of all nodes; each has a folder of its own."""
@@ -254,6 +263,12 @@ async def _pump(
         async for data in source:
             await sink.send_all(data)
     scope.cancel()
+
+
+class PatientNodes(Nodes):
+    """They wait longer for the echo of a send that was cut off: the gateway may be slow, too."""
+
+    settings: Mapping[str, str] = MappingProxyType({ECHO_VARIABLE: "5"})
 
 
 class ThreeNodes(Nodes):

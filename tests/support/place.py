@@ -18,7 +18,7 @@ import pytest
 from daemon.ledger.admin.connection import open_cli_connection
 from daemon.ledger.drivers.port import Connection, Meter
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect
-from daemon.ledger.drivers.postgres.opening import migrate
+from daemon.ledger.drivers.postgres.tables import migrate
 from daemon.ledger.drivers.sqlite.database import SqliteDatabase
 from daemon.ledger.drivers.sqlite.database import connect as connect_file
 from daemon.ledger.drivers.sqlite.opening import STORE_FILE
@@ -124,9 +124,11 @@ class Postgres:
         self._urls[data_dir.absolute()] = url
 
     def set_version(self, data_dir: Path, version: int) -> None:
-        """Let the tables be of another version."""
+        """Let the tables be of another version, which no other one can work with."""
         with self.connect(data_dir, read_only=False) as connection:
-            connection.execute("UPDATE ledger_version SET version = ?", (version,))
+            connection.execute(
+                "UPDATE ledger_version SET version = ?, oldest = ?", (version, version)
+            )
 
     def is_made(self, data_dir: Path) -> bool:
         """Whether a daemon has come as far as to make its tables: they are in the template."""

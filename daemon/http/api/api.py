@@ -7,7 +7,7 @@ from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from daemon import __version__
-from daemon.errors import FilesUnavailable, NotYetDone, StoreUnavailable
+from daemon.errors import FilesUnavailable, NotYetDone, OtherVersion, StoreUnavailable
 from daemon.http.access import Access
 from daemon.http.api.callers import Callers
 from daemon.http.api.chat_routes import add_chats, add_handover
@@ -83,8 +83,9 @@ def _answer_faults(blueprint: Blueprint, log: EdgeLog) -> None:
 
     @blueprint.errorhandler(StoreUnavailable)
     @blueprint.errorhandler(FilesUnavailable)
-    async def wait(_error: Exception) -> Response:
-        return problem(503, "it cannot be stored or read now", LATER)
+    async def wait(error: Exception) -> Response:
+        why = str(error) if isinstance(error, OtherVersion) else "it cannot be stored or read now"
+        return problem(503, why, LATER)
 
     @blueprint.errorhandler(HTTPException)
     async def miss(error: HTTPException) -> Response:

@@ -198,8 +198,11 @@ class Cluster(Protocol):
     async def noticed(self, what: str) -> None:
         """Wait for the next notice of this kind, such as a table's name. Some may be missed."""
 
-    async def release(self, number: str) -> None:
-        """Hand a number over, after all that was written for it. Raises StoreUnavailable."""
+    async def release(self, number: str, *, is_finished: bool) -> None:
+        """Hand a number over, after all that was written for it.
+
+        ``is_finished``: no send for it is under way. Raises StoreUnavailable.
+        """
 
 
 class Meter(Protocol):

@@ -115,8 +115,8 @@ class ReadSource(Protocol):
     def use(self) -> Any:
         """Return the connection; made again if it is broken. Called by the reader's thread."""
 
-    def has_ended(self) -> bool:
-        """Return whether the connection has ended, so that a read may be repeated on another."""
+    def has_ended(self, error: Exception) -> bool:
+        """Whether the connection has ended with this error: a read may be repeated on another."""
 
     def fault(self, error: Exception) -> str:
         """The fault that the database reports; empty if the error is the query's own."""
@@ -214,7 +214,7 @@ def _result(source: ReadSource, query: Callable[[Any], T]) -> T:
     """Run a query; once more if the connection turns out to have ended."""
     try:
         return query(source.use())
-    except Exception:
-        if not source.has_ended():
+    except Exception as error:
+        if not source.has_ended(error):
             raise
     return query(source.use())

@@ -1,11 +1,20 @@
 """The tables' history: numbered SQL files, each applied once, in order, in one transaction."""
 
+import re
 import sqlite3
 from importlib import resources
 
 from daemon.domain.audit_chain import FIRST_HASH, Actor, digest_of, hash_of
 from daemon.domain.progress import Progress, unwatched
 from daemon.errors import StoreDamaged
+
+GO_ON = re.compile(r"-- Versions since (\d+) go on with this step\.\n")
+"""The first line of a step that leaves tables with which a Recado of an older version can work.
+
+Such a step only adds: tables, indexes, columns with a default. What an older version reads and
+writes is as it was: no name, no type, no condition and no meaning of a value has changed. It is
+quick on large tables, since nodes wait meanwhile.
+"""
 
 
 def migrate(connection: sqlite3.Connection, progress: Progress = unwatched) -> None:
@@ -61,3 +70,9 @@ def latest_version() -> int:
         for step in resources.files(__name__).iterdir()
         if step.name.endswith(".sql")
     )
+
+
+def oldest_after(number: int, script: str) -> int:
+    """The first version whose Recado can work with the tables that a step leaves."""
+    found = GO_ON.match(script)
+    return int(found[1]) if found else number

@@ -12,7 +12,7 @@ import click
 
 from daemon import __version__
 from daemon.errors import SettingsError, StoreError
-from daemon.ledger.admin.connection import stored_version
+from daemon.ledger.admin.connection import postgres_driver, stored_version
 from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ledger.migrations import latest_version
 from daemon.ops.checks import Finding, check_online, offline_findings
@@ -109,12 +109,16 @@ def _place(
 
 def _store(place: Place) -> Iterator[Finding]:
     latest = latest_version()
+    needed = 0
     try:
-        version = stored_version(place.data_dir, place.url)
+        if place.url:
+            version, oldest, needed = postgres_driver("tables").planned_upgrade(place.url)
+        else:
+            version = oldest = stored_version(place.data_dir)
     except StoreError as error:
         yield Finding("error", str(error))
         return
-    if version > latest:
+    if oldest > latest:
         yield Finding(
             "error", f"store: it has version {version}, this Recado knows {latest}: a later one"
         )
@@ -122,11 +126,28 @@ def _store(place: Place) -> Iterator[Finding]:
         yield Finding("ok", "store: there is none yet; the start creates it")
     elif version == latest:
         yield Finding("ok", f"store: version {version}, nothing to do")
+    elif version > latest:
+        yield Finding(
+            "ok", f"store: version {version}, of a later Recado; {latest} goes on with it"
+        )
     else:
         steps = f"{latest - version} steps, from version {version} to {latest}"
         yield Finding("ok", f"store: the start brings it up to date: {steps}; back it up before")
+        if place.url:
+            yield _nodes(version, needed)
     if version and not place.url:
         yield _room(place.data_dir)
+
+
+def _nodes(version: int, needed: int) -> Finding:
+    """Whether the nodes of a ledger of this version may go on while its tables are changed."""
+    if needed <= version:
+        return Finding("ok", "nodes: they go on meanwhile; upgrade one after the other")
+    return Finding(
+        "warning",
+        "nodes: stop all of them before the start of this version: those of the version before"
+        " cannot work with its tables",
+    )
 
 
 def _room(data_dir: Path) -> Finding:

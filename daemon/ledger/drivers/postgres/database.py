@@ -15,6 +15,7 @@ from zlib import crc32
 
 import psycopg
 import trio
+from psycopg.errors import FeatureNotSupported
 
 from daemon.errors import StoreUnavailable
 from daemon.ledger.drivers.port import Meter
@@ -47,7 +48,10 @@ class _PostgresReading:
             self._connection = connect(self._url, read_only=True)
         return PostgresConnection(self._connection)
 
-    def has_ended(self) -> bool:
+    def has_ended(self, error: Exception) -> bool:
+        if isinstance(error, FeatureNotSupported) and self._connection is not None:
+            # It has prepared a statement for tables that a newer node has changed since.
+            self._connection.close()
         return self._connection is not None and self._connection.closed
 
     def fault(self, error: Exception) -> str:
@@ -90,9 +94,9 @@ class PostgresDatabase:
     ) -> None:
         self.url = url
         self.fatal_error = ""
-        """Empty: whatever happens to the server may pass."""
+        """Only the tables end this node, when they are of a version that it cannot work with:
+        whatever happens to the server may pass."""
         self.failed = trio.Event()
-        """Never set."""
         self.commits = 0
         self._last_write_error = ""
         self._notices: dict[str, trio.Event] = {}
@@ -103,7 +107,7 @@ class PostgresDatabase:
         self._ownership = ownership
         self._readers = Readers([_PostgresReading(url) for _ in range(READERS)])
         self._writers: dict[int, Writer] = {}
-        ownership.noticed = self._notice_soon
+        ownership.noticed, ownership.ended = self._notice_soon, self._fail_soon
 
     @property
     def last_write_error(self) -> str:
@@ -159,11 +163,11 @@ class PostgresDatabase:
         except psycopg.Error as error:
             raise StoreUnavailable(f"cannot write to the database: {reason(error)}") from error
 
-    async def release(self, number: str) -> None:
+    async def release(self, number: str, *, is_finished: bool) -> None:
         """Hand a number over, after all that was written for it. Raises StoreUnavailable."""
 
         def release(connection: PostgresConnection) -> None:
-            self._ownership.release(connection.psycopg, number)
+            self._ownership.release(connection.psycopg, number, is_finished=is_finished)
 
         await self.write_for((number,), release)
 
@@ -277,6 +281,12 @@ class PostgresDatabase:
         """Something is new. Runs in any thread."""
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._notice, what)
+
+    def _fail_soon(self, why: str) -> None:
+        """This node cannot go on. Runs in any thread."""
+        self.fatal_error = why
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self.failed.set)
 
     def _notice(self, what: str) -> None:
         event = self._notices.pop(what, None)

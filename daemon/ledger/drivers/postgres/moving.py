@@ -9,7 +9,7 @@ from psycopg import sql
 
 from daemon.errors import StoreDamaged, StoreInUse
 from daemon.ledger.drivers.postgres.connection import connect, reason, storable_value
-from daemon.ledger.drivers.postgres.opening import check_server, check_version, migrate
+from daemon.ledger.drivers.postgres.tables import check_server, check_version, migrate
 
 Row = tuple[Any, ...]
 Psycopg = psycopg.Connection[Any]
@@ -160,7 +160,7 @@ def _listed(columns: Sequence[str]) -> sql.Composed:
 def postgres_source(url: str) -> Iterator[PostgresSide]:
     """Open a stopped ledger to be read. Raises StoreInUse if a daemon has it, or StoreError."""
     with _opened(url) as connection:
-        check_version(connection)
+        check_version(connection, exactly=True)
         with connection.transaction(force_rollback=True):
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             _begin(connection)

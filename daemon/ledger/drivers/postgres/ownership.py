@@ -8,12 +8,14 @@ by the same rows how many numbers each of them has.
 The fence is the row of a number: every write first locks the rows of its numbers with the owner and
 the epoch that the writer knows. So a process that was replaced stores nothing any more, whatever it
 still believes, and two writers never work on the same number at once. The row of the ledger itself,
-the number without a name, is for work that is of no single number: its owner *leads*.
+the number without a name, is for work that is of no single number: its owner *leads*. Of nodes of
+different versions only one that knows the newest tables leads: an older one would not find all rows
+of a person who is to be forgotten.
 """
 
 import contextlib
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import count
 from uuid import uuid4
@@ -22,8 +24,10 @@ import psycopg
 
 from daemon.domain.transitions import leases
 from daemon.domain.transitions.leases import NodeTerms
-from daemon.errors import StoreError
+from daemon.errors import StoreDamaged, StoreError
 from daemon.ledger.drivers.postgres.connection import Psycopg, connect, reason
+from daemon.ledger.drivers.postgres.tables import tables_of
+from daemon.ledger.migrations import latest_version
 
 LEDGER = ""
 """The number of what is of no single number."""
@@ -33,6 +37,9 @@ LOOK_SECONDS = 0.5
 
 CHANNEL = "recado"
 """Of the notices that nodes send each other; the payload names what has changed."""
+
+UNFINISHED = "unfinished"
+"""The owner of a number that was handed over in the middle of its work; no process is called so."""
 
 OWNERSHIP = "numbers"
 """The notice that a number can be had."""
@@ -87,6 +94,8 @@ class Ownership:
         """``process`` names this process, unlike any other. ``numbers``: those of ours."""
         self.noticed: Callable[[str], None] = lambda _what: None
         """Called by the thread of the lease: what is new. `OWNERSHIP`: what this node owns."""
+        self.ended: Callable[[str], None] = lambda _why: None
+        """Called by it when this node cannot take part any more, with the reason."""
         self.trouble = ""
         """Why the lease could not be renewed; empty if it could."""
         self.namesake = ""
@@ -99,6 +108,7 @@ class Ownership:
         self._process = process
         self._terms = terms
         self._numbers = frozenset(numbers)
+        self._knows = latest_version()
         self._holds: dict[str, OwnedNumber] = {}
         self._leaving: frozenset[str] = frozenset()
         self._asked_at: float | None = None
@@ -160,16 +170,22 @@ class Ownership:
         return str(transaction)
 
     def begin_taking_part(self) -> None:
-        """Take the first look, and start the thread that keeps the lease. Raises psycopg.Error."""
+        """Take the first look, and start the thread that keeps the lease.
+
+        Raises psycopg.Error, StoreDamaged if the tables are of a version that this node cannot use.
+        """
         with contextlib.closing(connect(self._url)) as connection:
             self._look(connection)
         self._thread.start()
 
-    def release(self, connection: Psycopg, number: str) -> None:
-        """Let another node have a number, inside a transaction that has it."""
+    def release(self, connection: Psycopg, number: str, *, is_finished: bool) -> None:
+        """Let another node have a number, inside a transaction that has it.
+
+        ``is_finished``: no send for it is under way; otherwise the next owner waits for its end.
+        """
         connection.execute(
-            "UPDATE numbers SET owner = '' WHERE number = %s AND owner = %s",
-            (number, self._process),
+            "UPDATE numbers SET owner = %s WHERE number = %s AND owner = %s",
+            ("" if is_finished else UNFINISHED, number, self._process),
         )
         connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, OWNERSHIP))
         self._drop({number})
@@ -182,7 +198,8 @@ class Ownership:
         with self._one_by_one:
             self._asked_at, self._holds = None, {}
             with contextlib.suppress(psycopg.Error), contextlib.closing(connect(self._url)) as one:
-                one.execute("UPDATE numbers SET owner = '' WHERE owner = %s", (self._process,))
+                # The numbers keep their owner, so whoever claims them knows that sends may have been
+                # cut off. They are free: that process is no node any more.
                 one.execute("DELETE FROM nodes WHERE process = %s", (self._process,))
                 one.execute("SELECT pg_notify(%s, %s)", (CHANNEL, OWNERSHIP))
         if self._thread.ident is not None:
@@ -207,6 +224,11 @@ class Ownership:
                     self.noticed(notice.payload)
                     if notice.payload == OWNERSHIP or self._ended.is_set():
                         break
+            except StoreDamaged as error:
+                self._ended.set()
+                self._asked_at = None
+                self._drop(self._holds)
+                self.ended(str(error))
             except psycopg.Error as error:
                 if is_new:
                     self.trouble = f"cannot reach the database: {reason(error)}"
@@ -216,6 +238,8 @@ class Ownership:
 
     def _look(self, connection: Psycopg) -> None:
         """Renew the lease if it is due, and come closer to this node's share."""
+        if refusal := tables_of(connection).refusal(self._knows):
+            raise StoreDamaged(refusal)
         before = set(self._holds), self._leaving
         terms, now = self._terms, self._terms.boot_clock()
         due = leases.renewal_seconds(terms.lease_seconds)
@@ -224,7 +248,7 @@ class Ownership:
         if now >= self._judges_from:
             connection.execute(_GIVE_UP)
         nodes = self._living(connection)
-        self._is_alone = nodes <= {self._process}
+        self._is_alone = nodes.keys() <= {self._process}
         owners: dict[str, str] = dict(
             connection.execute(
                 "SELECT number, owner FROM numbers WHERE number = ANY(%s)",
@@ -239,8 +263,7 @@ class Ownership:
             )
             owners[number] = ""
         self._drop({number for number in self._holds if owners.get(number) != self._process})
-        if owners.pop(LEDGER) not in nodes:
-            self._claim(connection, [LEDGER], 1)
+        self._lead_or_not(connection, owners.pop(LEDGER), nodes)
         moves = leases.moves(self._process, owners, nodes)
         self._leaving = frozenset(moves.leave)
         if moves.claim:
@@ -249,19 +272,36 @@ class Ownership:
         if (set(self._holds), self._leaving) != before:
             self.noticed(OWNERSHIP)
 
-    def _living(self, connection: Psycopg) -> set[str]:
-        """The processes of the nodes that live."""
-        rows = connection.execute("SELECT process, name, renewed_at FROM nodes").fetchall()
+    def _lead_or_not(self, connection: Psycopg, leader: str, nodes: Mapping[str, int]) -> None:
+        """Lead if nobody does; leave that to a node that knows newer tables."""
+        if max(nodes.values(), default=0) <= self._knows:
+            if leader not in nodes:
+                self._claim(connection, [LEDGER], 1)
+        elif leader == self._process:
+            left = connection.execute(
+                "UPDATE numbers SET owner = '' WHERE number = (SELECT number FROM numbers"
+                " WHERE number = %s AND owner = %s FOR UPDATE SKIP LOCKED)",
+                (LEDGER, self._process),
+            )
+            if left.rowcount:  # else a write of this node goes on: at the next look
+                connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, OWNERSHIP))
+                self._drop({LEDGER})
+
+    def _living(self, connection: Psycopg) -> dict[str, int]:
+        """The processes of the nodes that live, with the version of the tables that they know."""
+        rows = connection.execute(
+            "SELECT process, name, renewed_at, schema_version FROM nodes"
+        ).fetchall()
         alike = (
             process
-            for process, name, renewed_at in rows
+            for process, name, renewed_at, _ in rows
             # One that was not renewed since may be this node's last process, which was killed.
             if name == self._terms.name
             and process != self._process
             and renewed_at > self._registered_at
         )
         self.namesake = next(alike, "")
-        return {process for process, _, _ in rows}
+        return {process: known for process, _, _, known in rows}
 
     def _renew(self, connection: Psycopg, asked_at: float) -> None:
         """Renew the lease; a node that others have given up begins again, without numbers."""
@@ -277,9 +317,9 @@ class Ownership:
                 self._process = f"{self._base} {self.word}.{next(self._beginnings)}"
                 self._holds = {}
             row = connection.execute(
-                "INSERT INTO nodes (process, name, version, until, renewed_at)"
-                f" VALUES (%s, %s, %s, {_NOW} + %s, {_NOW}) RETURNING renewed_at",
-                (self._process, terms.name, terms.version, terms.lease_seconds),
+                "INSERT INTO nodes (process, name, version, schema_version, until, renewed_at)"
+                f" VALUES (%s, %s, %s, %s, {_NOW} + %s, {_NOW}) RETURNING renewed_at",
+                (self._process, terms.name, terms.version, self._knows, terms.lease_seconds),
             ).fetchone()
             self._registered_at = row[0] if row else 0.0
         if was_over:
@@ -291,7 +331,10 @@ class Ownership:
         """Become the owner of some of these numbers, as far as nobody else does meanwhile."""
         with connection.transaction():
             locked = connection.execute(_LOCK, (list(numbers), most)).fetchall()
-            # Read when they are locked: another node may have come, and claimed them, meanwhile.
+            # Read when they are locked: another node may have come, and claimed them, meanwhile,
+            # or have brought the tables up to date.
+            if refusal := tables_of(connection).refusal(self._knows):
+                raise StoreDamaged(refusal)
             living = self._living(connection)
             former: dict[str, str] = {
                 number: owner for number, owner in locked if owner not in living

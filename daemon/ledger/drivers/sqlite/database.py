@@ -67,7 +67,7 @@ class _SqliteReading:
     def use(self) -> sqlite3.Connection:
         return self.connection
 
-    def has_ended(self) -> bool:
+    def has_ended(self, error: Exception) -> bool:  # noqa: ARG002 - it does so at the close only
         return False
 
     def fault(self, error: Exception) -> str:
