@@ -20,6 +20,7 @@ from support.newer import HERE
 from support.nodes import (
     CALL_SECONDS,
     LEASE_SECONDS,
+    NUMBERS,
     WAIT_SECONDS,
     Node,
     Nodes,
@@ -89,7 +90,7 @@ async def _takes_each_call(node: Node) -> None:
     body = {"statuses": [], "event": {"type": "statuses", "event": "post"}, "channel_id": CHANNEL}
     async with httpx.AsyncClient(verify=NO_TLS, timeout=WAIT_SECONDS) as client:
         while True:
-            answer = await client.post(f"{node.lives.url}/hook", json=body)
+            answer = await client.post(f"{node.lives.url}/n/{NUMBERS[0]}/hook", json=body)
             assert answer.status_code == 200, answer.text
             await trio.sleep(0.1)
 

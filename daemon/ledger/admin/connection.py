@@ -45,11 +45,13 @@ def open_cli_connection(
     return opened
 
 
-def stored_version(data_dir: Path) -> int:
-    """The version of SQLite's tables; 0: there is no store yet.
+def stored_version(data_dir: Path, url: str = "") -> int:
+    """The version of the store's tables; 0: there is no store yet.
 
     Raises StoreError if it cannot be used, StoreUnavailable if it cannot be used now.
     """
+    if url:
+        return int(postgres_driver("tables").planned_upgrade(url).version)
     return sqlite_version(data_dir) if (data_dir / STORE_FILE).exists() else 0
 
 

@@ -198,8 +198,8 @@ class Ownership:
         with self._one_by_one:
             self._asked_at, self._holds = None, {}
             with contextlib.suppress(psycopg.Error), contextlib.closing(connect(self._url)) as one:
-                # The numbers keep their owner, so whoever claims them knows that sends may have been
-                # cut off. They are free: that process is no node any more.
+                # The numbers keep their owner, so whoever claims them knows that sends may have
+                # been cut off. They are free: that process is no node any more.
                 one.execute("DELETE FROM nodes WHERE process = %s", (self._process,))
                 one.execute("SELECT pg_notify(%s, %s)", (CHANNEL, OWNERSHIP))
         if self._thread.ident is not None:
