@@ -23,7 +23,7 @@ from daemon.ledger.migrations import oldest_after
 OLDEST_SERVER = 150_000
 """PostgreSQL 15, as psycopg numbers versions."""
 
-NODES_TELL = 56
+NODES_TELL = 57
 """The version of the tables since which nodes say which tables they know."""
 
 STEP_LOCK_MILLISECONDS = 500
