@@ -41,11 +41,15 @@ class Contender:
 RECADO_IGNORED = "Recado, stored and ignored"
 RECADO_CHATS = "Recado, stored and gathered"
 EXPRESS = "Express 5"
+EXPRESS_EACH = "Express and better-sqlite3, stored"
+EXPRESS_TOGETHER = "the same, group commit by hand"
 FASTAPI = "FastAPI on uvicorn"
 FASTAPI_DURABLE = "FastAPI and sqlite3, stored"
 HYPERCORN = "hypercorn-trio, bare ASGI"
 H11 = "trio and h11 alone"
 FIXED = "fixed answers (the generator's limit)"
+DURABLE = (RECADO_IGNORED, RECADO_CHATS, EXPRESS_EACH, EXPRESS_TOGETHER, FASTAPI_DURABLE)
+"""What stores a webhook before its 200."""
 
 
 def all_contenders() -> list[Contender]:
@@ -68,6 +72,13 @@ def all_contenders() -> list[Contender]:
         Contender(RECADO_IGNORED, daemon, "group", recado),
         Contender(RECADO_CHATS, daemon, "chat", recado),
         Contender(EXPRESS, ("node", str(BUILD / "express" / "server.js"), "PORT")),
+        *(
+            Contender(
+                name,
+                ("node", str(BUILD / "express" / "durable.js"), "PORT", str(BUILD), way),
+            )
+            for name, way in ((EXPRESS_EACH, "each"), (EXPRESS_TOGETHER, "together"))
+        ),
         Contender(
             FASTAPI,
             (str(BUILD / "fastapi" / "bin" / "python"), _script("fastapi_hook.py"), "PORT"),
@@ -105,13 +116,15 @@ def install() -> list[str]:
         except (OSError, subprocess.CalledProcessError) as error:
             print(f"{names[0]} cannot be installed: {error}", file=sys.stderr)
             missing += names
+    if not (BUILD / "express" / "node_modules" / "better-sqlite3").exists():
+        missing += [EXPRESS_EACH, EXPRESS_TOGETHER]
     return missing
 
 
 def _install_express() -> None:
     folder = BUILD / "express"
     folder.mkdir(exist_ok=True)
-    for name in ("package.json", "package-lock.json", "server.js"):
+    for name in ("package.json", "package-lock.json", "server.js", "durable.js"):
         shutil.copy(HERE / "express" / name, folder)
     if _is_new(folder, HERE / "express" / "package-lock.json"):
         command = ["npm", "ci", "--silent", "--no-audit", "--no-fund"]
@@ -127,6 +140,17 @@ def _install_fastapi() -> None:
         pip = [str(folder / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "--requirement", str(wanted)], check=True)
         _mark(folder)
+
+
+def slow_disk(milliseconds: int) -> dict[str, str] | None:
+    """Environment variables with which each flush takes so long; None without a C compiler."""
+    library, source = BUILD / "slow_fsync.so", HERE / "slow_fsync.c"
+    try:
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"no slow disk: {error}", file=sys.stderr)
+        return None
+    return {"LD_PRELOAD": str(library), "SLOW_FSYNC_MS": str(milliseconds)}
 
 
 def _is_new(folder: Path, wanted: Path) -> bool:
@@ -154,13 +178,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(contender: Contender, folder: Path) -> Iterator[Server]:
+def running(
+    contender: Contender, folder: Path, more: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """Run a contender for the length of the block; its data and output go into `folder`.
 
-    Raises RuntimeError, with the end of its output, if it does not come to listen.
+    ``more``: further environment variables. Raises RuntimeError, with the end of its output, if it
+    does not come to listen.
     """
     port = free_port()
-    environ = {**os.environ, "NODE_ENV": "production"}
+    environ = {**os.environ, "NODE_ENV": "production", **(more or {})}
     for name, value in (contender.environ or {}).items():
         environ[name] = value.replace("PORT", str(port))
     if contender.environ is not None:

@@ -11,17 +11,21 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from contenders import (
+    DURABLE,
     HERE,
+    Contender,
     Server,
     all_contenders,
     install,
     running,
+    slow_disk,
     stored_messages,
 )
 from disk import GroupCommits, flushes_per_second, group_commits
@@ -30,6 +34,9 @@ from load import CHATS, Load
 from machine import busy_seconds
 
 CONNECTIONS = (1, 16, 64)
+SLOW_MILLISECONDS = 10
+"""A flush of a disk that is busy with something else, or of a network's."""
+SLOW_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ QUICK = Plan(rounds=2, seconds=0.4, warm_up=0.5)
 class Bench:
     """The servers under test, all running, each idle while another is measured."""
 
-    def __init__(self, servers: list[Server], commits: GroupCommits, folder: Path) -> None:
+    def __init__(self, servers: list[Server], commits: GroupCommits | None, folder: Path) -> None:
         self._servers = servers
         self._commits = commits
         self._folder = folder
@@ -72,8 +79,9 @@ class Bench:
             servers = self._servers if number % 2 == 0 else self._servers[::-1]
             for server in servers:
                 self._measure(number, server, connections, seconds)
-            load = self._commits.run(connections, seconds / 2)
-            self.measurements.append(Measurement(DISK, number, connections, load))
+            if self._commits is not None:
+                load = self._commits.run(connections, seconds / 2)
+                self.measurements.append(Measurement(DISK, number, connections, load))
 
     def _measure(self, number: int, server: Server, connections: int, seconds: float) -> None:
         started, busy, cpu = time.perf_counter(), busy_seconds(), server.cpu_seconds()
@@ -109,13 +117,43 @@ def measure(*, quick: bool, folder: Path) -> dict[str, Any]:
     plan = QUICK if quick else USUAL
     missing = install()
     contenders = [one for one in all_contenders() if one.name not in missing]
+    with group_commits(folder) as commits:
+        bench = _measured(contenders, commits, folder, plan)
+    slow = None
+    if (preloaded := slow_disk(SLOW_MILLISECONDS)) is not None:
+        own = folder / "slow"
+        own.mkdir()
+        durable = [one for one in contenders if one.name in DURABLE]
+        few = replace(plan, rounds=min(plan.rounds, SLOW_ROUNDS))
+        slow = _measured(durable, None, own, few, preloaded)
+    return {
+        "measurements": [asdict(one) for one in bench.measurements],
+        "slow": [asdict(one) for one in slow.measurements] if slow else [],
+        "slow milliseconds": SLOW_MILLISECONDS,
+        "flushes": bench.flushes,
+        "seconds": plan.seconds,
+        "chats": CHATS,
+    }
+
+
+def _measured(
+    contenders: list[Contender],
+    commits: GroupCommits | None,
+    folder: Path,
+    plan: Plan,
+    more: Mapping[str, str] | None = None,
+) -> Bench:
+    """Measure servers in turn, and check that Recado has stored what it answered.
+
+    ``more``: environment variables of the servers. Raises RuntimeError if they lost any.
+    """
     with ExitStack() as stack:
         servers = []
         for contender in contenders:
             own = folder / contender.name
             own.mkdir()
-            servers.append(stack.enter_context(running(contender, own)))
-        bench = Bench(servers, stack.enter_context(group_commits(folder)), folder)
+            servers.append(stack.enter_context(running(contender, own, more)))
+        bench = Bench(servers, commits, folder)
         bench.warm_up(plan.warm_up)
         for number in range(plan.rounds):
             print(f"  round {number + 1} of {plan.rounds}", file=sys.stderr)
@@ -126,9 +164,4 @@ def measure(*, quick: bool, folder: Path) -> dict[str, Any]:
             answered = bench.answered[contender.name]
             if stored != answered:
                 raise RuntimeError(f"{contender.name}: {answered} answered, {stored} stored")
-    return {
-        "measurements": [asdict(one) for one in bench.measurements],
-        "flushes": bench.flushes,
-        "seconds": plan.seconds,
-        "chats": CHATS,
-    }
+    return bench

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, TypeVar
 
-from contenders import EXPRESS, FASTAPI_DURABLE, RECADO_CHATS, RECADO_IGNORED
+from contenders import (
+    EXPRESS,
+    EXPRESS_EACH,
+    EXPRESS_TOGETHER,
+    FASTAPI_DURABLE,
+    RECADO_CHATS,
+    RECADO_IGNORED,
+)
 from load import BODY_BYTES, Load
 
 T = TypeVar("T")
@@ -29,6 +36,11 @@ class Measurement:
 
 
 def table(measurements: Sequence[Measurement]) -> str:
+    """All servers, and Recado beside Express."""
+    return f"{rows(measurements)}\n\n{ratios(measurements)}"
+
+
+def rows(measurements: Sequence[Measurement]) -> str:
     """All servers, a row each: medians over the rounds."""
     counts = _in_order(m.connections for m in measurements)
     heads = [head for n in counts for head in (f"{n}: per s", "p50 ms", "p99 ms", "CPU µs")]
@@ -44,7 +56,7 @@ def table(measurements: Sequence[Measurement]) -> str:
                 _cpu(chosen),
             ]
         lines.append(_row(cells))
-    return "\n".join((*lines, "", ratios(measurements)))
+    return "\n".join(lines)
 
 
 def ratios(measurements: Sequence[Measurement]) -> str:
@@ -96,8 +108,9 @@ The goal is 1.00 or more at {GOAL_CONNECTIONS} connections. {verdict(found)}
   messages
   in {chats} chats, whose windows stay open during the measurement. At the end each store had
   exactly as many messages as were answered with 200.
-- *{FASTAPI_DURABLE}* is the same work in the plain way: event and message in one transaction of
-  SQLite for each webhook, with the settings of Recado's store.
+- *{FASTAPI_DURABLE}* and *{EXPRESS_EACH}* are the same work in the plain way: event and message
+  in one transaction of SQLite for each webhook, with the settings of Recado's store.
+  *{EXPRESS_TOGETHER}* commits together what has come in one pass of Node's event loop.
 - *{DISK}* is a single writer with the settings of Recado's store, which commits one row per
   connection together. No HTTP, no parsing, one table.
 - *Fixed answers* come from a server that reads nothing and always returns the same: the
@@ -112,12 +125,27 @@ cores (median of all measurements), {max(others):.2f} at most.
 
 The disk did {median(flushes):,.0f} flushes a second (4 KiB appended, then `fdatasync`), between
 {min(flushes):,.0f} and {max(flushes):,.0f} in single rounds.
+{slow_text(found)}"""
+
+
+def slow_text(found: dict[str, Any]) -> str:
+    """What stores a webhook, on a disk that is slow to flush; empty if it was not measured."""
+    measurements = measurements_of(found, "slow")
+    if not measurements:
+        return ""
+    return f"""
+### On a slow disk
+
+The same, where each flush of the disk takes {found["slow milliseconds"]} ms longer
+(`benchmarks/slow_fsync.c`), for the servers that store a webhook before its 200.
+
+{rows(measurements)}
 """
 
 
-def measurements_of(found: dict[str, Any]) -> list[Measurement]:
+def measurements_of(found: dict[str, Any], which: str = "measurements") -> list[Measurement]:
     """The measurements as they were before they were put into a file."""
-    return [Measurement(**{**one, "load": Load(**one["load"])}) for one in found["measurements"]]
+    return [Measurement(**{**one, "load": Load(**one["load"])}) for one in found.get(which, ())]
 
 
 def goal_ratio(found: dict[str, Any]) -> float:

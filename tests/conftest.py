@@ -3,14 +3,18 @@
 from collections.abc import Iterator
 
 import pytest
-from support import plans
+from support import plans, postgres_plans
+from support.place import POSTGRES, database
 
 
 @pytest.fixture(scope="session")
-def statements_use_indexes() -> Iterator[None]:
+def statements_use_indexes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Ask, after the last test of this process, how a large store would run what was noted."""
     yield
     faults = plans.scans(plans.SEEN)
+    if database() is POSTGRES:
+        with POSTGRES.connect(tmp_path_factory.mktemp("plans"), read_only=False) as connection:
+            faults += postgres_plans.scans(plans.SEEN, connection)
     assert not faults, "these read a large table as a whole:\n" + "\n".join(faults)
 
 

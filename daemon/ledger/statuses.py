@@ -251,7 +251,7 @@ def answer_parts(connection: Connection, turn_id: int) -> list[Part]:
     """The parts of a turn's answer, without its tools' interim messages."""
     rows = connection.execute(
         "SELECT state, error FROM outbox WHERE turn_id = ?"
-        " AND id NOT IN (SELECT outbox_id FROM interim_messages)",
+        " AND NOT EXISTS (SELECT 1 FROM interim_messages WHERE outbox_id = outbox.id)",
         (turn_id,),
     )
     return [Part(*row) for row in rows]

@@ -254,7 +254,7 @@ class Metrics:
         self.unexpected_errors = self._counter(
             "unexpected_errors", "Unexpected exceptions, by where they ended", "where"
         )
-        self._upstream = self._counter(
+        self._upstream = self._plain_counter(
             *("upstream_requests", "Requests to other services, by outcome"),
             *("service", "operation", "outcome"),
         )

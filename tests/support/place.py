@@ -105,7 +105,7 @@ class Postgres:
         """Nothing: its database has the tables from the beginning."""
 
     @contextmanager
-    def connect(self, place: Place, *, read_only: bool = True) -> Iterator[Connection]:
+    def connect(self, place: Place, *, read_only: bool = True) -> Iterator[PostgresConnection]:
         """Open a connection beside the daemon's."""
         folder = place if isinstance(place, Path) else place.data_dir
         with closing(connect(self.url(folder), read_only=read_only)) as connection:

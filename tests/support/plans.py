@@ -1,8 +1,9 @@
 """The plans of all statements that the ledger runs in tests: none may grow with the store.
 
 The fixture ``noted_statements`` collects them, in all tests of the store and of the dashboard. At
-the end of the test process SQLite is asked how it would run them. Its planner knows no sizes, so
-its plans are those of a store of any size.
+the end of the test process SQLite is asked how it would run them, and in tests on PostgreSQL that
+one too (`support.postgres_plans`). SQLite's planner knows no sizes, so its plans are those of a
+store of any size.
 """
 
 import re
@@ -15,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from daemon.ledger.drivers.port import Cursor
+from daemon.ledger.drivers.postgres.connection import PostgresConnection
 from daemon.ledger.migrations import migrate
 
 LEDGER = Path(__file__).parents[2] / "daemon" / "ledger"
@@ -95,11 +98,25 @@ def noted() -> Iterator[None]:
         connection: sqlite3.Connection = connect(*arguments, **{"factory": _Noting, **named})
         return connection
 
+    execute, executemany = PostgresConnection.execute, PostgresConnection.executemany
+
+    def execute_noting(self: PostgresConnection, sql: str, *parameters: Any) -> Cursor:
+        _note(sql, sys._getframe(1))
+        return execute(self, sql, *parameters)
+
+    def executemany_noting(self: PostgresConnection, sql: str, *parameters: Any) -> Cursor:
+        _note(sql, sys._getframe(1))
+        return executemany(self, sql, *parameters)
+
     sqlite3.connect = connect_noting  # type: ignore[assignment]
+    PostgresConnection.execute = execute_noting  # type: ignore[method-assign]
+    PostgresConnection.executemany = executemany_noting  # type: ignore[method-assign]
     try:
         yield
     finally:
         sqlite3.connect = connect
+        PostgresConnection.execute = execute  # type: ignore[method-assign]
+        PostgresConnection.executemany = executemany  # type: ignore[method-assign]
 
 
 _SCAN = re.compile(
