@@ -12,7 +12,7 @@ from support.rows import count, select
 from support.stage import LAURA, Stage, open_stage
 
 from daemon.__main__ import main
-from daemon.ops.rehearsal.writing import anonymous
+from daemon.ops.rehearsal.writing import anonymous, quoted
 
 TOOL = '''
 from daemon.tools import tool
@@ -128,11 +128,20 @@ async def test_a_message_without_a_turn_is_no_case(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("text", "without"),
     [
-        ("Soy Ana María, 310 555 0199", "Soy Laura Laura, 573001234567"),
+        ("Soy Ana María, 310 555 0199", "Soy Laura, 573001234567"),
         ("write to ana.maria@hotel.example", "write to laura@example.com"),
         ("room 101 for $180.000", "room 101 for $180.000"),
         ("the banana", "the banana"),
+        ("soy ana li, la de ayer", "soy Laura, la de ayer"),
+        ("habla Wu", "habla Wu"),  # a short part alone may be any word
+        ("Zoé te escribe", "Laura te escribe"),
     ],
 )
 def test_a_person_is_taken_out_of_a_text(text: str, without: str) -> None:
-    assert anonymous(text, ["Ana María"]) == without
+    names = ["Ana María", "Ana Li", "~Zoé🌸", "Wu", "La"]
+    assert anonymous(text, names) == without
+
+
+def test_any_text_of_a_case_can_be_read_again() -> None:
+    text = "".join(map(chr, range(0x250))) + "\u2028\ufffe😀"
+    assert tomllib.loads(f"text = {quoted(text)}")["text"] == text

@@ -23,10 +23,25 @@ def anonymous(text: str, names: Sequence[str]) -> str:
     """A text with another name, number and address in the place of a person's."""
     masked = _MASKED_MAIL.sub(MAIL, mask_private(text))
     masked = _MASKED_NUMBER.sub(NUMBER, masked)
-    parts = {part for name in names for part in name.split() if len(part) >= LEAST_LETTERS}
-    for part in sorted(parts, key=len, reverse=True):
-        masked = re.sub(rf"\b{re.escape(part)}\b", NAME, masked, flags=re.IGNORECASE)
+    for pattern in sorted(_names(names), key=len, reverse=True):
+        masked = re.sub(rf"\b{pattern}\b", NAME, masked, flags=re.IGNORECASE)
     return masked
+
+
+def _names(names: Sequence[str]) -> set[str]:
+    """Patterns of whole names and of their longer parts, whatever signs are around them."""
+    found: set[str] = set()
+    for name in names:
+        words = re.findall(r"\w+", name)
+        found |= {word for word in words if len(word) >= LEAST_LETTERS}
+        if len(words) > 1:
+            found.add(r"\W+".join(words))
+    return found
+
+
+def quoted(text: str) -> str:
+    """A text as TOML writes it: as JSON does, but that no control character is left as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def as_case(recordings: Sequence[RecordedTurn], name: str, own_tools: Sequence[str]) -> str:
@@ -41,7 +56,7 @@ def _lines(turns: Sequence[RecordedTurn], name: str, own_tools: Sequence[str]) -
     names = [turn.name for turn in turns]
 
     def shown(text: str) -> str:
-        return json.dumps(anonymous(text, names), ensure_ascii=False)
+        return quoted(anonymous(text, names))
 
     yield "# Made of a stored conversation. Say what must hold: said, not_said, called, judge …"
     yield "[[case]]"
