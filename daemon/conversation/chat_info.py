@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import trio
 
-from daemon.domain.messages import ChatInfo, ChatKey
+from daemon.domain.messages import ChatInfo, ChatKey, Label
 from daemon.errors import GatewayError
 from daemon.gateway.port import Gateway
 from daemon.observability.logs import Log
@@ -136,7 +136,8 @@ class ChatLabels:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._ids: dict[str, str] = {}
-        self._names: tuple[str, ...] = ()
+        self._labels: tuple[Label, ...] = ()
+        self._retry_at = float("-inf")
         self._read_at = float("-inf")
         self._reading = trio.Lock()
 
@@ -150,7 +151,7 @@ class ChatLabels:
         await self._refresh()
         unknown = [name for folded, name in wanted.items() if folded not in self._ids]
         if unknown:
-            there = ", ".join(self._names) or "none"
+            there = ", ".join(label.name for label in self._labels) or "none"
             return f"there is no label {', '.join(unknown)}; the labels are: {there}"
         for name in add:
             await self._gateway.add_label(self._ids[_folded(name)], key.chat)
@@ -158,9 +159,17 @@ class ChatLabels:
             await self._gateway.remove_label(self._ids[_folded(name)], key.chat)
         return ""
 
-    def known(self) -> tuple[str, ...]:
-        """The names of the labels as they were read last; none before the first time."""
-        return self._names
+    async def known(self) -> tuple[Label, ...]:
+        """The number's labels; those that were read last if the gateway does not answer soon."""
+        if trio.current_time() >= self._retry_at:
+            with trio.move_on_after(PATIENCE_SECONDS) as scope:
+                try:
+                    await self._refresh()
+                except GatewayError:
+                    self._retry_at = trio.current_time() + RETRY_SECONDS
+            if scope.cancelled_caught:
+                self._retry_at = trio.current_time() + RETRY_SECONDS
+        return self._labels
 
     def forget(self) -> None:
         """The number's labels have changed: read them again when they are needed."""
@@ -174,7 +183,7 @@ class ChatLabels:
                 return
             labels = (await self._gateway.list_labels())[:MAX_LABELS]
             self._ids = {_folded(label.name): label.id for label in labels}
-            self._names = tuple(label.name for label in labels)
+            self._labels = labels
             self._read_at = now
 
 

@@ -55,6 +55,15 @@ class DeskRecords(Role):
         return True
 
     @transaction
+    def keep_labels(self, connection: Connection, key: ChatKey, labels: Sequence[str]) -> None:
+        """Note the labels of a chat, as the gateway says."""
+        names = "".join(f"{' '.join(name.split())}\n" for name in labels)
+        connection.execute(
+            "UPDATE chats SET labels = ? WHERE channel = ? AND chat = ?",
+            (f"\n{names}" if names else "", *key),
+        )
+
+    @transaction
     def add_note(
         self,
         connection: Connection,

@@ -65,6 +65,7 @@ class OperatorViews:
         self._files = process.store.file_store
         self._views = process.store.views
         self._search = process.store.search
+        self._desk = process.store.desk
         self._reminders = process.store.reminders
         self._templates = process.store.templates
         self._comparisons = process.store.comparisons
@@ -96,6 +97,7 @@ class OperatorViews:
         whose: int | None = None,
         since: float = 0.0,
         until: float = 0.0,
+        label: str = "",
         person: str = "",
         words: bool = True,
     ) -> JsonObject:
@@ -105,12 +107,14 @@ class OperatorViews:
         ``unread`` those that wait for somebody to look. ``state`` may be one of these two.
         ``number``: only its chats; ``whose``: only those of an account; ``since``, ``until``
         (Unix seconds): only those with a message of this time; ``person``: a part of the contact's
-        name or number. ``words`` False: ``query`` is not looked for in what was said.
+        name or number; ``label``: only those that have it. ``words`` False: ``query`` is not looked
+        for in what was said.
         """
         wanted = Wanted(
             query=query.strip(),
             words=words,
             person=person.strip(),
+            label=label,
             state="" if state in DESK_FILTERS else state,
             mine=account if state == "mine" else whose,
             since=since,
@@ -145,6 +149,7 @@ class OperatorViews:
         whose: int | None = None,
         since: float = 0.0,
         until: float = 0.0,
+        label: str = "",
         person: str = "",
     ) -> JsonObject:
         """Return one page of the messages with the words of `query`: `found`, and `next`.
@@ -155,6 +160,7 @@ class OperatorViews:
         wanted = Wanted(
             query=query,
             person=person.strip(),
+            label=label,
             state="" if state in DESK_FILTERS else state,
             mine=account if state == "mine" else whose,
             since=since,
@@ -198,13 +204,28 @@ class OperatorViews:
         number = self._numbers.get(key.number)
         details = await number.services.number.chat_info.details(key) if number else None
         costs = await self._views.costs(key)
+        if details and tuple(details.labels) != chat["labels"]:  # of a time without us
+            await self._desk.keep_labels(key, details.labels)
         return {
             **self._shown_chat(chat),
             "labels": list(details.labels) if details else None,
-            "known_labels": number.services.number.labels.known() if number else (),
             "costs": {name: micros / MICROS for name, micros in costs.items()},
             "currency": number.services.config.rules.budget.currency if number else "",
         }
+
+    async def labels(self, key: ChatKey | None = None) -> dict[str, str]:
+        """Return the labels that chats can have, each with its colour: of a chat's number, or all.
+
+        A colour is a word of CSS; empty if there is none.
+        """
+        found: dict[str, str] = {}
+        for number in self._numbers:
+            if key is None or number.name == key.number:
+                for label in await number.services.number.labels.known():
+                    color = label.color.lower()
+                    is_word = color.isascii() and color.isalpha()
+                    found.setdefault(label.name, color if is_word else "")
+        return found
 
     async def as_case(self, key: ChatKey, request_id: str) -> str:
         """Return a turn of a chat, and those before it, as a case for `recado rehearse`.

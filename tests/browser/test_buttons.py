@@ -20,8 +20,8 @@ def test_the_buttons_of_a_chat(stand: Stand, page: Page) -> None:
     expect(page.locator("[data-act=pause]").first).to_be_visible()
 
     page.get_by_test_id("add-label").click()
-    page.get_by_test_id("label-name").fill("cotizado")
-    page.get_by_test_id("label-name").press("Enter")
+    page.get_by_test_id("label-dialog").get_by_label("Cotizado").check()
+    page.get_by_test_id("label-now").press("Enter")
     page.locator("[data-unlabel=Cotizado]").click()
     expect(page.locator("[data-unlabel]")).to_have_count(0)
 

@@ -15,6 +15,8 @@ from daemon.http.api.types import (
     ErasedContact,
     ForgetConfirmation,
     FoundPage,
+    KnownLabel,
+    LabelList,
     LabelsToChange,
     MessageFilter,
     MessagePage,
@@ -53,12 +55,21 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
             before=query.cursor,
             limit=query.limit,
             number=query.number,
+            label=query.label,
         )
         number = operations.numbers.first.name
         return ChatPage(
             chats=[ChatEntry(**chat_fields(chat, number)) for chat in page["chats"]],
             next=page["next"],
             states=page["states"],
+        )
+
+    @api.add("GET", "/labels", action="read", tag="contacts")
+    async def list_labels() -> LabelList:
+        """List the labels that chats can have, where the gateway has them."""
+        known = await operations.views.labels()
+        return LabelList(
+            labels=[KnownLabel(name=name, color=color) for name, color in known.items()]
         )
 
     @api.add("GET", "/search", action="read", tag="chats")
@@ -71,6 +82,7 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
             limit=query.limit,
             number=query.number,
             person=query.person,
+            label=query.label,
             since=query.since.timestamp() if query.since else 0.0,
             until=query.until.timestamp() if query.until else 0.0,
         )

@@ -31,6 +31,7 @@ RowId = Annotated[int, Meta(ge=1, le=MOST_ROWS)]
 Place = Annotated[str, Meta(max_length=80, description="The `next` of the page before")]
 PageSize = Annotated[int, Meta(ge=1, le=MOST, description="Entries of one page")]
 Number = Annotated[str, Meta(max_length=80, description="Our number, by its name")]
+LabelName = Annotated[str, Meta(max_length=100, description="Name of a label of WhatsApp Business")]
 Words = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")]
 Caption = Annotated[str, Meta(max_length=MAX_CAPTION)]
 QuotedId = Annotated[
@@ -176,6 +177,7 @@ class ChatFilter(ApiRequest, frozen=True):
     ] = ""
     state: ChatState | None = None
     number: Number = ""
+    label: LabelName = ""
     cursor: Place = ""
     limit: PageSize = 40
 
@@ -197,10 +199,24 @@ class SearchFilter(ApiRequest, frozen=True):
     person: Annotated[
         str, Meta(max_length=100, description="Part of the contact's name or number")
     ] = ""
+    label: LabelName = ""
     since: Moment | None = None
     until: Moment | None = None
     cursor: Place = ""
     limit: PageSize = 20
+
+
+class KnownLabel(ApiResponse, frozen=True):
+    """A label that chats can have."""
+
+    name: str
+    color: Annotated[str, Meta(description="A word of CSS; empty if it has none")]
+
+
+class LabelList(ApiResponse, frozen=True):
+    """The labels of all our numbers."""
+
+    labels: list[KnownLabel]
 
 
 class SnippetText(ApiResponse, frozen=True):

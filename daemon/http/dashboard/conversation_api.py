@@ -54,6 +54,7 @@ class PageAddress:
     """Days, as ``2026-03-01``: the first and the last."""
     person: str = ""
     """A part of a contact's name or number."""
+    label: str = ""
     message: str = ""
     """The bubble that is shown, and lit."""
     found_before: str = ""
@@ -62,13 +63,13 @@ class PageAddress:
     @property
     def narrows(self) -> bool:
         """Whether a filter that is not always shown is set."""
-        return bool(self.whose or self.since or self.until or self.person)
+        return bool(self.whose or self.since or self.until or self.person or self.label)
 
     def link(self, ref: str, **changes: str) -> str:
         """The address of a chat (or of the list) with the same search."""
         kept = {"q": self.query, "state": self.state, "number": self.number}
         kept |= {"whose": self.whose, "since": self.since, "until": self.until}
-        kept |= {"person": self.person, **changes}
+        kept |= {"person": self.person, "label": self.label, **changes}
         path = f"/dashboard/chats/{ref}" if ref else "/dashboard/chats"
         tail = urlencode({name: value for name, value in kept.items() if value})
         return f"{path}?{tail}" if tail else path
@@ -92,6 +93,7 @@ def page_address() -> PageAddress:
         since=_day(request.args.get("since", "")),
         until=_day(request.args.get("until", "")),
         person=request.args.get("person", "").strip()[:LONGEST_QUERY],
+        label=request.args.get("label", "")[:LONGEST_QUERY],
         message=request.args.get("message", "")[:LONGEST_PLACE],
         found_before=request.args.get("found_before", "")[:LONGEST_PLACE],
     )
@@ -139,6 +141,7 @@ def _filter(shell: Shell, address: PageAddress) -> JsonObject:
         "since": midnight(address.since) if address.since else 0.0,
         "until": midnight(address.until, 1) if address.until else 0.0,
         "person": address.person,
+        "label": address.label,
     }
 
 

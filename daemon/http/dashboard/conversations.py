@@ -111,6 +111,7 @@ async def _page(shell: Shell, ref: str) -> Response:
         dated = bool(address.since or address.until)  # then a list is of what was said, too
         values["list"] = await wanted_chats(shell, address, before=before, words=dated)
         values["messages"] = await wanted_messages(shell, address)
+        values["all_labels"] = await shell.operations.views.labels()
         values["team"] = await shell.operations.desk.colleagues()
     if ref and address.message and not address.before:
         place = await shell.operations.views.place_of(await shell.chat(ref), address.message)
@@ -135,6 +136,7 @@ async def _chat_values(
         talk["bubbles"] = [_whole(bubble) for bubble in talk["bubbles"]]
         talk["bubbles"] = await _with_notes(shell, key, talk, is_newest=not address.before)
         values |= {"talk": talk, "days": days_of(talk["bubbles"], w)}
+        values["chat_labels"] = await views.labels(key)
         values |= {"colleagues": await shell.operations.desk.colleagues()}
         values["reminders"] = await views.reminders(key)
         values["reminder_zone"] = views.zone(key).key

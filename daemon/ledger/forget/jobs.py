@@ -263,7 +263,7 @@ _ALIASES = (
 )
 _RENAME = (
     """UPDATE chats SET chat = :name, name = '', contact_name = '', context_text = '',
-        escalated_at = 0, overdue_at = 0, assigned_to = NULL, unread_at = 0
+        escalated_at = 0, overdue_at = 0, assigned_to = NULL, unread_at = 0, labels = ''
         WHERE channel = :channel AND chat = :chat""",
     "UPDATE usage_days SET chat = :name WHERE channel = :channel AND chat = :chat",
     *_ALIASES,

@@ -39,7 +39,7 @@ _CHATS = (
     "SELECT channel, chat, ref, name, contact_name, first_seen_at, last_activity_at,"
     " paused_until, loop_until, escalated_at, overdue_at, opted_out_at,"
     " customer_wrote_at, assigned_to,"
-    " (SELECT a.name FROM accounts a WHERE a.id = assigned_to), unread_at FROM chats"
+    " (SELECT a.name FROM accounts a WHERE a.id = assigned_to), unread_at, labels FROM chats"
 )
 
 
@@ -63,6 +63,8 @@ class Wanted:
     """False: ``query`` is only a part of a name or number."""
     person: str = ""
     """A part of the contact's name or number."""
+    label: str = ""
+    """Only chats with this label."""
     state: str = ""
     """One of `STATES`; empty: any."""
     mine: int | None = None
@@ -222,6 +224,9 @@ def _conditions(wanted: Wanted) -> tuple[list[str], list[object]]:
         like, of_like = _is_called(wanted.person)
         conditions.append(f"({like})")
         values += of_like
+    if wanted.label:
+        conditions.append("labels LIKE ? ESCAPE '\\'")
+        values.append(f"%\n{_escaped(wanted.label)}\n%")
     if wanted.number:
         conditions.append("channel = ?")
         values.append(wanted.number)
@@ -331,6 +336,7 @@ def _entry(
         "assigned_to": row[13],
         "assignee": row[14] or "",
         "unread": float(str(row[15])) > 0,
+        "labels": tuple(filter(None, str(row[16]).split("\n"))),
         "waiting": _waiting(open_work.waiting.get(key), is_overdue=bool(row[10])),
         "paused_until": paused if paused > now else 0.0,
         "loop": float(str(loop_until)) > now,

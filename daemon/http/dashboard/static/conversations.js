@@ -337,7 +337,7 @@ root.addEventListener("click", async (event) => {
 
 const labels = document.querySelector("[data-label]");
 labels?.addEventListener("submit", async () => {
-  const name = labels.elements.label.value.trim();
+  const name = labels.elements.label?.value;
   if (name) await act(chat("labels"), { add: [name] });
   labels.reset();
 });
