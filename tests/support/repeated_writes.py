@@ -469,6 +469,17 @@ async def _marked(scene: Scene) -> Action:
     return partial(scene.store.comparisons.mark, number, row, "new", by="Ana", now=200)
 
 
+_simple(
+    "TextVersions.save",
+    lambda s: partial(
+        s.store.text_versions.save,
+        *("eins", "apology", "Uno"),
+        after=0,
+        file_digest="f",
+        by=OPERATOR,
+        now=200,
+    ),
+)
 _of_turn(
     "UsageBook.stop",
     lambda store, turn: partial(store.usage.stop, turn, PART, day=DAY, now=200),

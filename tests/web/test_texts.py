@@ -195,6 +195,9 @@ async def test_a_file_that_changes_under_an_edit_is_told_and_not_used(
         assert shown.stdout == f"{NEW}\n"
         checked = await recado_on(data_dir, "check")
         assert "instructions of main: edited by anybody" in checked.stdout
+        asked = await recado_on(data_dir, "ask", "--simulated", "¿Hay cupo?")
+        assert "edited in the dashboard: instructions" in asked.stderr
+        assert asked.exit_code == 0
         versions = await recado_on(data_dir, "versions")
         assert "edited by anybody" in versions.stdout
         await change(browser)

@@ -14,8 +14,8 @@ from daemon.ops.commands.place import (
     NUMBER,
     NotDone,
     failures,
-    number_settings,
 )
+from daemon.ops.commands.texts import number_at_work
 from daemon.ops.rehearsal.model import has_real_model, model_line
 from daemon.ops.rehearsal.stage import BurstResult, RehearsalOptions, open_rehearsal
 from daemon.settings import Settings
@@ -61,7 +61,7 @@ def ask_command(
     --effects is given. Documents are searched by words alone. The answer is on stdout; which model
     answers, the calls of tools and the cost are on stderr.
     """
-    settings = number_settings(config, number)
+    settings = number_at_work(config, number)
     simulated = simulated or not has_real_model(settings)
     click.echo(model_line(settings, simulated=simulated), err=True)
     with failures():

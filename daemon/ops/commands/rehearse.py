@@ -21,12 +21,12 @@ from daemon.ops.commands.place import (
     CommandFailure,
     failures,
     note,
-    number_settings,
     place_of,
     read_settings,
 )
 from daemon.ops.commands.progress import shown
 from daemon.ops.commands.reports import since_of
+from daemon.ops.commands.texts import number_at_work
 from daemon.ops.rehearsal.cases import (
     CaseError,
     LocatedCase,
@@ -204,7 +204,7 @@ def _compare(
 ) -> ComparisonReport:
     place = place_of(read_settings(config))
     number = place.number(wanted.number)
-    settings = _with_candidate(number_settings(config, number), wanted)
+    settings = _with_candidate(_settings(config, wanted), wanted)
     simulated = _is_simulated(settings, wanted)
     begin = since_of(since, place)
     with place.reading() as connection:
@@ -248,7 +248,7 @@ def _rehearse(
     folder: Path,
     open_sandbox: OpenSandbox | None,
 ) -> RehearsalSummary:
-    settings = _with_setup(number_settings(config, wanted.number), setup, folder)
+    settings = _with_setup(_settings(config, wanted, setup), setup, folder)
     settings = _with_candidate(settings, wanted)
     simulated, model = _is_simulated(settings, wanted), settings.assistant.model
     scripted = not wanted.by_model
@@ -277,6 +277,12 @@ def _rehearse(
         agreement=played.agreement,
         judge_cost=played.judge_cost,
     )
+
+
+def _settings(config: Path | None, wanted: _Wanted, setup: Setup | None = None) -> Settings:
+    """The number's settings, with what was edited in the dashboard."""
+    own = wanted.instructions is not None or bool(setup and setup.instructions)
+    return number_at_work(config, wanted.number, own_instructions=own)
 
 
 def _with_setup(settings: Settings, setup: Setup, folder: Path) -> Settings:

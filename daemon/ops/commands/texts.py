@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ from daemon.ops.commands.place import (
     CommandFailure,
     Place,
     failures,
+    number_settings,
     place_of,
     print_json,
     read_settings,
@@ -80,6 +82,42 @@ def show_command(config: Path | None, *, name: str, number: str | None) -> None:
     with failures():
         edited = {one.name: one.text for one in _edited(settings, place) if one.number == ours}
         click.echo(edited.get(name) or file_text(numbers_of(settings)[ours], name))
+
+
+def number_at_work(
+    config: Path | None, named: str | None, *, own_instructions: bool = False
+) -> Settings:
+    """The settings of a number as customers are answered: with the texts that were edited.
+
+    Instructions among them are in a file that lasts as long as the command, unless it has its own.
+    What is used is said on stderr. Fails like `number_settings`.
+    """
+    number, settings = number_settings(config, named), read_settings(config)
+    url = settings.store.url.get_secret_value() if settings.store.url else ""
+    place = Place(settings.data_dir, None, numbers=tuple(numbers_of(settings)), url=url)
+    edited: dict[str, str] = {}
+    with suppress(StoreError):  # then the files are all that there is
+        ours = place.number(named)
+        found = [one for one in _edited(settings, place) if one.number == ours]
+        edited = {one.name: one.text for one in found if one.text is not None}
+    if own_instructions:
+        edited.pop(INSTRUCTIONS, None)
+    if edited:
+        click.echo(f"edited in the dashboard: {', '.join(edited)}", err=True)
+    return _with_texts(number, edited)
+
+
+def _with_texts(number: Settings, edited: dict[str, str]) -> Settings:
+    update: dict[str, object] = {}
+    if INSTRUCTIONS in edited:
+        folder = click.get_current_context().with_resource(TemporaryDirectory())
+        file = Path(folder) / "instructions.md"
+        file.write_text(edited.pop(INSTRUCTIONS), "utf-8")
+        update["assistant"] = number.assistant.model_copy(update={"instructions_file": file})
+    if CONSENT in edited:
+        notice = {CONSENT: edited.pop(CONSENT)}
+        update["contacts"] = number.contacts.model_copy(update=notice)
+    return number.model_copy(update={**update, "texts": number.texts.model_copy(update=edited)})
 
 
 def edited_findings(settings: Settings) -> Iterator[Finding]:
