@@ -2,10 +2,14 @@
 
 import re
 from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
 
 from daemon.http.dashboard.assets import read_assets, read_words
 from daemon.http.dashboard.log_page import KINDS
 from daemon.http.dashboard.login import NOT_PRIVATE, TOO_MANY, WRONG, WRONG_NAME
+from daemon.http.dashboard.shell import Wording
 
 FOLDER = Path(__file__).parents[2] / "daemon" / "http" / "dashboard"
 SAID = re.compile(r"""(?<![\w.])t\(\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
@@ -60,3 +64,21 @@ def test_the_words_are_served_as_a_module() -> None:
     module = read_assets()["words-es.js"]
     assert module.body.startswith(b"export default {")
     assert b"Resumen" in module.body
+
+
+@pytest.mark.parametrize(
+    ("reason", "spanish"),
+    [
+        ("the model server answered 400 x", "el servidor del modelo respondió 400 x"),
+        (
+            "Whapi text: status 400 (wrong parameters) code 400",
+            "WhatsApp no lo aceptó: 400, parámetros incorrectos",
+        ),
+        ("Cloud API text: code 131026 (no)", "Cloud API text: code 131026 (no)"),
+    ],
+)
+def test_reasons_of_other_systems_are_in_the_language_of_the_page(
+    reason: str, spanish: str
+) -> None:
+    wording = Wording("es", ZoneInfo("UTC"), 0.0, read_words()["es"])
+    assert wording.reason(reason) == spanish

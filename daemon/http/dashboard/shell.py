@@ -1,5 +1,6 @@
 """Rendering of pages: their frame, language and theme, and how they write numbers and times."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,16 @@ from daemon.ops.operations import Operations
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
+REASON_SHAPES = (
+    (re.compile(r"the model server answered (?P<answer>.+)"), "the model server answered {answer}"),
+    (
+        re.compile(r"Whapi \w+: status (?P<status>\d+)(?: \((?P<meaning>.+)\))?(?: code \d+)?"),
+        "WhatsApp did not take it: {status}, {meaning}",
+    ),
+)
+"""Errors of other systems, and how they are said to people."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
     """Words, numbers and times of one page, in one language and time zone."""
@@ -40,7 +51,13 @@ class Wording:
         return text.format_map(names) if names else text
 
     def reason(self, text: str) -> str:
-        """Translate the part of a reason before its first colon, if that is known."""
+        """Translate a reason: of one kind of error, or the part before its first colon if known."""
+        for shape, english in REASON_SHAPES:
+            if found := shape.fullmatch(text):
+                named = found.groupdict(default="")
+                return self.t(
+                    english, **{name: self.t(part) for name, part in named.items()}
+                ).rstrip(", ")
         head, colon, detail = text.partition(": ")
         return f"{self.t(head)}{colon}{detail}"
 
