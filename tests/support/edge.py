@@ -15,6 +15,7 @@ from daemon.ops.daemon_state import DaemonState
 from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
 from daemon.ops.passwords import Passwords
+from daemon.ops.text_editor import TextEditor
 from support.watch import MemoryWatch, NoAccounts
 
 
@@ -84,6 +85,7 @@ class MemoryDaemon(Operations):
         self.watch = MemoryWatch()
         self.state = MemoryState(self)
         self.views = OperatorViews.__new__(OperatorViews)  # tested on whole daemons
+        self.texts = TextEditor.__new__(TextEditor)  # likewise
         self.live_log = self.watch
         self.sessions = self.watch.sessions
         self.accounts = NoAccounts()
