@@ -62,6 +62,8 @@ def _asked(route: ApiRoute) -> str:
         .replace("{id}", "1")
         .replace("{name}", "nothing")
         .replace("{turn}", "none")
+        .replace("{number}", "none")
+        .replace("{revision}", "1")
     )
     assert "{" not in path, path
     return path.removeprefix("/")

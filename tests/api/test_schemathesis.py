@@ -22,6 +22,7 @@ EXAMPLES = 8
 CONFIG = """
 [parameters]
 "path.ref" = "{ref}"
+"path.number" = "main"
 
 [[operations]]
 include-operation-id = ["send_message", "send_first_message", "send_file", "react", "add_reminder"]
@@ -30,6 +31,10 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
 [[operations]]
 include-operation-id = ["show_outcomes"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", "422"]
+
+[[operations]]
+include-tag = ["texts"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
 """
 """The chat that there is. The same Idempotency-Key comes with several requests, and days may be
 none of the calendar: 422."""
@@ -44,6 +49,7 @@ GROUPS = [
     ("sending", "reminders"),
     ("work",),
     ("knowledge", "daemon"),
+    ("texts",),
 ]
 """The tags of the operations; a daemon for each group, so that they are tried side by side."""
 
