@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 import trio
 from pydantic import SecretStr
+from support.model_script import Step, say
 from support.stage import open_stage
 from trio.testing import MockClock
 
 from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse, Usage
 from daemon.errors import ModelTemporary
+from daemon.ops.rehearsal import patient_engine
 from daemon.ops.rehearsal.cases import Case, CaseTurn, LocatedCase
 from daemon.ops.rehearsal.judge import Judge
+from daemon.ops.rehearsal.patient_engine import PatientEngine
 from daemon.ops.rehearsal.play import Play, Tries, play_cases
 from daemon.ops.rehearsal.stage import RehearsalOptions, with_tables
 from daemon.sandbox.simulated_engine import SimulatedEngine
@@ -83,9 +86,23 @@ class BusyEngine(SimulatedEngine):
 
 async def test_a_judge_waits_as_long_as_a_busy_server_asks(autojump_clock: MockClock) -> None:
     engine = BusyEngine(refusals=2)
-    verdict = await Judge(engine).holds("It is so.", [])
+    verdict = await Judge(PatientEngine(engine, seconds=60)).holds("It is so.", [])
     assert verdict.holds
     assert autojump_clock.current_time() - engine.asked_at[0] == pytest.approx(40, abs=1)
+
+
+async def test_a_customer_is_not_told_that_the_server_was_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patient_engine, "WAIT_SECONDS", 0.05)
+    async with open_stage(tmp_path / "data", started=False) as stage:
+        busy = Step(status=429, code="rate_limit_exceeded")
+        stage.model.script(busy, busy, busy, busy, say("Buenas."))
+        terms = RehearsalOptions(simulated=False, at=0.0)
+        played = await play_cases(stage.outside_settings(), terms, [quiet_case("c")], Tries())
+        (play,) = played.plays
+        assert play.passed, play.failures
+        assert play.turns[0].answers == ["Buenas."]
 
 
 async def test_a_judge_that_never_answers_is_given_up(autojump_clock: MockClock) -> None:

@@ -26,7 +26,6 @@ from daemon.assistant.payloads.responses import read_only
 from daemon.conversation.intake import Intake
 from daemon.conversation.knowledge.folder import folders_of, knowledge_folder
 from daemon.conversation.live_config import LiveConfig
-from daemon.conversation.model_access import ModelAccess
 from daemon.conversation.number_runtime import open_services
 from daemon.conversation.opening import Environment, open_process
 from daemon.conversation.registry import ChatRegistry
@@ -39,6 +38,7 @@ from daemon.observability.metrics import Metrics
 from daemon.ops.rehearsal.cases import CustomerMessage
 from daemon.ops.rehearsal.gateway import MemoryGateway, webhook_body
 from daemon.ops.rehearsal.model import simulated_engine
+from daemon.ops.rehearsal.patient_engine import PatientEngine
 from daemon.ops.rehearsal.words import shown_message
 from daemon.settings import Settings
 from daemon.settings.operation import FileSettings, StoreSettings
@@ -232,9 +232,9 @@ async def open_rehearsal(settings: Settings, terms: RehearsalOptions) -> AsyncIt
             open_services(own, process, own=gateway) as opened,
             trio.open_nursery() as nursery,
         ):
-            services = await prepared(opened, own, terms)
-            if terms.simulated:
-                services = replace(services, model=_simulated(services.model))
+            engine = simulated_engine() if terms.simulated else opened.model.engine
+            services = replace(opened, model=replace(opened.model, engine=engine))
+            services = await prepared(services, own, terms)
             chats = ChatRegistry(services)
             await nursery.start(services.attachments.run, name="files of the rehearsal")
             await nursery.start(chats.run, name="chats of the rehearsal")
@@ -243,20 +243,20 @@ async def open_rehearsal(settings: Settings, terms: RehearsalOptions) -> AsyncIt
             nursery.cancel_scope.cancel()
 
 
-def _simulated(model: ModelAccess) -> ModelAccess:
-    return replace(model, engine=simulated_engine())
-
-
 async def prepared(
     services: ChatServices, settings: Settings, terms: RehearsalOptions
 ) -> ChatServices:
-    """The services with tools that give what the rehearsal says, once the documents are read."""
+    """The services with tools that give what the rehearsal says, once the documents are read.
+
+    They wait while the model server is busy.
+    """
+    engine = PatientEngine(services.model.engine, seconds=terms.trouble_seconds)
     current = services.config.current
     config = LiveConfig(replace(current, toolbox=current.toolbox.answered_by(terms.instead)))
     for number in folders_of(settings).values():
         documents = knowledge_folder(number, services.store.passages, services.telemetry.now)
         await documents.bring_in_step()
-    return replace(services, config=config)
+    return replace(services, config=config, model=replace(services.model, engine=engine))
 
 
 def rehearsed(settings: Settings, folder: Path, terms: RehearsalOptions) -> Settings:
