@@ -190,7 +190,9 @@ def topic_of(items: Sequence[Item], tool: Item) -> str:
     hits = (
         name
         for name in topics
-        if any(word[:5] in text for word in re.findall(r"\w{4,}", name.lower()))
+        if any(
+            word[: min(5, len(word) - 2)] in text for word in re.findall(r"\w{5,}", name.lower())
+        )
     )
     return next(hits, topics[-1])
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import trio
 from click.testing import CliRunner
+from support import accounts
+from support.accounts import PASSWORD, open_desk
 from support.compared import plant_comparison
 from support.dashboard import open_browser, words_of
 from support.operator import files_with, recado
@@ -17,8 +19,6 @@ from support.scenes import PEDRO, found, open_scene
 from support.stage import LAURA, Stage
 
 from daemon.__main__ import main
-from daemon.domain.roles import AccessRole
-from daemon.http.dashboard.routes import may_visit
 
 CANDIDATE = '- When asked about "pool": "It opens at 8 am."'
 DAY = 24 * 3600.0
@@ -30,7 +30,8 @@ async def talk(stage: Stage) -> None:
     await stage.gateway.wait_sent(LAURA, 1)
     await stage.gateway.customer_says(PEDRO, "Thanks", name="Pedro")
     await stage.gateway.wait_sent(PEDRO, 1)
-    await stage.quiet()
+    answered = {"outcome": "answered"}
+    await found(lambda: count(stage.settings.data_dir, "turns", where=answered) == 2)
 
 
 async def compare(stage: Stage, folder: Path) -> str:
@@ -94,10 +95,26 @@ async def test_both_answers_are_shown_and_marked(tmp_path: Path) -> None:
         assert "Gómez" not in text
 
 
-def test_only_operators_mark() -> None:
-    one = "/dashboard/comparisons/<int:number>"
-    assert may_visit(AccessRole.READ, one)
-    assert not may_visit(AccessRole.AGENT, f"{one}/<int:row>")
+async def test_who_only_reads_sees_no_number_and_marks_nothing(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as stage:
+        await talk(stage)
+        plant_comparison(stage.settings.data_dir)
+        path = "/dashboard/comparisons/1"
+        async with accounts.open_browser(stage, "Rita", PASSWORD) as rita:
+            page = (await rita.get(f"{path}?show=all")).text
+            assert "Laura Gómez" in page
+            assert LAURA not in page
+            for word in ("data-reveal", "mark-form", "case.toml"):
+                assert word not in page
+            ((row,),) = select(
+                *(stage.settings.data_dir, "compared_turns", "MIN(id)"), where={"verdict": "better"}
+            )
+            assert (await rita.post(f"{path}/{row}", data={"mark": "new"})).status_code == 403
+        async with accounts.open_browser(stage, "Olga", PASSWORD) as olga:
+            assert "mark-form" in (await olga.get(path)).text
+            assert (await olga.post(f"{path}/{row}", data={"mark": "new"})).status_code == 303
+        marked = rows(stage.settings.data_dir, "compared_turns", "marked_by", where={"id": row})
+        assert marked == [{"marked_by": "account Olga"}]
 
 
 async def test_a_long_comparison_has_pages(tmp_path: Path) -> None:
