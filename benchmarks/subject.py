@@ -82,7 +82,14 @@ class Recado:
 
     def cpu_seconds(self) -> float:
         """CPU time so far, all threads, kernel included (proc_pid_stat(5))."""
-        fields = self._proc("stat").rpartition(")")[2].split()
+        return self._spent("stat")
+
+    def main_seconds(self) -> float:
+        """CPU time of the main thread so far."""
+        return self._spent(f"task/{self.process.pid}/stat")
+
+    def _spent(self, stat: str) -> float:
+        fields = self._proc(stat).rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> int:

@@ -43,10 +43,12 @@ def measure(*, quick: bool, folder: Path) -> Found:
 def _recado(outside: Outside, subject: Recado, rate: float, seconds: float, *, tool: bool) -> Found:
     amount = max(FEWEST, int(rate * seconds))
     outside("manner", tool=tool, **MODEL)
-    cpu, outside_cpu = subject.cpu_seconds(), outside("spent")["cpu_seconds"]
+    cpu, main = subject.cpu_seconds(), subject.main_seconds()
+    outside_cpu = outside("spent")["cpu_seconds"]
     found = outside("burst", amount=amount, rate=rate, patience=DRAIN_SECONDS)
     cell = _cell("Recado", found, rate, tool=tool, beside=WINDOW_SECONDS)
     cell["cpu_ms"] = (subject.cpu_seconds() - cpu) / amount * 1000
+    cell["main_ms"] = (subject.main_seconds() - main) / amount * 1000
     cell["outside_cpu_ms"] = (outside("spent")["cpu_seconds"] - outside_cpu) / amount * 1000
     return cell
 
@@ -92,6 +94,12 @@ def cpu_ms(found: Found, rate: float) -> float:
     return middle(cell["cpu_ms"] for cell in _cells(found, "Recado", rate, tool=False))
 
 
+def main_ms(found: Found, rate: float) -> float:
+    """That of its main thread alone; 0 if it was not measured."""
+    cells = _cells(found, "Recado", rate, tool=False)
+    return middle(cell.get("main_ms", 0.0) for cell in cells)
+
+
 def served_rate(found: Found, rate: float) -> float:
     """The rate of turns of a second Recado at this rate of questions, while it had any."""
     cells = _cells(found, "Recado", rate, tool=False)
@@ -110,7 +118,7 @@ def text(found: Found) -> str:
         _row(found, "Recado", f"Recado, one tool, {TOOL_RATE} a second", TOOL_RATE, tool=True),
         _row(found, "polling", f"polling, one tool, {TOOL_RATE} a second", TOOL_RATE, tool=True),
     ]
-    heads = ["", "turns", "p50 ms", "p99 ms", "slowest ms", "CPU ms a turn"]
+    heads = ["", "turns", "p50 ms", "p99 ms", "slowest ms", "CPU ms a turn", "main thread's"]
     busiest = max(RATES)
     troubles = sum(cell["unanswered"] + cell["twice"] + cell["refused"] for cell in found["cells"])
     wrong = "none" if not troubles else str(troubles)
@@ -151,6 +159,7 @@ def _row(found: Found, name: str, shown: str, rate: float, *, tool: bool) -> lis
         ms(overhead(found, name, rate, 0.99, tool=tool)),
         ms(max((max(cell["overheads"], default=0) for cell in cells), default=0)),
         f"{middle(cpu):.1f}" if cpu else "",
+        f"{middle(cell.get('main_ms', 0.0) for cell in cells):.1f}" if cpu else "",
     ]
 
 

@@ -7,6 +7,7 @@ since a short question does not show its language.
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import filterfalse
 
 from snowballstemmer import stemmer  # type: ignore[import-untyped]
 
@@ -54,8 +55,10 @@ _SHORT_VERB = re.compile(r"(.{3})(?:[aei]r|[ae]n?|o)$")
 
 def folded(text: str) -> str:
     """Lower case, without accents: "Niños" is "ninos"."""
+    if text.isascii():
+        return text.lower()
     decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(mark for mark in decomposed if not unicodedata.combining(mark))
+    return "".join(filterfalse(unicodedata.combining, decomposed))
 
 
 def words_of(text: str) -> list[str]:
