@@ -8,26 +8,11 @@ from pathlib import Path
 
 import pytest
 import trio
-from support.process import ROOT, free_port
+from support.process import NGINX, ROOT, free_port
 from support.shared_numbers import NUMBERS, SharedNumbers, open_shared_numbers
 
 LAURA, PEDRO = "573001234567", "573007654321"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-NGINX = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/bodies;
-    proxy_temp_path {folder}/proxied;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {shown}
-}}
-"""
 
 
 def shown(name: str, port: int, nodes: Sequence[str]) -> str:
@@ -52,7 +37,7 @@ def command(name: str, folder: Path, port: int, nodes: Sequence[str]) -> list[st
     """What runs a balancer, whose files are in this folder."""
     config, text = folder / f"{name}.conf", shown(name, port, nodes)
     if name == "nginx":
-        config.write_text(NGINX.format(folder=folder, shown=text))
+        config.write_text(NGINX.format(folder=folder, ours=text))
         return ["nginx", "-p", str(folder), "-c", str(config)]
     config.write_text(text)
     return ["haproxy", "-db", "-f", str(config)]

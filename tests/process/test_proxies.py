@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
-from support.process import ROOT, Site, free_port
+from support.process import NGINX, ROOT, Site, free_port
 
 CONFIG = ROOT / "config"
 SECRET = "a-webhook-secret-of-some-length"
@@ -24,22 +24,6 @@ SETTINGS = {
     "RECADO_WEB__TRUSTED_PROXIES": "127.0.0.1",
 }
 TOO_LARGE = 51 * 1024 * 1024
-
-NGINX = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/bodies;
-    proxy_temp_path {folder}/proxied;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {shipped}
-}}
-"""
 
 
 def replaced(text: str, *pairs: tuple[str, str]) -> str:
@@ -66,7 +50,7 @@ def nginx(folder: Path, port: int, target: str) -> list[str]:
         ("/etc/ssl/bot.example.com.key", str(folder / "key.pem")),
         ("127.0.0.1:8080", target),
     )
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, shipped=shipped))
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, ours=shipped))
     return ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
 
 

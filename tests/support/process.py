@@ -25,6 +25,23 @@ from support.simulators import Simulators, simulators
 from support.stage import new_world
 
 ROOT = Path(__file__).parents[2]
+
+NGINX = """
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/bodies;
+    proxy_temp_path {folder}/proxied;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    {ours}
+}}
+"""
+"""A whole configuration of nginx around one of ours, with its files in a folder."""
 RUN = ("-m", "daemon", "run")
 
 HAND_OVER = """
