@@ -12,7 +12,7 @@ import trio
 
 from daemon.conversation.numbers import Numbers
 from daemon.domain.messages import ChatKey
-from daemon.errors import NotYetDone, StoreUnavailable
+from daemon.errors import NotOwned, NotYetDone, StoreUnavailable
 
 LOOK_SECONDS = 1.0
 
@@ -42,13 +42,20 @@ class ChatsOfAllNodes:
         """
         await self.look()
         for number in sorted({key.number for key in keys} & {*self._numbers.names}):
-            while not self._numbers.serves(number):
-                try:
-                    await self._ask(ChatKey(number, ""))
-                except NotYetDone:
-                    continue  # nobody owns it at the moment: whoever comes to will look
-                break
+            while not await self._is_held(number):
+                continue  # nobody owns it at the moment: whoever comes to will look
         yield
+
+    async def _is_held(self, number: str) -> bool:
+        """Have a number's owner take in what waits from before, which is to be erased, too."""
+        try:
+            if not self._numbers.serves(number):
+                await self._ask(ChatKey(number, ""))
+            elif self._numbers.waiting is not None:
+                await self._numbers.waiting.take(number)
+        except (NotOwned, NotYetDone):
+            return False
+        return True
 
     def wake(self, key: ChatKey) -> None:
         """Let a chat look into the store for work."""

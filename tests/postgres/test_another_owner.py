@@ -16,6 +16,7 @@ from support.rows import change, delete, insert, select, states
 from support.scenes import found
 from support.stage import LAURA, NUMBER, Stage, open_stage, text_webhook
 
+from daemon.conversation.waiting_calls import WaitingIntake
 from daemon.ops import remote
 from daemon.ops.remote import TAKEN, UNKNOWN
 
@@ -117,3 +118,33 @@ async def test_who_asks_a_node_of_another_version_hears_that_nothing_was_done(
     assert answers[0].status_code == 503
     assert UNKNOWN in answers[0].text
     assert set(json.loads(arguments)) == {"key", "minutes", "by"}
+
+
+async def test_who_is_forgotten_does_not_come_back_by_a_call_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another node has stored it before; no look for such calls comes in time."""
+    monkeypatch.setenv("TEST_STORE", "postgres")
+    monkeypatch.setattr(WaitingIntake, "run", no_look)
+    folder = tmp_path / "data"
+    async with open_stage(folder, store={"url": SecretStr(POSTGRES.url(folder))}) as stage:
+        # An agent's message gets no answer, and so no further call.
+        by_agent = text_webhook("Hola", "m-1", from_me=True)
+        assert (await stage.post(by_agent)).status_code == 200
+        body = json.dumps(text_webhook("Me llamo Laura", "m-2")).encode()
+        call = {"number": NUMBER, "event": "messages.post", "body": body, "received_at": 1.0}
+        insert(folder, "waiting_calls", call)
+        chats = (await stage.get("/dashboard/api/chats")).json()["chats"]
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=60) as client:
+            answer = await client.post(
+                f"{stage.url}/api/v1/chats/{chats[0]['ref']}/forget", json={"confirm": LAURA[-4:]}
+            )
+        assert answer.status_code == 200, answer.text
+        assert select(folder, "waiting_calls", "id") == []
+        assert not [row for row in select(folder, "messages") if "Laura" in str(row)]
+        bodies = select(folder, "events", "body")
+        assert not [body for (body,) in bodies if b"Laura" in bytes(body or b"")]
+
+
+async def no_look(_self: object, *_arguments: object) -> None:
+    await trio.sleep_forever()
