@@ -1,6 +1,7 @@
 """The whole daemon on a stage: real HTTP on free ports, simulators on both sides, short waits."""
 
 import json
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -38,6 +39,10 @@ from support.simulators import Simulators, simulators
 LAURA = "573001234567"
 CHANNEL = "SANDBOX-00001"
 """The simulated gateway's id of the number."""
+
+CALLS_VARIABLE = "TEST_CALLS_ELSEWHERE"
+"""The environment variable that, if it is set, has all webhooks go to a second node, which has not
+the number. Only on PostgreSQL."""
 
 NUMBER = "main"
 """The daemon's name of the number, in the column ``channel``."""
@@ -95,6 +100,7 @@ class Stage:
         self._nursery = nursery
         self._ended = trio.Event()
         self._life = trio.CancelScope()
+        self._other_life = trio.CancelScope()
 
     @staticmethod
     def wrap_engine(engine: Engine) -> Engine:
@@ -117,7 +123,10 @@ class Stage:
         self._ended = trio.Event()
         self._life = trio.CancelScope()
         (self.url,) = await self._nursery.start(self._run, name="daemon under test")
-        self.gateway.set_webhook(f"{self.url}/hook")
+        called = self.url
+        if os.environ.get(CALLS_VARIABLE):
+            (called,) = await self._nursery.start(self._run_other, name="another node")
+        self.gateway.set_webhook(f"{called}/hook")
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass for everybody while the daemon is down: on its next clock and outside."""
@@ -126,6 +135,7 @@ class Stage:
 
     async def stop(self) -> None:
         """Stop the daemon as SIGTERM would, and wait for its end."""
+        self._other_life.cancel()
         self.environment.stop.set()
         await self._ended.wait()
 
@@ -134,6 +144,7 @@ class Stage:
 
         Queued writes of the store are still committed; nothing else is finished.
         """
+        self._other_life.cancel()
         self._life.cancel()
         await self._ended.wait()
 
@@ -153,6 +164,18 @@ class Stage:
                 )
         finally:
             self._ended.set()
+
+    async def _run_other(self, *, task_status: trio.TaskStatus[list[str]]) -> None:
+        """A second node, which owns no number, and leaves all webhooks for the first one."""
+        settings = self.outside_settings()
+        update = {
+            "data_dir": self.settings.data_dir.with_name("other"),
+            "node": settings.node.model_copy(update={"name": "other"}),
+        }
+        with trio.CancelScope() as self._other_life:
+            await run(
+                settings.model_copy(update=update), new_world(StringIO()), task_status=task_status
+            )
 
     @asynccontextmanager
     async def _open_process(
