@@ -207,7 +207,7 @@ def public_reason(error: Exception) -> str:
     if isinstance(error, StoreInUse):
         return f"the store is in use by another process (pid {error.holder})"
     if isinstance(error, StoreDamaged):
-        return "the store recado.db cannot be used"
+        return "the store cannot be used"
     heads = [_head(line) for line in str(error).splitlines()]
     if not isinstance(error, SettingsError):
         keys = fields_by_key()
