@@ -150,8 +150,16 @@ def model_names(settings: Settings) -> list[str]:
     speech = "" if voice.speech_base_url else voice.speech_model
     knowledge = settings.knowledge
     embedding = "" if knowledge.embedding_base_url else knowledge.embedding_model
-    names = (settings.assistant.model, transcription, speech, embedding)
-    return [name for name in names if name]
+    topic_model = settings.figures.topic_model if settings.figures.topics else ""
+    answering = (settings.assistant.model, _candidate_model(settings), topic_model)
+    names = (*answering, transcription, speech, embedding)
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _candidate_model(settings: Settings) -> str:
+    """The model that is tried beside the usual one; empty if none is."""
+    own = settings.assistant
+    return "" if own.candidate == "off" else own.candidate_model
 
 
 SANDBOX_FOLDER = "sandbox"
@@ -221,12 +229,13 @@ def budget_faults(settings: Settings) -> dict[str, str]:
     """Find limits that could never be reached: costs of a model without a price."""
     faults = {}
     for name, number in (settings.numbers or {"": settings}).items():
-        budget, model = number.budget, number.assistant.model
+        budget, asked = number.budget, (number.assistant.model, _candidate_model(number))
         limits = {"contact_cost": budget.contact_cost, "total_cost": budget.total_cost}
         place = f"numbers.{name}." if name else ""
+        without = " and ".join(model for model in asked if model and model not in budget.prices)
         for key, limit in limits.items():
-            if limit and model not in budget.prices:
-                faults[f"{place}budget.{key}"] = f"needs a price of {model} in budget.prices"
+            if limit and without:
+                faults[f"{place}budget.{key}"] = f"needs a price of {without} in budget.prices"
     return faults
 
 

@@ -215,7 +215,12 @@ def test_a_tool_that_a_case_says_nothing_of_is_not_called(tmp_path: Path) -> Non
         (ONE + 'called = ["fly"]\n', ":2: there is no tool fly"),
         (ONE + 'check = "none.py:none"\n', ":2: check: there is no file none.py"),
         (ONE.replace('"Hola"', "[]"), ":2: a turn says nothing"),
-        (ONE.replace('"Hola"', '["Hola", ""]'), ":2: a turn says nothing"),
+        (ONE.replace('"Hola"', '["Hola", " "]'), ":2: a turn says nothing"),
+        (ONE.replace('"Hola"', '[{ text = "", voice = true }]'), ":2: a turn says nothing"),
+        (
+            '[[customer]]\nname = "a"\ngoal = "b"\nscript = ["Hola", ""]\n',
+            ":1: a line of the script says nothing",
+        ),
         (ONE + 'called = [{ tool = "remember", with = { x = "(" } }]\n', ":2: (: missing )"),
         (ONE + "longest = -1\n", ":7: Expected `int` >= 0"),
         (
@@ -247,6 +252,20 @@ def test_a_wrong_option_is_told_before_anything_is_played(options: list[str], wh
     assert why in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["ask", "Hola", " "], "a text is empty"),
+        (["rehearse", "--from", "7d", "--times", "4"], "--from has no --times"),
+        (["rehearse", "--from", "7d", "--by-model"], "--from has no --by-model"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(arguments: list[str], why: str) -> None:
+    done = recado(*arguments)
+    assert done.exit_code == 2, done.output
+    assert why in done.stderr
 
 
 def test_a_report_holds_whatever_was_said(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ import tomllib
 from pathlib import Path
 
 from daemon.domain.texts import Texts, texts
-from daemon.settings import Settings, fields_by_key, model_names
-from daemon.settings.assistant import VoiceSettings
-from daemon.settings.chats import TextSettings
+from daemon.settings import Settings, budget_faults, fields_by_key, model_names
+from daemon.settings.assistant import AssistantSettings, VoiceSettings
+from daemon.settings.chats import BudgetSettings, TextSettings
+from daemon.settings.operation import FigureSettings
 from daemon.settings.page import configuration_file, settings_page
 
 ROOT = Path(__file__).parents[2]
@@ -67,3 +68,15 @@ def test_every_model_of_the_configuration_is_named() -> None:
     """The start-up check and ``recado check --online`` look all of them up."""
     voice = VoiceSettings(transcription_model="gpt-transcribe")
     assert model_names(Settings(voice=voice)) == ["gpt-6-luna", "gpt-transcribe"]
+    tried = AssistantSettings(candidate="share", candidate_model="gpt-6-new")
+    figures = FigureSettings(topics=("rooms",), topic_model="gpt-6-mini")
+    names = model_names(Settings(assistant=tried, figures=figures))
+    assert names == ["gpt-6-luna", "gpt-6-new", "gpt-6-mini"]
+
+
+def test_a_limit_of_costs_needs_the_price_of_each_model_that_answers() -> None:
+    tried = AssistantSettings(candidate="share", candidate_model="gpt-6-new")
+    budget = BudgetSettings(total_cost=1.0, prices={"gpt-6-luna": {"input": 1.0}})
+    faults = budget_faults(Settings(assistant=tried, budget=budget))
+    assert faults == {"budget.total_cost": "needs a price of gpt-6-new in budget.prices"}
+    assert budget_faults(Settings(budget=budget)) == {}

@@ -61,6 +61,8 @@ def ask_command(
     --effects is given. Documents are searched by words alone. The answer is on stdout; which model
     answers, the calls of tools and the cost are on stderr.
     """
+    if not all(text.strip() for text in texts):
+        raise click.UsageError("a text is empty")
     settings = number_at_work(config, number)
     simulated = simulated or not has_real_model(settings)
     click.echo(model_line(settings, simulated=simulated), err=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
+from click.core import ParameterSource
 
 from daemon.conversation.live_config import toolbox_of
 from daemon.domain.versions import SHOWN_DIGITS
@@ -151,8 +152,9 @@ def rehearse_command(
     wanted = _Wanted(**options)  # type: ignore[arg-type]
     _require_folders(page, junit)  # before anything costs money
     if since:
-        if cases or junit is not None:
-            raise click.UsageError("--from has no cases, and no --junit")
+        _require_no_options_of_cases()
+        if cases:
+            raise click.UsageError("--from has no cases")
         with failures():
             report = _compare(config, wanted, since, most, judged=not no_judge)
         _print(comparison_lines(report))
@@ -166,6 +168,17 @@ def rehearse_command(
     _write(junit, partial(as_junit, summary))
     if summary.share(wanted.times) < bar:
         raise SystemExit(1)
+
+
+OF_CASES = ("only", "times", "by_model", "bar", "junit")
+"""Options that mean nothing to stored conversations."""
+
+
+def _require_no_options_of_cases() -> None:
+    context = click.get_current_context()
+    for name in OF_CASES:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--from has no --{name.replace('_', '-')}")
 
 
 def _require_folders(*paths: Path | None) -> None:
@@ -206,7 +219,7 @@ def _compare(
     number = place.number(wanted.number)
     settings = _with_candidate(_settings(config, wanted), wanted)
     simulated = _is_simulated(settings, wanted)
-    begin = since_of(since, place)
+    begin = since_of(since, place, option="--from")
     with place.reading() as connection:
         recordings = recordings_since(connection, number, begin, most=most)
     if not recordings:

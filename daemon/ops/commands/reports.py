@@ -124,7 +124,7 @@ def _print(found: Iterable[AuditRow], place: Place, *, as_json: bool, reveal: bo
         click.echo("  ".join(part for part in parts if part))
 
 
-def since_of(text: str, place: Place) -> float:
+def since_of(text: str, place: Place, *, option: str = "--since") -> float:
     """The time that an option names, in Unix seconds; 0 without one."""
     if not text:
         return 0
@@ -136,7 +136,7 @@ def since_of(text: str, place: Place) -> float:
         return datetime.fromisoformat(text).replace(tzinfo=zone).timestamp()
     except (ValueError, OverflowError):
         raise CommandFailure(
-            f"--since {text}: give 30m, 24h, 7d, or a date like 2026-01-31"
+            f"{option} {text}: give 30m, 24h, 7d, or a date like 2026-01-31"
         ) from None
 
 

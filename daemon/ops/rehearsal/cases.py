@@ -264,8 +264,10 @@ def _faults(found: LocatedCase) -> list[str]:
     faults = []
     if not found.case.turn and found.customer is None:
         faults.append(f"{found.place}: the case has no turn")
-    if any(not all(map(str, turn.burst)) or not turn.burst for turn in found.case.turn):
+    if any(not turn.burst or not _are_texts(turn.burst) for turn in found.case.turn):
         faults.append(f"{found.place}: a turn says nothing")
+    if found.customer is not None and not _are_texts(found.customer.script):
+        faults.append(f"{found.place}: a line of the script says nothing")
     for expected in (found.case, *found.case.turn):
         for pattern in _patterns(expected):
             try:
@@ -278,6 +280,11 @@ def _faults(found: LocatedCase) -> list[str]:
             except CaseError as error:
                 faults.append(str(error))
     return faults
+
+
+def _are_texts(messages: Sequence[str | CustomerMessage]) -> bool:
+    """Whether each has words."""
+    return all((one if isinstance(one, str) else one.text).strip() for one in messages)
 
 
 def _patterns(expected: Expected) -> list[str]:
