@@ -1,11 +1,17 @@
 """`recado versions`: what answers were made with, and what came of it."""
 
 import json
+from io import StringIO
 from pathlib import Path
 
 from support.operator import recado
 from support.rows import select
-from support.stage import LAURA, Stage, open_stage
+from support.stage import LAURA, Stage, new_world, open_stage
+
+from daemon.conversation.live_config import load_chat_configs
+from daemon.domain.versions import Version
+from daemon.settings import Settings
+from daemon.settings.numbers import ONLY
 
 
 async def _answered(stage: Stage, words: str, count: int) -> None:
@@ -80,3 +86,19 @@ async def test_other_documents_are_another_version(tmp_path: Path) -> None:
         await _answered(stage, "Hola de nuevo", 3)
         listed = json.loads((await recado(stage.settings.data_dir, "versions", "--json")).stdout)
         assert [one["turns"] for one in listed] == [2, 1]
+
+
+def test_the_port_of_a_model_server_is_no_part_of_a_version(tmp_path: Path) -> None:
+    """That of the sandbox's simulated model is another one after each start."""
+
+    def version(url: str) -> Version:
+        settings = Settings(data_dir=tmp_path)
+        assistant = settings.assistant.model_copy(update={"base_url": url})
+        log = new_world(StringIO()).log
+        configs = load_chat_configs(settings.model_copy(update={"assistant": assistant}), log)
+        return configs[ONLY].version
+
+    first = version("http://127.0.0.1:1/v1")
+    assert version("http://127.0.0.1:65535/v1") == first
+    assert version("http://127.0.0.2:1/v1") != first
+    assert version("http://127.0.0.1:1/v2") != first
