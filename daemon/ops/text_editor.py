@@ -201,7 +201,8 @@ class TextEditor:
             now_there = self.state(number, name)
             if change.base != now_there.base:
                 raise EditConflict(now_there.author, now_there.saved_at)
-            if text == now_there.text or (text is None and now_there.origin != "edited"):
+            is_same = text == now_there.text and not now_there.file_changed
+            if is_same or (text is None and now_there.origin != "edited"):
                 return UNCHANGED
             saved = await self._rows.save(
                 number,

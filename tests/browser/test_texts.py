@@ -1,5 +1,6 @@
 """Editing a text in a browser: preview, saving, going back, two editors, kill -9; by keyboard."""
 
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, expect
@@ -47,11 +48,19 @@ def test_a_text_is_edited_by_keyboard_alone_and_is_at_work_after_kill(
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("version")).to_have_count(1)
     expect(page.get_by_test_id("origin")).to_contain_text("Editado aquí")
+    file = Path(page.get_by_test_id("origin").locator(".mono").inner_text())
     stand.kill()
+    file.write_text("Otro texto.\n")
     stand.start()
     assert RULE in instructions(stand, "¿puedo cancelar?")
     page.reload()
     expect(page.get_by_test_id("text")).to_have_value(f"Eres el asistente de un hotel.\n{RULE}")
+    page.get_by_test_id("compare-file").click()
+    expect(page.get_by_test_id("diff")).to_contain_text("Otro texto.")
+    look(page, "texts, another file")
+    page.get_by_test_id("keep").click()
+    expect(page.get_by_test_id("file-changed")).to_have_count(0)
+    expect(page.get_by_test_id("version")).to_have_count(2)
 
 
 def test_the_second_of_two_editors_keeps_the_draft_and_goes_back(

@@ -200,6 +200,8 @@ async def test_a_file_that_changes_under_an_edit_is_told_and_not_used(
         assert asked.exit_code == 0
         versions = await recado_on(data_dir, "versions")
         assert "edited by anybody" in versions.stdout
+        assert (await change(browser, text=NEW)).json()["file_changed"] is False
+        assert (await change(browser, text=NEW)).status_code == 422
         await change(browser)
         assert (await answered(stage, "¿Y mañana?")).startswith("Dos.")
         assert (await recado_on(data_dir, "texts")).stdout == ""

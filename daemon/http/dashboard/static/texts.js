@@ -126,6 +126,17 @@ async function compare(revision) {
   show(t("What version {number} would change", { number: revision }), version.changes, null);
 }
 
+async function compareFile() {
+  const { file_text: text } = await getJson(path);
+  const { changes } = await postJson(`${path}/preview`, { text });
+  show(t("What the file's text would change"), changes, null);
+}
+
+// The file's change is seen: from now on it is no news.
+async function keep() {
+  await change({ text: (await getJson(path)).text });
+}
+
 function download(file) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([`${area.value}\n`], { type: "text/markdown" }));
@@ -143,11 +154,13 @@ function isKept() {
 }
 
 async function act(button) {
-  if (("back" in button.dataset || "restore" in button.dataset) && isKept()) return;
+  if (["back", "restore", "keep"].some((deed) => deed in button.dataset) && isKept()) return;
   if ("preview" in button.dataset) await preview();
   else if ("back" in button.dataset) await change({});
   else if ("compare" in button.dataset) await compare(button.dataset.compare);
   else if ("restore" in button.dataset) await change({ revision: Number(button.dataset.restore) });
+  else if ("compareFile" in button.dataset) await compareFile();
+  else if ("keep" in button.dataset) await keep();
   else if ("download" in button.dataset) download(button.dataset.download);
 }
 
@@ -163,7 +176,7 @@ async function during(button, work) {
 }
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-preview], [data-back], [data-compare], [data-restore], [data-download]");
+  const button = event.target.closest("[data-preview], [data-back], [data-compare], [data-restore], [data-compare-file], [data-keep], [data-download]");
   if (button) during(button, () => act(button));
 });
 editor.addEventListener("submit", (event) => {
