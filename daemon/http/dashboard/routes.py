@@ -32,6 +32,7 @@ NEEDED: Mapping[str, AccessRole] = MappingProxyType(
                 "/dashboard/account/<any(password, sessions):part>",
                 "/dashboard/api/chats",
                 "/dashboard/api/logs",
+                "/dashboard/api/search",
                 "/dashboard/chats",
                 "/dashboard/chats/<ref>",
                 "/dashboard/comparisons",

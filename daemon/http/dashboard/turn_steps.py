@@ -183,7 +183,9 @@ def _model(call: JsonObject, run_id: int, w: Wording) -> Step:
         state=call["state"],
         tone=TONES.get(call["state"], "busy"),
         notes=tuple(notes),
-        details=_details((w.t("Validation"), verdicts), (w.t("Error"), w.reason(call["error"] or ""))),
+        details=_details(
+            (w.t("Validation"), verdicts), (w.t("Error"), w.reason(call["error"] or ""))
+        ),
     )
 
 
