@@ -36,7 +36,7 @@ from machine import busy_seconds
 CONNECTIONS = (1, 16, 64)
 SLOW_MILLISECONDS = 10
 """A flush of a disk that is busy with something else, or of a network's."""
-SLOW_ROUNDS = 2
+SLOW_ROUNDS, SLOW_SECONDS = 2, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def measure(*, quick: bool, folder: Path) -> dict[str, Any]:
         own = folder / "slow"
         own.mkdir()
         durable = [one for one in contenders if one.name in DURABLE]
-        few = replace(plan, rounds=min(plan.rounds, SLOW_ROUNDS))
+        few = replace(plan, rounds=min(plan.rounds, SLOW_ROUNDS), seconds=SLOW_SECONDS)
         slow = _measured(durable, None, own, few, preloaded)
     return {
         "measurements": [asdict(one) for one in bench.measurements],

@@ -63,7 +63,10 @@ def folded(text: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """The words of a text, folded, in their order."""
-    return [word[:LONGEST_WORD] for word in WORD.findall(folded(text))]
+    words: list[str] = WORD.findall(folded(text))
+    if max(map(len, words), default=0) > LONGEST_WORD:
+        return [word[:LONGEST_WORD] for word in words]
+    return words
 
 
 def language_of(text: str, otherwise: str = "es") -> str:
