@@ -104,6 +104,9 @@ async def run(
             await start_and_stop()
         except* StoppedEarly:
             task_status.started([])
+        except* StoreDamaged:
+            deadline.disarm()  # what follows says why the daemon cannot run, until it is stopped
+            raise
     deadline.disarm()
 
 

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from support.place import database
 from support.plain import NO_TLS
-from support.process import Site, free_port, health_when_known
+from support.process import Site, free_port, health_when_known, open_site, until
 from support.stage import LAURA
+
+from daemon.ledger.migrations import latest_version
 
 
 def at(port: int) -> dict[str, str]:
@@ -66,8 +69,21 @@ async def test_a_store_that_is_not_one_is_explained_on_health(site: Site) -> Non
     (site.data_dir / "recado.db").write_bytes(b"this is not a database" * 400)
     port = free_port()
     process = await site.launch(variables=at(port))
-    await assert_minimal(f"http://127.0.0.1:{port}", "recado.db")
+    await assert_minimal(f"http://127.0.0.1:{port}", "the store cannot be used")
     assert (await process.end())[0] == 2
+
+
+async def test_a_later_version_of_the_tables_ends_a_running_node_and_is_explained_on_health(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_STORE", "postgres")
+    async with open_site(tmp_path) as site:
+        port = free_port()
+        process = await site.start(**at(port))
+        database().set_version(site.data_dir, latest_version() + 1)
+        await until(lambda: "is the first that can work with it" in process.text)
+        await assert_minimal(f"http://127.0.0.1:{port}", "the store cannot be used")
+        assert (await process.end())[0] == 2
 
 
 async def test_check_finds_nothing_wrong(site: Site) -> None:
