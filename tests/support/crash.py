@@ -147,8 +147,8 @@ class Harness:
         await self.gateway_of(chat).customer_says(chat, words, deliver="queued")
 
     def gateway_of(self, chat: str) -> AnyGateway:
-        """That of the number that a customer writes to."""
-        return self.gateways[self.numbers[int(chat) % len(self.numbers)]]
+        """That of the number that a customer, given as digits or chat id, writes to."""
+        return self.gateways[self.numbers[int(digits_of(chat)) % len(self.numbers)]]
 
     def sends(self) -> list[SentMessage]:
         """What customers have got, by number and then in order."""
