@@ -29,6 +29,7 @@ SPEAKS_SQL = {
     "support/place.py": "how a database is opened",
     "support/rows.py": "the reader",
     "support/plans.py": "asks how statements of the ledger are run",
+    "postgres/test_plans.py": "statements that it looks at",
     "support/postgres_plans.py": "asks how statements of the ledger are run",
     "postgres/test_repeated_writes.py": "it reads all rows of PostgreSQL",
 }
