@@ -72,6 +72,14 @@ def test_a_voice_note_is_recorded_and_sent(page: Page) -> None:
     page.wait_for_function("(audio) => audio.duration > 0.5", arg=sound)
 
 
+def test_the_desk_can_be_installed_as_an_app(page: Page) -> None:
+    page.goto("/dashboard/chats")
+    asked = page.context.new_cdp_session(page)
+    assert asked.send("Page.getAppManifest")["errors"] == []
+    faults = asked.send("Page.getInstallabilityErrors")["installabilityErrors"]
+    assert {fault["errorId"] for fault in faults} <= {"in-incognito"}  # as each test's window is
+
+
 def test_prepared_answers_are_kept_and_used_by_keyboard(page: Page) -> None:
     page.goto("/dashboard/answers")
     page.get_by_label("Nombre").fill("Horario")

@@ -22,9 +22,27 @@ def matching(
     if places:
         names = " | ".join(f"'{place}'" for place in places)
         groups.append(f"({names})")
-    rows = connection.execute(
-        "SELECT id FROM search_texts WHERE words @@ CAST(? AS tsquery) AND id >= ? AND id < ?"
-        " ORDER BY id DESC LIMIT ?",
-        (" & ".join(groups), since, below, most),
+    values = {"asked": " & ".join(groups), "since": since, "below": below, "most": most}
+    if len(places) < 2:  # several are chats, in which the words are rare
+        rows = connection.execute(_NEWEST, {**values, "newest": NEWEST}).fetchall()
+        if len(rows) == most:
+            return [int(row[0]) for row in rows]
+    return [int(row[0]) for row in connection.execute(_BY_INDEX, values)]
+
+
+NEWEST = 10_000
+"""Texts in which frequent words are looked for first: their index would give all that have them."""
+
+_NEWEST = """
+    SELECT id FROM (
+        SELECT id, words FROM search_texts WHERE id >= :since AND id < :below
+        ORDER BY id DESC LIMIT :newest
+    ) newest WHERE words @@ CAST(:asked AS tsquery) ORDER BY id DESC LIMIT :most
+"""
+_BY_INDEX = """
+    WITH found AS MATERIALIZED (
+        SELECT id FROM search_texts WHERE words @@ CAST(:asked AS tsquery)
     )
-    return [int(row[0]) for row in rows]
+    SELECT id FROM found WHERE id >= :since AND id < :below ORDER BY id DESC LIMIT :most
+"""
+"""Materialized: of a limit the planner concludes to read all texts backwards."""
