@@ -57,7 +57,7 @@ export function recordVoice(place, send) {
 
   function draw() {
     shown.hidden = !now;
-    button.querySelector("span").textContent = now ? t("Send the voice note") : t("Record a voice note");
+    button.querySelector("span").textContent = now ? t("Send the voice note") : t("Voice note");
     if (!now) return;
     const seconds = Math.floor((Date.now() - now.since) / 1000);
     shown.querySelector("[data-seconds]").textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
