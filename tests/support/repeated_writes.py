@@ -167,6 +167,8 @@ REPEATED_ON_PURPOSE = {
     "Comparisons.drop_old": "likewise",
     "Topics.asked": "each try to ask the model is counted, that of unknown outcome too",
     "_play_again": "the ledger of a rehearsal is not kept",
+    "SearchIndex.step": "each call puts the next rows in, and none is in twice",
+    "SearchIndex.purge": "a server's index needs none; SQLite's is merged some more by each call",
     "Inbox.accept": "each call is kept as it came, and its messages are known",
 }
 """Methods that have another effect when they are repeated, and why that is right."""
@@ -975,6 +977,12 @@ async def _assigned(scene: Scene) -> Action:
     account = await _account(scene)
     await scene.received()
     return partial(scene.store.desk.assign, scene.key, account.id, by=OPERATOR, now=200)
+
+
+@case("DeskRecords.keep_labels")
+async def _labels_kept(scene: Scene) -> Action:
+    await scene.received()
+    return partial(scene.store.desk.keep_labels, scene.key, ["Nuevo cliente"])
 
 
 @case("DeskRecords.seen")
