@@ -98,8 +98,15 @@ def _tables(threads: int, began: float) -> Iterator[tuple[str, Iterator[tuple[An
 
 
 def _message(number: int, chat: str, at: float) -> str:
-    """A stored message is one that was read; that of a turn that has ended is not read again."""
-    return json.dumps({"id": f"seed-{number}", "chat": chat, "sent_at": at})
+    message = {
+        "id": f"seed-{number}",
+        "key": [CHANNEL, chat],
+        "kind": "text",
+        "content": {"type": "text", "body": f"¿Hay cupo el viernes? consulta {number}"},
+        "author_name": "Laura",
+        "sent_at": at,
+    }
+    return json.dumps(message)
 
 
 def _body(number: int, chat: str, at: float) -> str:
