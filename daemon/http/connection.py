@@ -205,6 +205,8 @@ class HttpConnection:
                 # Past trio's stream, which costs as much as parsing a request, and without a read
                 # before the wait: after an answer it would find nothing.
                 descriptor = self._stream.socket.fileno()
+                if descriptor < 0:  # closed meanwhile, by `abort` or a write that failed
+                    return b""
                 await trio.lowlevel.wait_readable(descriptor)
                 try:
                     return os.read(descriptor, self._limits.head_bytes)

@@ -102,8 +102,7 @@ def test_there_and_back_nothing_is_missing(stopped: Path, url: str, tmp_path: Pa
     assert after.pop("shared_keys").total() == 1
     # The words of the search are put in again from the messages.
     assert after.pop("search_texts") == Counter()
-    assert before.pop("search_texts").total() > 0
-    del before["search_cursors"], after["search_cursors"]
+    del before["search_texts"], before["search_cursors"], after["search_cursors"]
     assert after == before
     assert (tmp_path / "back" / "contact.key").read_bytes() == (
         stopped / "contact.key"

@@ -67,7 +67,7 @@ async def test_each_enquiry_is_counted_once_with_what_came_of_it(tmp_path: Path)
             await became(stage, laura="automatic", pedro="handed_over", ana="handed_over")
             page = words_of((await browser.get("/dashboard/figures")).text)
             assert "Resueltas automáticamente" in page
-            assert "1 de 3 consultas" in page
+            assert "1 de 3 terminadas" in page
             data = (await browser.get("/api/v1/outcomes?by=number")).json()
             (row,) = data["rows"]
             assert (row["enquiries"], row["automatic"], row["handed_over"]) == (3, 1, 2)

@@ -30,7 +30,10 @@ async def beside_an_owner(folder: Path) -> AsyncIterator[Stage]:
     owned = {"owner": "ghost", "epoch": 7}
     insert(folder, "numbers", {"number": NUMBER, **owned}, {"number": "", **owned})
     store = {"url": SecretStr(POSTGRES.url(folder))}
-    async with open_stage(folder, store=store, housekeeping={"sweep_seconds": 0.1}) as stage:
+    slow = {"window_seconds": 30, "max_wait_seconds": 60}  # a command comes before an answer
+    async with open_stage(
+        folder, store=store, housekeeping={"sweep_seconds": 0.1}, buffer=slow
+    ) as stage:
         yield stage
 
 

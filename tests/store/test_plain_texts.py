@@ -175,6 +175,7 @@ def _rows(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]
     """All rows, without the names that are drawn at random."""
     tables = connection.execute(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'knowledge%'"
+        " AND name NOT LIKE 'search_index%'"
     )
     connection.execute("UPDATE chats SET ref = channel || chat")
     return {

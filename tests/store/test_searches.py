@@ -181,7 +181,7 @@ def _full_reads(connection: sqlite3.Connection, statement: str) -> list[str]:
     found = []
     for step in plan:
         index = re.search(r"INDEX (\w+)", step)
-        table = re.match(r"(SCAN|SEARCH) (\w+)", step)
+        table = re.match(r"(SCAN|SEARCH) (?:main\.)?(\w+)", step)
         if table is None or table[2] in {
             "CONSTANT",
             "SUBQUERY",
@@ -190,6 +190,7 @@ def _full_reads(connection: sqlite3.Connection, statement: str) -> list[str]:
             "own_ids",
             "audit_head",
             "newest",
+            "search_index_config",
         }:
             continue
         if index is not None and index[1] in SMALL_INDEXES:

@@ -28,7 +28,9 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 REASON_SHAPES = (
     (re.compile(r"the model server answered (?P<answer>.+)"), "the model server answered {answer}"),
     (
-        re.compile(r"[A-Z]\w* \w+: status (?P<status>\d+)(?: \((?P<meaning>.+)\))?(?: code \d+)?"),
+        re.compile(
+            r"\A[A-Z]\w* \w+: status (?P<status>\d+)(?: \((?P<meaning>.+)\))?(?: code \d+)?"
+        ),
         "WhatsApp did not take it: {status}, {meaning}",
     ),
 )
