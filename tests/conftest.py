@@ -1,10 +1,17 @@
 """Fixtures for all tests."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
 from support import plans, postgres_plans
 from support.place import POSTGRES, database
+
+
+def pytest_collection_finish() -> None:
+    """Let no later collection look at what importing thousands of tests has left for good."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
