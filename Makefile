@@ -53,16 +53,11 @@ format: $(VENV)/dev.stamp  ## rewrite the code in the project's format
 
 venv: $(VENV)/dev.stamp  ## build .venv with the development tools
 
-# The rest of what touches the ledger takes as long as `make test`; CI runs a part of it.
-ALL ?=
-ON_POSTGRES = $(if $(ALL),tests/commands tests/daemon tests/notifications tests/web tests/api \
-	$(addprefix tests/process/test_,crashes.py killed.py stopping.py),tests/commands tests/api/test_chats.py \
-	tests/process/test_crashes.py $(addprefix tests/daemon/test_,$(addsuffix .py,brakes bursts \
-	conversation consent edits_and_deletes groups handover history interleavings outages outcomes \
-	reminders statuses stop_and_start supersede tool_effects tools_round two_numbers windows)))
-POSTGRES_PART = -m "not sqlite" $(ON_POSTGRES) \
+# The rest of what touches the ledger.
+POSTGRES_PART = -m "not sqlite" tests/commands tests/daemon tests/notifications tests/web tests/api \
+	$(addprefix tests/process/test_,crashes.py killed.py stopping.py) \
 	$(addprefix --ignore=,$(filter tests/daemon/%,$(CONTRACT)))
-test-postgres: $(VENV)/dev.stamp  ## the commands and conversations on a private PostgreSQL; ALL=1: the rest too
+test-postgres: $(VENV)/dev.stamp  ## all conversations, commands and pages on a private PostgreSQL
 	@export TEST_STORE=postgres; $(TESTS) $(POSTGRES_PART) $(call AGAIN,$(POSTGRES_PART))
 
 bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/performance.md (15 min)
