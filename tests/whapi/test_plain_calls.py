@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def changed(changes: list[tuple[tuple[str | int, ...], object]], *, without: set
         with suppress(KeyError, IndexError, TypeError):
             for step in steps:
                 inner = inner[step]
-            inner[last] = value
+            inner[last] = deepcopy(value)
     if isinstance(call["messages"], list) and call["messages"]:
         message = call["messages"][0]
         if isinstance(message, dict):
