@@ -4,11 +4,12 @@ The writer's own processor time is measured, from BEGIN to the end of COMMIT: ho
 or its disk is does not change it.
 """
 
+import gc
 import io
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -41,6 +42,18 @@ EVENTS = 600
 LARGE = "x" * 60_000
 """In raw events, which are still kept in their rows and not in files."""
 DAYS_AGO = 40
+
+
+pytestmark = pytest.mark.usefixtures("no_collections")
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """Collect nothing in the writer's thread: what other tests have left would count as a write."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 class Writes:
