@@ -4,7 +4,7 @@ Words that were written stay as they are. Times are Unix seconds. All raise Stor
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -57,6 +57,43 @@ TURNS_OF_A_CASE = 5
 """Of a stored conversation that becomes a case."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatFilters:
+    """Which chats somebody wants to see, as pages and the API ask for them."""
+
+    query: str = ""
+    """A part of a name or number, or words of a message."""
+    state: str = ""
+    """A state of chats, ``mine``, or ``unread``; empty: any."""
+    number: str = ""
+    """One of our numbers; empty: all."""
+    account: int | None = None
+    """Who asks: ``mine`` are the chats of this account."""
+    whose: int | None = None
+    """Only the chats of this account."""
+    since: float = 0.0
+    until: float = 0.0
+    """Only those with a message of this time, in Unix seconds; 0: of any time."""
+    label: str = ""
+    person: str = ""
+    """A part of the contact's name or number."""
+
+    def wanted(self) -> Wanted:
+        """The same, as the ledger is asked."""
+        return Wanted(
+            query=self.query.strip(),
+            person=self.person.strip(),
+            label=self.label,
+            state="" if self.state in DESK_FILTERS else self.state,
+            mine=self.account if self.state == "mine" else self.whose,
+            since=self.since,
+            until=self.until,
+            unread=self.state == "unread",
+            account=self.account,
+            number=self.number,
+        )
+
+
 class OperatorViews:
     """One object for the whole process. Made by the composer, used by HTTP handlers."""
 
@@ -86,45 +123,15 @@ class OperatorViews:
         return await self._views.key_of(ref)
 
     async def chats(
-        self,
-        *,
-        query: str,
-        state: str,
-        before: str,
-        limit: int,
-        number: str = "",
-        account: int | None = None,
-        whose: int | None = None,
-        since: float = 0.0,
-        until: float = 0.0,
-        label: str = "",
-        person: str = "",
-        words: bool = True,
+        self, filters: ChatFilters, *, before: str, limit: int, words: bool = True
     ) -> JsonObject:
         """Return one page of the list: `chats`, `next` (empty at the end) and `states`.
 
-        `states` counts the chats in each state but ``idle``; ``mine`` those of `account`, and
-        ``unread`` those that wait for somebody to look. ``state`` may be one of these two.
-        ``number``: only its chats; ``whose``: only those of an account; ``since``, ``until``
-        (Unix seconds): only those with a message of this time; ``person``: a part of the contact's
-        name or number; ``label``: only those that have it. ``words`` False: ``query`` is not looked
-        for in what was said.
+        `states` counts the chats in each state but ``idle``; ``mine`` those of the filter's
+        account, and ``unread`` those that wait for somebody to look. ``words`` False: the query is
+        not looked for in what was said.
         """
-        wanted = Wanted(
-            query=query.strip(),
-            words=words,
-            person=person.strip(),
-            label=label,
-            state="" if state in DESK_FILTERS else state,
-            mine=account if state == "mine" else whose,
-            since=since,
-            until=until,
-            unread=state == "unread",
-            account=account,
-            number=number,
-            before=_list_place(before),
-            limit=limit,
-        )
+        wanted = replace(filters.wanted(), words=words, before=_list_place(before), limit=limit)
         if wanted.query and words:
             await self._search.refresh()
         page = await self._views.chats(wanted, self._live(), now=self._now())
@@ -137,38 +144,13 @@ class OperatorViews:
             "unread": page["unread"],
         }
 
-    async def messages_with(
-        self,
-        *,
-        query: str,
-        state: str,
-        before: str,
-        limit: int,
-        number: str = "",
-        account: int | None = None,
-        whose: int | None = None,
-        since: float = 0.0,
-        until: float = 0.0,
-        label: str = "",
-        person: str = "",
-    ) -> JsonObject:
-        """Return one page of the messages with the words of `query`: `found`, and `next`.
+    async def messages_with(self, filters: ChatFilters, *, before: str, limit: int) -> JsonObject:
+        """Return one page of the messages with the words of the query: `found`, and `next`.
 
-        The filters are those of `chats`. Each has `ref`, `name` and `number` of its chat, the `id`
-        of its bubble, `at`, and `parts`: pairs of a text and whether it was looked for.
+        Each has `ref`, `name` and `number` of its chat, the `id` of its bubble, `at`, and `parts`:
+        pairs of a text and whether it was looked for.
         """
-        wanted = Wanted(
-            query=query,
-            person=person.strip(),
-            label=label,
-            state="" if state in DESK_FILTERS else state,
-            mine=account if state == "mine" else whose,
-            since=since,
-            until=until,
-            unread=state == "unread",
-            number=number,
-            limit=limit,
-        )
+        wanted = replace(filters.wanted(), limit=limit)
         await self._search.refresh()
         page = await self._views.found(
             wanted, self._live(), before=_text_place(before), now=self._now()

@@ -30,6 +30,7 @@ from daemon.http.api.types import (
     message_of,
 )
 from daemon.ops.operations import Operations
+from daemon.ops.operator_views import ChatFilters
 
 LAST_DIGITS = 4
 
@@ -49,14 +50,10 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
     @api.add("GET", "/chats", action="read", tag="chats")
     async def list_chats(query: ChatFilter) -> ChatPage:
         """List and search chats, the latest first."""
-        page = await views.chats(
-            query=query.query,
-            state=query.state or "",
-            before=query.cursor,
-            limit=query.limit,
-            number=query.number,
-            label=query.label,
+        filters = ChatFilters(
+            query=query.query, state=query.state or "", number=query.number, label=query.label
         )
+        page = await views.chats(filters, before=query.cursor, limit=query.limit)
         number = operations.numbers.first.name
         return ChatPage(
             chats=[ChatEntry(**chat_fields(chat, number)) for chat in page["chats"]],
@@ -75,17 +72,16 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
     @api.add("GET", "/search", action="read", tag="chats")
     async def search_messages(query: SearchFilter) -> FoundPage:
         """Search the messages and notes of all chats, the latest first."""
-        page = await views.messages_with(
+        filters = ChatFilters(
             query=query.query,
             state=query.state or "",
-            before=query.cursor,
-            limit=query.limit,
             number=query.number,
             person=query.person,
             label=query.label,
             since=query.since.timestamp() if query.since else 0.0,
             until=query.until.timestamp() if query.until else 0.0,
         )
+        page = await views.messages_with(filters, before=query.cursor, limit=query.limit)
         number = operations.numbers.first.name
         return FoundPage(
             found=[found_message(text, number) for text in page["found"]], next=page["next"]

@@ -14,7 +14,7 @@ from daemon.domain.states import WITH_AGENT
 from daemon.errors import FilesUnavailable
 from daemon.http.dashboard.shell import Shell
 from daemon.http.request_context import is_minutes, json_object, visitor
-from daemon.ops.operator_views import DESK_FILTERS
+from daemon.ops.operator_views import DESK_FILTERS, ChatFilters
 
 STATES = (WITH_AGENT, "writing", "waiting", "thinking", "sending", "paused", "failed")
 """The states that are shown; chats in no other state are idle."""
@@ -111,7 +111,7 @@ async def wanted_chats(
 ) -> JsonObject:
     """One page of the list, as an address wants it. ``words`` False: not by what was said."""
     return await shell.operations.views.chats(
-        **_filter(shell, address), before=before, limit=CHATS_SHOWN, words=words
+        _filters(shell, address), before=before, limit=CHATS_SHOWN, words=words
     )
 
 
@@ -120,11 +120,11 @@ async def wanted_messages(shell: Shell, address: PageAddress) -> JsonObject:
     if not address.query:
         return {"found": [], "next": ""}
     return await shell.operations.views.messages_with(
-        **_filter(shell, address), before=address.found_before, limit=MESSAGES_SHOWN
+        _filters(shell, address), before=address.found_before, limit=MESSAGES_SHOWN
     )
 
 
-def _filter(shell: Shell, address: PageAddress) -> JsonObject:
+def _filters(shell: Shell, address: PageAddress) -> ChatFilters:
     zone = shell.wording().zone
 
     def midnight(day: str, after: int = 0) -> float:
@@ -132,17 +132,17 @@ def _filter(shell: Shell, address: PageAddress) -> JsonObject:
             date.fromisoformat(day) + timedelta(days=after), time(), zone
         ).timestamp()
 
-    return {
-        "query": address.query,
-        "state": address.state,
-        "number": address.number,
-        "account": own_account(),
-        "whose": int(address.whose[:9]) if address.whose else None,
-        "since": midnight(address.since) if address.since else 0.0,
-        "until": midnight(address.until, 1) if address.until else 0.0,
-        "person": address.person,
-        "label": address.label,
-    }
+    return ChatFilters(
+        query=address.query,
+        state=address.state,
+        number=address.number,
+        account=own_account(),
+        whose=int(address.whose[:9]) if address.whose else None,
+        since=midnight(address.since) if address.since else 0.0,
+        until=midnight(address.until, 1) if address.until else 0.0,
+        person=address.person,
+        label=address.label,
+    )
 
 
 def own_account() -> int | None:
