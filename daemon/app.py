@@ -27,7 +27,7 @@ from daemon.conversation.reload import Reloader
 from daemon.conversation.reminders import ReminderTask
 from daemon.conversation.services import ChatServices
 from daemon.conversation.sharing import NumberSharing
-from daemon.errors import StoreDamaged, StoreUnavailable
+from daemon.errors import StoreDamaged
 from daemon.http.http_task import HttpTask
 from daemon.ledger.ledger import Store
 from daemon.observability.counts import core_task, counted_faults
@@ -347,10 +347,7 @@ async def _watch_store(store: Store, log: Log) -> None:
     """End the daemon when its store cannot be trusted any more. Runs until cancelled."""
     with core_task(log):
         await store.database.failed.wait()
-        # SQLite's is opened afresh by the next start; a ledger of several nodes has been brought to
-        # a version that this one cannot work with, and the next start could not either.
-        error = StoreUnavailable if store.cluster is None else StoreDamaged
-        raise error(store.database.fatal_error)
+        raise store.database.failure()
 
 
 @asynccontextmanager

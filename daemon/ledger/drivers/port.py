@@ -16,6 +16,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 import trio
 
+from daemon.errors import StoreError
+
 T = TypeVar("T")
 Result_co = TypeVar("Result_co", covariant=True)
 
@@ -135,6 +137,9 @@ class Database(Transactions, Protocol):
     @property
     def fatal_error(self) -> str:
         """Why the database cannot be used any more; empty while it can."""
+
+    def failure(self) -> StoreError:
+        """What a daemon ends with after a `fatal_error`: StoreDamaged if a new start fails too."""
 
     @property
     def failed(self) -> trio.Event:

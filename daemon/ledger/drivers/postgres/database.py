@@ -17,7 +17,7 @@ import psycopg
 import trio
 from psycopg.errors import FeatureNotSupported
 
-from daemon.errors import StoreUnavailable
+from daemon.errors import StoreDamaged, StoreUnavailable
 from daemon.ledger.drivers.port import Meter
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, Psycopg, connect, reason
 from daemon.ledger.drivers.postgres.ownership import LEDGER, Numbers, Ownership
@@ -281,6 +281,13 @@ class PostgresDatabase:
         """Something is new. Runs in any thread."""
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(self._notice, what)
+
+    def failure(self) -> StoreDamaged:
+        """See `daemon.ledger.drivers.port.Database`.
+
+        The tables are of a version that the next start could not work with either.
+        """
+        return StoreDamaged(self.fatal_error)
 
     def _fail_soon(self, why: str) -> None:
         """This node cannot go on. Runs in any thread."""

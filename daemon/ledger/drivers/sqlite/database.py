@@ -126,6 +126,10 @@ class SqliteDatabase:
         """Without an end: the file is locked while this process lives."""
         return math.inf
 
+    def failure(self) -> StoreUnavailable:
+        """See `daemon.ledger.drivers.port.Database`. The next start opens the file afresh."""
+        return StoreUnavailable(self.fatal_error)
+
     async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``operation`` inside the next transaction and return its result once it is durable.
 
