@@ -13,11 +13,11 @@ from trio.testing import MockClock
 
 from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse, Usage
 from daemon.errors import ModelTemporary
-from daemon.ops.rehearsal import patient_engine
+from daemon.ops.rehearsal import retrying_engine
 from daemon.ops.rehearsal.cases import Case, CaseTurn, LocatedCase
 from daemon.ops.rehearsal.judge import Judge
-from daemon.ops.rehearsal.patient_engine import PatientEngine
 from daemon.ops.rehearsal.play import Play, Tries, play_cases
+from daemon.ops.rehearsal.retrying_engine import RetryingEngine
 from daemon.ops.rehearsal.stage import RehearsalOptions, with_tables
 from daemon.sandbox.simulated_engine import SimulatedEngine
 from daemon.settings import Settings
@@ -86,7 +86,7 @@ class BusyEngine(SimulatedEngine):
 
 async def test_a_judge_waits_as_long_as_a_busy_server_asks(autojump_clock: MockClock) -> None:
     engine = BusyEngine(refusals=2)
-    verdict = await Judge(PatientEngine(engine, seconds=60)).holds("It is so.", [])
+    verdict = await Judge(RetryingEngine(engine, seconds=60)).holds("It is so.", [])
     assert verdict.holds
     assert autojump_clock.current_time() - engine.asked_at[0] == pytest.approx(40, abs=1)
 
@@ -94,7 +94,7 @@ async def test_a_judge_waits_as_long_as_a_busy_server_asks(autojump_clock: MockC
 async def test_a_customer_is_not_told_that_the_server_was_busy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patient_engine, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(retrying_engine, "WAIT_SECONDS", 0.05)
     async with open_stage(tmp_path / "data", started=False) as stage:
         busy = Step(status=429, code="rate_limit_exceeded")
         stage.model.script(busy, busy, busy, busy, say("Buenas."))

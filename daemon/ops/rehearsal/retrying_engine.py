@@ -17,7 +17,7 @@ WAIT_SECONDS = 2.0
 """The shortest wait before a request is made again."""
 
 
-class PatientEngine:
+class RetryingEngine:
     """Implements the port of engines by another one, whose temporary failures it waits out."""
 
     def __init__(self, engine: Engine, *, seconds: float) -> None:
