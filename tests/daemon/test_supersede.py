@@ -141,6 +141,7 @@ async def test_a_message_between_two_chunks_gets_the_next_turn(tmp_path: Path) -
         await stage.gateway.customer_says(LAURA, "Hola")
         await held.reached.wait()
         late = await stage.gateway.customer_says(LAURA, "¿y el precio?")
+        await stage.calls_read()
         held.release()
         sent = await stage.gateway.wait_sent(LAURA, 3)
         assert [(s.text, s.quoted) for s in sent] == [("uno", ""), ("dos", ""), ("tres", late)]
@@ -156,6 +157,7 @@ async def test_a_late_message_that_an_agent_dealt_with_is_not_quoted_later(tmp_p
         await held.reached.wait()
         await stage.gateway.customer_says(LAURA, "¿y el precio?")
         await stage.gateway.agent_says(LAURA, "Cien mil")
+        await stage.calls_read()
         held.release()
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await end_pause(stage)

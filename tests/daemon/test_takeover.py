@@ -79,6 +79,7 @@ async def test_an_agent_between_two_chunks_stops_the_rest(tmp_path: Path) -> Non
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await held.reached.wait()
         await stage.gateway.agent_says(LAURA, "Yo sigo")
+        await stage.calls_read()
         held.release()
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
@@ -111,6 +112,7 @@ async def test_an_agent_after_the_last_chunk_cuts_nothing_off(tmp_path: Path) ->
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await held.reached.wait()
         await stage.gateway.agent_says(LAURA, "Yo sigo")
+        await stage.calls_read()
         held.release()
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()
@@ -307,6 +309,7 @@ async def test_an_agent_who_repeats_the_bots_words_is_still_an_agent(
             source="mobile",
         )
         await stage.gateway.announce([mine])
+        await stage.calls_read()
         held.release()
         await logged(stage, "MANUAL_SYNC_SUCCESS")
         await stage.quiet()

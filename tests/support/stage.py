@@ -33,6 +33,7 @@ from support.gateway import ScriptedGateway
 from support.model import ScriptedModel
 from support.place import database
 from support.plain import NO_TLS
+from support.rows import count
 from support.services import with_rules
 from support.simulators import Simulators, simulators
 
@@ -224,6 +225,12 @@ class Stage:
     def received(self, chat: str = LAURA) -> list[str]:
         """The texts that the customer of a chat received, in order."""
         return [message.text for message in self.gateway.sent(chat)]
+
+    async def calls_read(self) -> None:
+        """Wait until the node with the number has stored the calls that the other one took."""
+        place = self.settings.data_dir
+        while os.environ.get(CALLS_VARIABLE) and count(place, "waiting_calls"):  # noqa: ASYNC110
+            await trio.sleep(0.005)
 
     async def quiet(self) -> None:
         """Wait until no chat of the daemon has a task any more."""
