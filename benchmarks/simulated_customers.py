@@ -257,6 +257,8 @@ class Customers:
 
     async def _request(self, request: bytes) -> None:
         """Send one request; `refused` counts those that had no 200, for whatever reason."""
+        if not self._connections.port:
+            return
         try:
             status = await self._connections.exchange(request)
         except (OSError, trio.BrokenResourceError, EOFError) as error:
