@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
+from pydantic import SecretStr
 
 from daemon.errors import SettingsError
 from daemon.ledger.mcp import McpLists
@@ -10,7 +11,13 @@ from daemon.observability.logs import Log
 from daemon.settings import Settings
 from daemon.settings.assistant import McpServerSettings
 from daemon.settings.numbers import numbers_of
-from daemon.tools.mcp_client import Approve, ListedTool, McpServer, is_installed
+from daemon.tools.mcp_client import (
+    Approve,
+    ListedTool,
+    McpServer,
+    is_installed,
+    secrets_named,
+)
 from daemon.tools.tool import Tool
 
 
@@ -44,17 +51,22 @@ class McpServers:
 
 def mcp_faults(settings: Settings) -> list[str]:
     """Why the servers of a configuration cannot be used."""
-    known: dict[str, McpServerSettings] = {}
+    known: dict[str, tuple[McpServerSettings, Mapping[str, SecretStr | None]]] = {}
     faults = []
     for number in numbers_of(settings).values():
-        faults += [
-            f"tools.mcp: two different servers are called {one.name}"
-            for one in number.tools.mcp
-            if known.setdefault(one.name, one) != one
-        ]
+        for one in number.tools.mcp:
+            secrets = {name: number.tools.secrets.get(name) for name in secrets_named(one)}
+            faults += [
+                f"tools.mcp: {one.name} names tools.secrets.{name}, which is not set"
+                for name in sorted(secrets)
+                if secrets[name] is None
+            ]
+            # A session is shared: another number's secret would speak for this one.
+            if known.setdefault(one.name, (one, secrets)) != (one, secrets):
+                faults.append(f"tools.mcp: two different servers are called {one.name}")
     if known and not is_installed():
         faults.append("tools.mcp: needs the SDK: pip install 'recado[mcp]'")
-    return faults
+    return list(dict.fromkeys(faults))
 
 
 def approval(lists: McpLists, now: Callable[[], float]) -> Approve:

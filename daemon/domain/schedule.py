@@ -134,8 +134,9 @@ def _after_quiet(at: float, quiet: tuple[int, int], zone: ZoneInfo) -> float:
 
 
 def next_day(at: float, zone: ZoneInfo) -> float:
-    """When the next day of a zone begins."""
-    return _moment(datetime.fromtimestamp(at, zone).date() + timedelta(days=1), 0, zone)
+    """The same time of the next day: at its beginning people sleep."""
+    here = datetime.fromtimestamp(at, zone)
+    return _moment(here.date() + timedelta(days=1), here.hour * 60 + here.minute, zone)
 
 
 def day_start(at: float, zone: ZoneInfo) -> float:

@@ -103,10 +103,7 @@ class Reminders(Role):
             return int(known[0]), ""
         if has_opted_out(connection, key):
             return 0, "opted out"
-        (waiting,) = connection.execute(
-            f"SELECT COUNT(*) FROM reminders WHERE {IS_WAITING} AND channel = ? AND chat = ?", key
-        ).fetchone()
-        if waiting >= most:
+        if len(_waiting(connection, key)) >= most:
             return 0, "too many"
         row_id = _insert(connection, key, "reminder", new, name, now)
         if by is not None:
@@ -146,13 +143,7 @@ class Reminders(Role):
     @query
     def waiting(self, connection: Connection, key: ChatKey) -> tuple[Reminder, ...]:
         """What is still to be sent in a chat, in order."""
-        rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM reminders WHERE {IS_WAITING} AND channel = ? AND chat = ?"
-            " ORDER BY due_at, id",
-            key,
-        )
-        found = [_reminder(row) for row in rows]
-        return tuple(one for one in found if not _obstacle(connection, one))
+        return tuple(_waiting(connection, key))
 
     @query
     def due(
@@ -235,6 +226,16 @@ class Reminders(Role):
         ).rowcount
 
 
+def _waiting(connection: Connection, key: ChatKey) -> list[Reminder]:
+    """What is still to be sent in a chat: not what a reply, say, has cancelled, due or not."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM reminders WHERE {IS_WAITING} AND channel = ? AND chat = ?"
+        " ORDER BY due_at, id",
+        key,
+    )
+    return [one for one in map(_reminder, rows) if not _obstacle(connection, one, is_due=False)]
+
+
 def plan_followups(
     connection: Connection, turn: Turn, followups: Sequence[NewReminder], *, now: float
 ) -> None:
@@ -270,7 +271,7 @@ def waiting_reminders(connection: Connection, *, limit: int) -> list[JsonObject]
             "is_note": one.is_note,
         }
         for one in found
-        if not _obstacle(connection, one)
+        if not _obstacle(connection, one, is_due=False)
     ]
 
 
@@ -323,22 +324,28 @@ def _is_waiting(connection: Connection, reminder: Reminder) -> bool:
     return row is not None
 
 
-def _obstacle(connection: Connection, reminder: Reminder) -> str:
+def _obstacle(connection: Connection, reminder: Reminder, *, is_due: bool = True) -> str:
     """Why a reminder is not to be sent any more; empty if it is."""
     if has_opted_out(connection, reminder.key):
         return OPTED_OUT
     is_followup = reminder.kind == "followup"
-    if (is_followup or "reply" in reminder.cancel_on) and _has_replied(connection, reminder):
+    ends_at_reply = is_followup or "reply" in reminder.cancel_on
+    if ends_at_reply and _has_replied(connection, reminder, is_due=is_due):
         return REPLIED
     if (is_followup or "agent" in reminder.cancel_on) and _had_person(connection, reminder):
         return HANDED_OVER
     return ""
 
 
-def _has_replied(connection: Connection, reminder: Reminder) -> bool:
+def _has_replied(connection: Connection, reminder: Reminder, *, is_due: bool) -> bool:
+    """Whether the customer has written since; when it is due, also whether they wait for an answer.
+
+    Before, what waits may be the very message that it was made for.
+    """
+    waits = f"OR {UNANSWERED}" if is_due else ""
     row = connection.execute(
         "SELECT 1 FROM messages WHERE channel || '/' || chat = ? AND from_me = 0"
-        f" AND kind != '{NOTE_KIND}' AND (received_at > ? OR {UNANSWERED}) LIMIT 1",
+        f" AND kind != '{NOTE_KIND}' AND (received_at > ? {waits}) LIMIT 1",
         ("/".join(reminder.key), reminder.created_at),
     ).fetchone()
     return row is not None

@@ -15,7 +15,7 @@ from daemon.ledger.announcements import announce
 from daemon.ledger.audit import write_audit
 from daemon.ledger.drivers.port import Connection, Role, marks, query, transaction
 
-NOT_CONFIGURED = "its endpoint is not configured any more"
+NOT_CONFIGURED = "its endpoint or its number is not configured any more"
 
 IS_PENDING = f"state = '{PENDING}'"
 """The condition of the index ``webhooks_pending``."""
@@ -58,11 +58,17 @@ class WebhookDeliveries(Role):
 
     @transaction
     def subscribe(
-        self, connection: Connection, wanted: Sequence[Subscription], *, now: float
+        self,
+        connection: Connection,
+        wanted: Sequence[Subscription],
+        *,
+        numbers: Sequence[str],
+        now: float,
     ) -> int:
         """Store what the configured endpoints want; what happens from now on is for these alone.
 
-        What still waits for an endpoint that is not among them is given up; gives how many.
+        What still waits for an endpoint that is not among them is given up, and so is what is about
+        a number that is not among ``numbers`` (if there are some); gives how many.
         """
         connection.execute("DELETE FROM webhook_subscriptions")
         connection.executemany(
@@ -77,8 +83,10 @@ class WebhookDeliveries(Role):
         names = ["", *(one.endpoint for one in wanted)]
         return connection.execute(
             "UPDATE webhook_deliveries SET state = ?, error = ?, ended_at = ?"
-            f" WHERE {IS_PENDING} AND endpoint NOT IN ({marks(names)})",
-            (DEAD, NOT_CONFIGURED, now, *names),
+            # NOT IN a list of nothing is never true.
+            f" WHERE {IS_PENDING} AND (endpoint NOT IN ({marks(names)})"
+            f" OR channel NOT IN ({marks(numbers)}))",
+            (DEAD, NOT_CONFIGURED, now, *names, *numbers),
         ).rowcount
 
     @query
@@ -194,7 +202,9 @@ def endpoint_counts(connection: Connection) -> dict[str, EndpointCounts]:
     )
     waiting = {endpoint: (count, oldest) for endpoint, count, oldest in pending}
     ended = connection.execute(
-        f"SELECT endpoint, COUNT(*) FROM webhook_deliveries WHERE {IS_DEAD} GROUP BY endpoint"
+        # The column itself would have SQLite read all deliveries, in the order of their endpoints.
+        "SELECT endpoint || '' AS name, COUNT(*) FROM webhook_deliveries"
+        f" WHERE {IS_DEAD} GROUP BY name"
     )
     dead = dict(ended.fetchall())
     return {

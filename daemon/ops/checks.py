@@ -157,7 +157,8 @@ def _requirements(settings: Settings) -> list[Finding]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return [Finding("error", f"tools.requirements: cannot read {path}")]
-    names = [found[0] for line in lines if (found := PACKAGE.match(line.strip()))]
+    plain = [line.strip() for line in lines if ";" not in line]  # else a condition may exclude it
+    names = [found[0] for line in plain if (found := PACKAGE.match(line))]
     missing = [name for name in names if not is_installed(name)]
     return [
         Finding("error", f"tools.requirements: {name} is not installed: run make install")
@@ -165,8 +166,9 @@ def _requirements(settings: Settings) -> list[Finding]:
     ] or [Finding("ok", f"tools.requirements: {len(names)} packages")]
 
 
-PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""The name of a package, at the beginning of a line (PEP 508)."""
+PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=\s*(?:$|[\[(<>=!~@\\#-]))")
+"""The name of a package, at the beginning of a line (PEP 508); a line that is an address or a path
+has none."""
 
 
 def is_installed(name: str) -> bool:

@@ -388,9 +388,7 @@ class OperatorViews:
             "unreadable": [
                 {**event, "reason": mask_numbers(event["reason"])} for event in rows["unreadable"]
             ],
-            "questions": [
-                {**group, "text": mask_numbers(group["text"])} for group in rows["questions"]
-            ],
+            "questions": rows["questions"],
             "recovery": self._recovered(people, rows["expired"]),
             "budget": self._spending(people, rows["spending"], days),
         }

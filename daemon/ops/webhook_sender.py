@@ -34,6 +34,7 @@ from daemon.media.download import Resolve, address_of, origin_of, request_at, re
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 from daemon.settings import Settings
+from daemon.settings.numbers import numbers_of
 from daemon.settings.webhooks import WebhookSettings, signing_key
 from daemon.system.process import authorities
 
@@ -270,9 +271,13 @@ def subscriptions_of(settings: Settings) -> list[Subscription]:
 async def subscribe(settings: Settings, process: Process) -> None:
     """Store what the endpoints want; for the process that leads. Raises StoreUnavailable."""
     telemetry, store = process.telemetry, process.store.webhooks
-    left = await store.subscribe(subscriptions_of(settings), now=telemetry.now())
+    # Of several nodes another one may have been given a new number before this one.
+    numbers = () if process.store.cluster else tuple(numbers_of(settings))
+    left = await store.subscribe(subscriptions_of(settings), numbers=numbers, now=telemetry.now())
     if left:
-        telemetry.log.warning("outgoing webhooks of removed endpoints given up", deliveries=left)
+        telemetry.log.warning(
+            "outgoing webhooks of removed endpoints and numbers given up", deliveries=left
+        )
 
 
 @asynccontextmanager

@@ -5,8 +5,9 @@ without saying so is recognised when it is loaded: in trio's loop its first wait
 """
 
 import asyncio  # noqa: TID251 - for tools that are written for it
+import dis
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -64,7 +65,8 @@ class AsyncioCall:
 def library_for_asyncio(function: Callable[..., Any]) -> str:
     """The package for asyncio that a coroutine function uses; empty if none is seen.
 
-    Looks at the names in its code, and in functions of the same module that it uses.
+    Looks at what its code imports and at the globals that it names, and into functions of the same
+    module that it uses.
     """
     left: list[Any] = [inspect.unwrap(function)]
     seen: set[int] = set()
@@ -73,29 +75,50 @@ def library_for_asyncio(function: Callable[..., Any]) -> str:
         if not isinstance(one, FunctionType) or id(one) in seen:
             continue
         seen.add(id(one))
-        for name in _names(one.__code__):
-            value = one.__globals__.get(name)
-            package = _package_of(name, value)
-            if package in LIBRARIES:
+        imported, named = _names(one.__code__)
+        values = [one.__globals__[name] for name in named if name in one.__globals__]
+        for module in (*imported, *map(_module_of, values)):
+            if package := _for_asyncio(module):
                 return package
+        for value in values:
             if getattr(value, "__module__", "") == function.__module__:
                 left.append(value)
                 left += vars(value).values() if isinstance(value, type) else ()
     return ""
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    """The names that a function uses, with those of the functions inside it."""
-    yield from code.co_names
+def _names(code: CodeType) -> tuple[list[str], list[str]]:
+    """The modules that a function imports, and the globals that it names.
+
+    With those of the functions inside it. An attribute, such as ``boat.motor``, is neither.
+    """
+    imported, named = [], []
+    for one in dis.get_instructions(code):
+        if one.opname in {"IMPORT_NAME", "IMPORT_FROM"}:
+            imported.append(str(one.argval))
+        elif one.opname in {"LOAD_GLOBAL", "LOAD_NAME"}:
+            named.append(str(one.argval))
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names(constant)
+            inner = _names(constant)
+            imported += inner[0]
+            named += inner[1]
+    return imported, named
 
 
-def _package_of(name: str, value: object) -> str:
-    """The package that a name stands for; the name itself where it is imported in the function."""
-    if value is None:
-        return name
+def _module_of(value: object) -> str:
+    """The module that a value is, or comes from."""
     if isinstance(value, ModuleType):
-        return value.__name__.partition(".")[0]
-    return str(getattr(value, "__module__", "") or "").partition(".")[0]
+        return value.__name__
+    return str(getattr(value, "__module__", "") or "")
+
+
+def _for_asyncio(module: str) -> str:
+    """The package of a module that needs a loop of asyncio; empty if it does not.
+
+    Of some packages a part is for it, and says so by its name: ``redis.asyncio``.
+    """
+    package, *parts = module.split(".")
+    if package in LIBRARIES:
+        return package
+    return module if "asyncio" in parts else ""

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ import trio
 from pydantic import SecretStr
 
 from daemon.domain.messages import ToolSpec
-from daemon.errors import ToolError, ToolOutcomeUnknown
+from daemon.errors import StoreUnavailable, ToolError, ToolOutcomeUnknown
 from daemon.observability.logs import Log
 from daemon.settings.assistant import McpServerSettings
 from daemon.tools.schema import strict_schema, without_nulls
@@ -93,6 +94,7 @@ class McpServer:
         self._session: Any = None
         self._lost = trio.Event()
         self._calls: set[trio.CancelScope] = set()
+        self._digest = ""
         self._reported = ""
 
     async def run(self, approve: Approve) -> None:
@@ -148,13 +150,16 @@ class McpServer:
 
     async def _look(self, session: Any, approve: Approve) -> None:
         """Ask for the tools, and offer them if their list is trusted."""
-        answer = await session.list_tools()
         listed = [
             ListedTool(one.name, (one.description or "")[:DESCRIPTION_CHARACTERS], one.input_schema)
-            for one in answer.tools[:MOST_TOOLS]
+            for one in await _all_tools(session)
         ]
         digest = digest_of(listed)
-        trusted = await approve(self.settings, digest, listed)
+        try:
+            trusted = await approve(self.settings, digest, listed)
+        except StoreUnavailable:  # calls under way go on, and what is offered stays the same list
+            trusted = bool(self.tools) and digest == self._digest
+        self._digest = digest
         if trusted and not self.tools:
             self._log.info("tools of an MCP server are offered", server=self.settings.name)
         self.tools = {one.name: one for one in map(self._tool, listed) if one} if trusted else {}
@@ -214,17 +219,37 @@ class McpServer:
         return msgspec.json.encode(result).decode()
 
 
+async def _all_tools(session: Any) -> list[Any]:
+    """The tools that a server lists, page by page; `MOST_TOOLS` at most."""
+    answer = await session.list_tools()
+    tools = list(answer.tools)
+    while answer.next_cursor and len(tools) < MOST_TOOLS:
+        page = importlib.import_module("mcp.types").PaginatedRequestParams(
+            cursor=answer.next_cursor
+        )
+        answer = await session.list_tools(params=page)
+        tools += answer.tools
+    return tools[:MOST_TOOLS]
+
+
 def digest_of(listed: Sequence[ListedTool]) -> str:
     """The hash of a list of tools: names, descriptions and schemas, in any order."""
     in_order = sorted(listed, key=lambda one: one.name)
     return hashlib.sha256(msgspec.json.encode(in_order, order="sorted")).hexdigest()
 
 
+_NAMED_SECRET = re.compile(r"\{([a-z0-9_]{1,64})\}")
+
+
+def secrets_named(settings: McpServerSettings) -> frozenset[str]:
+    """The secrets that a server's headers and variables name in braces."""
+    values = (*settings.headers.values(), *settings.environment.values())
+    return frozenset(name for value in values for name in _NAMED_SECRET.findall(value))
+
+
 def _filled(value: str, secrets: Mapping[str, SecretStr]) -> str:
-    """A value with the secrets that it names in braces. Raises ToolError."""
-    for name, secret in secrets.items():
-        value = value.replace(f"{{{name}}}", secret.get_secret_value())
-    return value
+    """A value with the secrets that it names in braces, all of which are set."""
+    return _NAMED_SECRET.sub(lambda named: secrets[named[1]].get_secret_value(), value)
 
 
 def _text_of(result: Any) -> str:

@@ -1,9 +1,12 @@
 """`recado knowledge` on a store beside a daemon, and what `recado check` says of documents."""
 
 import csv
+import errno
 import io
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import docx
 import pytest
@@ -62,7 +65,8 @@ async def test_documents_are_read_listed_and_searched(tmp_path: Path, folder: Pa
         assert "read: shop/shipping.html" in read.stdout
         assert "cannot be read: broken.docx: " in read.stderr
         again = await beside(stage, folder, "sync")
-        assert (again.exit_code, again.stdout) == (0, "nothing has changed\n")
+        assert (again.exit_code, again.stdout) == (1, "nothing has changed\n")
+        assert "cannot be read: broken.docx: " in again.stderr
         listed = json.loads((await beside(stage, folder, "list", "--json")).stdout)
         shown = {one["path"]: (one["title"], one["passages"]) for one in listed}
         assert shown == {
@@ -153,3 +157,43 @@ def test_check_names_documents_that_cannot_be_read(tmp_path: Path, folder: Path)
     assert f"ok: knowledge.folder: {folder}, 4 documents" in said
     gone = run(tmp_path / "data", tmp_path / "gone", "check").stdout
     assert f"error: knowledge.folder: {tmp_path / 'gone'}: No such file or directory" in gone
+
+
+async def test_a_folder_that_may_not_be_opened_keeps_none_of_the_others_back(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As lost+found, at the root of a disk."""
+    (folder / "lost+found").mkdir()
+    refuse(monkeypatch, folder / "lost+found", PermissionError(errno.EACCES, "Permission denied"))
+    async with open_scene(tmp_path) as stage:
+        assert (await beside(stage, folder, "sync")).exit_code == 1, "broken.docx"
+        assert "documents: 5" in (await beside(stage, folder, "list")).stdout
+    done = await trio.to_thread.run_sync(run, tmp_path / "data", folder, "check")
+    said = done.stdout
+    assert "warning: knowledge.folder: lost+found: this folder may not be opened" in said
+    assert f"ok: knowledge.folder: {folder}, 4 documents" in said
+
+
+async def test_a_folder_in_trouble_says_nothing_about_what_is_gone(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "bar").mkdir()
+    (folder / "bar" / "carta.md").write_text("El café vale 5.000 pesos.")
+    async with open_scene(tmp_path) as stage:
+        await beside(stage, folder, "sync")
+        refuse(monkeypatch, folder / "bar", OSError(errno.EIO, "Input/output error"))
+        assert (await beside(stage, folder, "sync")).exit_code == 2, "it cannot be read now"
+        assert "bar/carta.md" in (await beside(stage, folder, "list")).stdout
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, folder: Path, error: OSError) -> None:
+    """Let a folder not be listed."""
+    look = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if path == str(folder):
+            error.filename = str(path)
+            raise error
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)

@@ -19,6 +19,10 @@ from support.rows import select
 from support.scenes import QUICK_RULES, found, model_input
 from support.stage import LAURA, Stage, open_stage
 
+from daemon.conversation.mcp_servers import mcp_faults
+from daemon.errors import StoreUnavailable
+from daemon.ledger.mcp import McpLists
+from daemon.settings import Settings
 from daemon.settings.assistant import McpServerSettings, ToolSettings
 from daemon.tools import mcp_client
 
@@ -226,3 +230,82 @@ async def test_a_server_that_is_not_there_stops_nothing(tmp_path: Path) -> None:
         await found(lambda: len(stage.events("an MCP server is not connected")) > 1)
         await ask(stage, call("crm__book", '{"room": "7"}'))
         assert "there is no tool crm__book" in output(stage)["error"]
+
+
+PAGES = """
+import anyio
+from mcp import types
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+
+EMPTY = {"type": "object", "properties": {}}
+
+async def list_tools(context, params):
+    page = int(params.cursor) if params and params.cursor else 0
+    tool = types.Tool(name=f"tool_{page}", description="A tool.", input_schema=EMPTY)
+    return types.ListToolsResult(tools=[tool], next_cursor=str(page + 1) if page < 2 else None)
+
+async def call_tool(context, params):
+    return types.CallToolResult(content=[types.TextContent(type="text", text=params.name)])
+
+async def main():
+    server = Server("pages", on_list_tools=list_tools, on_call_tool=call_tool)
+    async with stdio_server() as streams:
+        await server.run(*streams, server.create_initialization_options())
+
+anyio.run(main)
+"""
+
+
+async def test_a_list_of_several_pages_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "pages.py"
+    path.write_text(PAGES)
+    mcp = {"name": "crm", "command": (sys.executable, str(path)), "trust": True}
+    tools = {"mcp": (McpServerSettings.model_validate(mcp),)}
+    async with open_stage(tmp_path / "data", rules=QUICK_RULES, tools=tools) as stage:
+        await until_offered(stage)
+        await ask(stage, call("crm__tool_2", "{}"))
+        assert offered(stage) == ["crm__tool_0", "crm__tool_1", "crm__tool_2"]
+        assert output(stage)["output"] == "tool_2"
+
+
+async def test_a_store_that_is_away_for_a_moment_cuts_no_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a list is trusted cannot be read then; what is offered stays the same list."""
+    looks: list[int] = []
+
+    async def away(_lists: McpLists, _server: str, _digest: str) -> bool | None:
+        looks.append(1)
+        raise StoreUnavailable("the database is away")
+
+    tools = table(tmp_path, trust=True)
+    async with open_stage(tmp_path / "data", rules=QUICK_RULES, tools=tools) as stage:
+        await until_offered(stage)
+        monkeypatch.setattr(McpLists, "trusted", away)
+        (tmp_path / "hang").touch()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, stage, call("crm__book", '{"room": "8"}'))
+            await found((tmp_path / "booking").exists)
+            before = len(looks)
+            await found(lambda: len(looks) > before + 1)
+            (tmp_path / "hang").unlink()
+        assert output(stage)["output"] == "booked 8"
+        assert stage.events("an MCP server is not connected") == []
+
+
+def number_with(secrets: dict[str, str]) -> Settings:
+    mcp = {"name": "crm", "url": "https://crm.example/mcp", "headers": {"X-Key": "{crm_key}"}}
+    return Settings.model_validate({"tools": {"mcp": [mcp], "secrets": secrets}})
+
+
+def test_a_secret_that_a_server_needs_is_set_and_is_no_other_numbers() -> None:
+    """A session is shared by the numbers that use a server."""
+    assert mcp_faults(number_with({"crm_key": "one"})) == []
+    missing = "tools.mcp: crm names tools.secrets.crm_key, which is not set"
+    assert mcp_faults(number_with({"other": "one"})) == [missing]
+    shop, bar = number_with({"crm_key": "one"}), number_with({"crm_key": "two"})
+    both = Settings().model_copy(update={"numbers": {"shop": shop, "bar": bar}})
+    assert mcp_faults(both) == ["tools.mcp: two different servers are called crm"]
+    same = Settings().model_copy(update={"numbers": {"shop": shop, "bar": shop}})
+    assert mcp_faults(same) == []

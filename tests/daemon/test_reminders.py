@@ -176,6 +176,20 @@ async def test_the_day_has_a_limit_and_a_chat_too(tmp_path: Path) -> None:
         assert stage.received() == ["Listo.", "uno"]
 
 
+async def test_what_a_reply_has_cancelled_takes_nobodys_place(tmp_path: Path) -> None:
+    """Its row is ended when it is due, which may be in months."""
+    async with open_scene(tmp_path, reminders={"most_waiting": 1}) as stage:
+        await reminded(stage, cancel_on="reply")
+        assert "Waiting for this customer: 1: " in str(stage.model.calls[-1].items)
+        stage.model.script(asked(hours=48), asked(hours=72), say("Listo."))
+        await stage.gateway.customer_says(LAURA, "Mejor pasado mañana")
+        await stage.gateway.wait_sent(LAURA, 2)
+        await stage.quiet()
+        said = str(stage.model.calls[-1].items)
+        assert "Reminder 2 is set" in said
+        assert "too many reminders" in said
+
+
 async def test_quiet_hours_put_it_off(tmp_path: Path) -> None:
     here = datetime.now(UTC) - timedelta(hours=5)  # as in Bogotá, where Laura's number is from
     quiet = f"{here - timedelta(hours=2):%H:%M}-{here + timedelta(hours=3):%H:%M}"
@@ -241,6 +255,22 @@ async def test_follow_ups_end_when_an_agent_writes_and_follow_no_statement(tmp_p
         make_due(stage)
         await found(lambda: states(stage) == [("cancelled", "a person has or had the chat")])
         assert len(stage.received()) == 1
+
+
+async def test_a_question_mark_inside_a_link_asks_nothing(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, started=False) as stage:
+        with_follow_ups(stage, "¿Sigue ahí?")
+        await stage.start()
+        stage.model.script(say("Aquí está el mapa: https://maps.example/?q=hotel&z=3"))
+        await stage.gateway.customer_says(PEDRO, "¿Cómo llego?")
+        await stage.gateway.wait_sent(PEDRO, 1)
+        await stage.quiet()
+        assert states(stage) == []
+        stage.model.script(say("https://maps.example/?q=hotel ¿Lo encontró?"))
+        await stage.gateway.customer_says(PEDRO, "¿Otra vez?")
+        await stage.gateway.wait_sent(PEDRO, 2)
+        await stage.quiet()
+        assert states(stage) == [("waiting", "")]
 
 
 async def test_outside_of_hours_follow_ups_wait_and_a_handover_is_notified(

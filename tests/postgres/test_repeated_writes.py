@@ -139,7 +139,9 @@ async def effects(folder: Path, *, arrives: bool | None) -> Effects:
         rows = Rows(server)
         through = url.replace(host, str(proxy.folder))
         async with open_store(folder, url=through, clock=lambda: 0.0) as store:
-            await store.webhooks.subscribe([Subscription(endpoint="crm", events=EVENTS)], now=1)
+            await store.webhooks.subscribe(
+                [Subscription(endpoint="crm", events=EVENTS)], numbers=[CHANNEL], now=1
+            )
             for number, name in enumerate(CASES):
                 key = ChatKey(CHANNEL, f"57300{1000000 + number}@s.whatsapp.net")
                 rows.number_again()

@@ -6,6 +6,7 @@ from support.ledgers import CHANNEL, LAURA, accept, message, open_turn
 from support.place import store_in
 from support.rows import select
 
+from daemon.domain.announcements import EndpointCounts
 from daemon.domain.notification_texts import Occasion
 from daemon.ledger.ledger import Store
 from daemon.ledger.webhook_deliveries import Subscription
@@ -36,18 +37,29 @@ async def test_nothing_waits_for_a_clock_that_was_ahead(tmp_path: Path) -> None:
     """What is due at once is due whatever the time is afterwards."""
     async with store_in(tmp_path) as store:
         wanted = Subscription(endpoint="crm", events=("message.received",))
-        await store.webhooks.subscribe([wanted], now=100)
+        await store.webhooks.subscribe([wanted], numbers=[CHANNEL], now=100)
         await accept(store, message("m-1"), now=100 + DAY_SECONDS)
         await note(store, BUDGET, now=100 + DAY_SECONDS)
         assert await lines(store, 100) == ["2026-11-29"]
         assert len(await store.webhooks.due("crm", [CHANNEL], now=100, limit=9)) == 1
 
 
+async def test_what_is_about_a_number_that_is_gone_is_given_up(tmp_path: Path) -> None:
+    """No node serves such a number, so nothing would ever deliver it."""
+    async with store_in(tmp_path) as store:
+        wanted = Subscription(endpoint="crm", events=("message.received",))
+        await store.webhooks.subscribe([wanted], numbers=[CHANNEL], now=100)
+        await accept(store, message("m-1"), now=100)
+        assert await store.webhooks.subscribe([wanted], numbers=[CHANNEL], now=100) == 0
+        assert await store.webhooks.subscribe([wanted], numbers=["another"], now=100) == 1
+        assert (await store.webhooks.counts())["crm"] == EndpointCounts(dead=1)
+
+
 async def test_no_next_try_waits_for_a_clock_that_was_ahead(tmp_path: Path) -> None:
     """A time that is further away than any wait was planned by a wrong clock."""
     async with store_in(tmp_path) as store:
         wanted = Subscription(endpoint="crm", events=("message.received",))
-        await store.webhooks.subscribe([wanted], now=100)
+        await store.webhooks.subscribe([wanted], numbers=[CHANNEL], now=100)
         await accept(store, message("m-1"), now=100)
         await note(store, BUDGET, now=100)
 

@@ -748,7 +748,8 @@ async def _reminder_dropped(scene: Scene) -> Action:
 async def _subscribed(scene: Scene) -> Action:
     await scene.received()
     wanted = [Subscription(endpoint=name, events=EVENTS) for name in ("crm", scene.key.chat)]
-    return partial(scene.store.webhooks.subscribe, wanted, now=200)
+    numbers = [scene.key.number]
+    return partial(scene.store.webhooks.subscribe, wanted, numbers=numbers, now=200)
 
 
 @case("WebhookDeliveries.delivered")

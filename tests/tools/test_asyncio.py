@@ -1,9 +1,11 @@
 """Tools that are written for asyncio: declared, they run in a loop of their own; else refused."""
 
 import asyncio  # noqa: TID251 - these tools use it
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import trio
@@ -134,6 +136,38 @@ def test_an_undeclared_one_is_refused_when_it_is_loaded(tmp_path: Path, code: st
     assert "@tool(asyncio=True)" in str(raised.value)
     (tmp_path / "slow.py").write_text(HEAD + code.replace("@tool", "@tool(asyncio=True)"))
     assert [one.asyncio for one in load_tools([], tmp_path)] == [True]
+
+
+A_PART_OF_A_PACKAGE = """
+import redis.asyncio as redis
+@tool
+async def slow() -> str:
+    '''Wait.'''
+    return await redis.Redis().get("key")
+"""
+
+
+def test_a_part_of_a_package_may_be_for_asyncio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, part = ModuleType("redis"), ModuleType("redis.asyncio")
+    whole.asyncio = part  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "redis", whole)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", part)
+    (tmp_path / "slow.py").write_text(HEAD + A_PART_OF_A_PACKAGE)
+    with pytest.raises(ToolError, match=r"tool slow: it uses redis\.asyncio"):
+        load_tools([], tmp_path)
+
+
+def test_a_word_of_the_trade_is_no_library(tmp_path: Path) -> None:
+    """Boats have motors, and one of our own modules may have any name inside of it."""
+    (tmp_path / "boats.py").write_text(
+        HEAD
+        + "class Boat:\n    motor = 'Yamaha'\n    nats = 3\n"
+        + "@tool\nasync def describe() -> str:\n    '''Describe the boat.'''\n"
+        "    boat = Boat()\n    return f'{boat.motor} {boat.nats}'\n"
+    )
+    assert [one.name for one in load_tools([], tmp_path)] == ["describe"]
 
 
 def test_a_tool_for_trio_or_a_thread_may_stand_beside_one_for_asyncio(tmp_path: Path) -> None:

@@ -86,8 +86,9 @@ def test_quiet_hours_are_kept_in_every_zone_that_a_contact_may_be_in() -> None:
 
 
 def test_a_day_on_which_the_clocks_change_is_as_long_as_it_is() -> None:
-    spring = at("2026-03-29T00:00", MADRID)
-    assert next_day(spring + 1, MADRID) - day_start(spring + 1, MADRID) == 23 * 3600
+    asked = at("2026-03-28T15:30", MADRID)
+    assert next_day(asked + 20, MADRID) - asked == 23 * 3600
+    assert day_start(next_day(asked, MADRID), MADRID) - day_start(asked, MADRID) == 24 * 3600
     quiet = quiet_minutes("21:00-08:00")
     allowed = after_quiet(at("2026-03-28T23:00", MADRID), quiet, (MADRID,))
     assert allowed - at("2026-03-28T23:00", MADRID) == 8 * 3600

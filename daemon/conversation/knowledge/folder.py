@@ -7,7 +7,8 @@ others go on being read.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -52,6 +53,7 @@ MOST_DOCUMENTS = 5_000
 BEGINNING_ONLY = "only its beginning was read: it is too long"
 NO_TEXT = "it has no text: a scan, perhaps"
 OTHER_TYPE = "files of this type are not read"
+CLOSED = "this folder may not be opened"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +220,7 @@ async def faults_of(folder: Path, settings: KnowledgeSettings) -> tuple[int, lis
         document = await read_document(folder, file, "", reader=reader, max_bytes=max_bytes)
         if document is not None and document.error:
             faults.append((file.path, document.error))
-    unread = await trio.to_thread.run_sync(unread_in, folder)
-    return len(files) - len(faults), [*faults, *((path, OTHER_TYPE) for path in unread)]
+    return len(files) - len(faults), [*faults, *await trio.to_thread.run_sync(unread_in, folder)]
 
 
 def files_of(folder: Path) -> list[FolderFile]:
@@ -228,28 +229,43 @@ def files_of(folder: Path) -> list[FolderFile]:
     Not hidden ones, nor those of a type that is not read. Blocks for as long as the disk takes.
     """
     found = []
-    for path in _visible(folder):
-        if kind_of(path.name) and path.is_file():
-            stat = path.stat()
-            relative = path.relative_to(folder).as_posix()
-            found.append(FolderFile(relative, stat.st_size, stat.st_mtime_ns))
+    for path in _looked_into(folder)[0]:
+        # What is beside a folder that may be listed and not entered is read all the same.
+        with suppress(PermissionError, FileNotFoundError):
+            if kind_of(path.name) and path.is_file():
+                stat = path.stat()
+                relative = path.relative_to(folder).as_posix()
+                found.append(FolderFile(relative, stat.st_size, stat.st_mtime_ns))
     return found[:MOST_DOCUMENTS]
 
 
-def unread_in(folder: Path) -> list[str]:
-    """The files of a folder whose type is not read. Raises OSError."""
-    return [p.relative_to(folder).as_posix() for p in _visible(folder) if not kind_of(p.name)]
+def unread_in(folder: Path) -> list[tuple[str, str]]:
+    """What inside of a folder is not read, and why. Raises OSError."""
+    paths, closed = _looked_into(folder)
+    other = [path for path in paths if not kind_of(path.name)]
+    unread = [(path, OTHER_TYPE) for path in other] + [(path, CLOSED) for path in closed]
+    return [(path.relative_to(folder).as_posix(), why) for path, why in unread]
 
 
-def _visible(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder, onerror=_raise):
+def _looked_into(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The visible files of a folder, and the folders inside it that may not be opened.
+
+    Any other trouble raises OSError: of what is there now, nothing is known then.
+    """
+    closed: list[Path] = []
+
+    def note(error: OSError) -> None:
+        where = Path(error.filename or folder)
+        if where == folder or not isinstance(error, PermissionError):
+            raise error
+        closed.append(where)  # lost+found of a disk, say
+
+    files = []
+    for place, folders, names in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         # Word keeps a file with this beginning beside a document that is open.
-        yield from (Path(place, n) for n in sorted(names) if not n.startswith((".", "~$")))
-
-
-def _raise(error: OSError) -> None:
-    raise error
+        files += [Path(place, n) for n in sorted(names) if not n.startswith((".", "~$"))]
+    return files, closed
 
 
 def kind_of(name: str) -> str:

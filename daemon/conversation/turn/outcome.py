@@ -5,6 +5,7 @@ written to. All of it is called by the task of the turn's chat.
 """
 
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,9 @@ from daemon.ledger.reminders import NewReminder
 from daemon.ledger.turns import Concluded
 from daemon.observability.events import BUDGET_SPENT, TAKEOVER, TURN_GIVEN_UP
 from daemon.observability.tracing import outcome as trace_outcome
+
+LINK = re.compile(r"https?://\S+")
+"""Has a question mark of its own, perhaps."""
 
 LONGEST_DELAY_SECONDS = 30 * 24 * 3600.0
 """WhatsApp keeps what it cannot deliver for 30 days; an earlier time is a wrong clock."""
@@ -377,7 +381,7 @@ def follow_ups(turn: Turn, answer: str, services: ChatServices) -> tuple[NewRemi
     rules, now = services.config.rules.reminders, services.telemetry.now()
     if not rules.followups or is_group(turn.key.chat):
         return None
-    if "?" not in answer:
+    if "?" not in LINK.sub("", answer):
         return ()
     return tuple(
         NewReminder(text=rule.text, due_at=now + rule.after_seconds, open_hours=rule.only_open)

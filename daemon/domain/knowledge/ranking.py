@@ -3,9 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from daemon.domain.knowledge.words import terms_of
+from daemon.domain.redaction import mask_numbers
 
 SATURATION, LENGTH_SHARE = 1.2, 0.75
 """The usual constants of BM25: how fast repetitions of a word stop counting, and how much the
@@ -120,6 +122,11 @@ class QuestionGroup:
     last_at: float
     others: tuple[str, ...]
     """Other wordings, newest first."""
+
+    def shown(self) -> dict[str, Any]:
+        """Its fields for people, with the phone numbers in customers' words shortened."""
+        others = tuple(map(mask_numbers, self.others))
+        return asdict(replace(self, text=mask_numbers(self.text), others=others))
 
 
 def grouped(questions: Sequence[AskedQuestion]) -> list[QuestionGroup]:

@@ -1,7 +1,6 @@
 """The work of all chats: unsettled sends, failures, the cost of the day."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 
 from daemon.domain.ids import is_group
 from daemon.domain.knowledge.ranking import grouped
@@ -131,7 +130,7 @@ def unreadable_events(connection: Connection) -> list[JsonObject]:
 def questions(connection: Connection) -> list[JsonObject]:
     """What customers asked lately and the documents do not answer, the most frequent first."""
     groups = grouped(questions_of(connection, most=QUESTIONS_SHOWN))
-    return [asdict(group) for group in groups[:SHOWN]]
+    return [group.shown() for group in groups[:SHOWN]]
 
 
 def expired_since(connection: Connection, since: float) -> int:

@@ -136,11 +136,13 @@ def sync_command(documents: Documents) -> None:
         click.echo(f"read: {path}")
     for path in changes.gone:
         click.echo(f"gone: {path}")
-    for path, fault in changes.faults:
-        click.echo(f"cannot be read: {path}: {fault}", err=True)
     if not (changes.read or changes.gone):
         click.echo("nothing has changed")
-    if changes.faults:
+    with documents.place.reading() as connection:  # also what an earlier look could not read
+        faults = [one for one in documents_of(connection, documents.rules.folder) if one.error]
+    for one in faults:
+        click.echo(f"cannot be read: {one.path}: {one.error}", err=True)
+    if faults:
         sys.exit(1)
 
 

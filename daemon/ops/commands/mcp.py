@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -147,9 +146,7 @@ class ChatTools:
             },
             "waiting_since": min((one.since for one in waiting), default=None),
             "outbox": outbox,
-            "unanswered_questions": [
-                {**asdict(one), "text": mask_numbers(one.text)} for one in asked[:20]
-            ],
+            "unanswered_questions": [one.shown() for one in asked[:20]],
         }
 
     def send_message(self, ref: str, text: str) -> dict[str, Any]:

@@ -120,7 +120,8 @@ def trust_command(settings: Settings, *, server: str | None, yes: bool) -> None:
         for one in known:
             click.echo(f"{one.server}: {_trust_of(one)}, {one.digest[:16]}")
             for tool in json.loads(one.tools):
-                click.echo(f"  {tool['name']}: {' '.join(tool['description'].split())}")
+                click.echo(f"  {_seen(tool['name'])}: {_seen(tool['description'])}")
+                click.echo(f"    {_seen(json.dumps(tool['schema'], ensure_ascii=False))}")
         if server is None or known[0].trusted:
             return
         if not yes:
@@ -253,6 +254,12 @@ def _remote_tools(settings: Settings) -> list[SeenTool]:
         for name, server in servers.items()
         for tool in (json.loads(known[name].tools) if name in known else [NOT_SEEN])
     ]
+
+
+def _seen(text: str) -> str:
+    """What a server says, on one line; characters that do not show are written out."""
+    line = " ".join(text.split())
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
 
 
 def _trust_of(one: McpList) -> str:
