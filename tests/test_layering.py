@@ -89,9 +89,9 @@ HOMES = {
     "sqlite3": ("daemon.ledger",),
     "httpx": (
         *("daemon.gateway", "daemon.media", "daemon.ops.webhook_sender", "daemon.sandbox"),
-        *("daemon.system", "daemon.http.dashboard.oidc"),
+        *("daemon.assistant", "daemon.system", "daemon.http.dashboard.oidc"),
     ),
-    "httpcore": ("daemon.gateway",),
+    "httpcore": ("daemon.system",),
     "httpx2": ("daemon.assistant",),
     "openai": ("daemon.assistant",),
     "hypercorn": ("daemon.http",),

@@ -3,17 +3,18 @@
 Importing this module imports `openai`, which costs 25 MB and a second: only
 `daemon.assistant.port` does it, on a worker thread.
 
-The SDK is used for connections, authentication and errors, but not for event streams: its streams
-leave async generators unfinished when an event is malformed or a `[DONE]` arrives, and build a
-model of every delta. So streams are read here, to their end or to a cancellation.
+The SDK is used for requests, authentication and errors, but neither for connections, which are
+those of `daemon.system.connections`, nor for event streams: its streams leave async generators
+unfinished when an event is malformed or a `[DONE]` arrives, and build a model of every delta. So
+streams are read here, to their end or to a cancellation.
 """
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, cast
 from urllib.parse import quote
 
+import httpx
 import httpx2
 import msgspec
 import openai
@@ -25,6 +26,7 @@ from daemon.assistant.payloads.assistants import ThreadBusy, is_race
 from daemon.assistant.payloads.stream_events import ResponseReader
 from daemon.domain.messages import JsonObject
 from daemon.errors import ModelTemporary, ResponseGone
+from daemon.system.connections import Connections
 
 CONNECT_SECONDS = 5.0
 TAIL_SECONDS = 1.0
@@ -34,6 +36,47 @@ MAX_CONNECTIONS = 4000
 MAX_IDLE_CONNECTIONS = 50
 NO_KEY = "no-key"
 """Sent where no key is set: local servers want none, but an empty header is not valid HTTP."""
+
+
+class _HttpClient(httpx.AsyncClient):
+    """The SDK's HTTP client, over `Connections` to the one server. It keeps no cookies.
+
+    Only what a redirect leads to is left to httpx.
+    """
+
+    def __init__(self, url: httpx.URL, idle_seconds: float) -> None:
+        # As httpx2 does, believe whom the system believes; httpx has a list of its own.
+        tls = httpx2.create_ssl_context()
+        tls.set_alpn_protocols(["http/1.1"])
+        super().__init__(verify=tls, follow_redirects=True)
+        self._connections = Connections(
+            url,
+            tls,
+            most=MAX_CONNECTIONS,
+            most_idle=MAX_IDLE_CONNECTIONS,
+            unheard_seconds=idle_seconds,
+        )
+
+    async def send(
+        self, request: httpx.Request, *, stream: bool = False, **options: Any
+    ) -> httpx.Response:
+        """Make a request; see httpx."""
+        response = await self._connections.handle_async_request(request)
+        try:
+            if response.has_redirect_location:
+                await response.aclose()
+                return await super().send(request, stream=stream, **options)
+            if not stream:
+                await response.aread()
+        except BaseException:
+            await response.aclose()
+            raise
+        return response
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._connections.aclose()
+        await super().aclose()
 
 
 class ModelConnection:
@@ -48,16 +91,17 @@ class ModelConnection:
 
         `idle_seconds` is the longest silence allowed between two parts of an answer.
         """
+        self._idle_seconds = idle_seconds
         timeout = httpx2.Timeout(idle_seconds, connect=CONNECT_SECONDS)
-        limits = httpx2.Limits(
-            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_IDLE_CONNECTIONS
-        )
+        self._stream_timeout = httpx2.Timeout(idle_seconds, connect=CONNECT_SECONDS, read=None)
+        """`_read` limits the silence in streams: one limit for all parts, moved with each."""
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=api_key or NO_KEY,
             max_retries=0,  # a POST that timed out may have run
             timeout=timeout,
-            http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, limits=limits),
+            # The SDK takes clients of httpx too, which its annotations do not say.
+            http_client=cast("Any", _HttpClient(httpx.URL(base_url), idle_seconds)),
         )
 
     async def aclose(self) -> None:
@@ -82,14 +126,14 @@ class ModelConnection:
         options: RequestOptions = {"headers": dict(headers or {}), "params": dict(query or {})}
         with _errors_translated(stored=stored):
             if method == "GET":
-                answer = await self._client.get(path, cast_to=httpx2.Response, options=options)
+                answer = await self._client.get(path, cast_to=httpx.Response, options=options)
             elif method == "DELETE":
-                answer = await self._client.delete(path, cast_to=httpx2.Response, options=options)
+                answer = await self._client.delete(path, cast_to=httpx.Response, options=options)
             else:
                 answer = await self._client.post(
                     path,
                     content=msgspec.json.encode(body or {}),
-                    cast_to=httpx2.Response,
+                    cast_to=httpx.Response,
                     options=options,
                 )
             return _object(answer.content)
@@ -100,7 +144,7 @@ class ModelConnection:
             answer = await self._client.post(
                 path,
                 content=msgspec.json.encode(body),
-                cast_to=httpx2.Response,
+                cast_to=httpx.Response,
                 options={"headers": {"Accept": "application/octet-stream"}},
             )
             return answer.content
@@ -114,37 +158,41 @@ class ModelConnection:
         error here.
         """
         with _errors_translated():
-            stream = await self._client.post(
+            asking = self._client.post(
                 "/responses",
                 content=msgspec.json.encode(body),
-                cast_to=httpx2.Response,
+                options={"timeout": self._stream_timeout},
+                cast_to=httpx.Response,
                 stream=True,
                 stream_cls=openai.AsyncStream[Any],
             )
-            await _read(stream, reader, on_part)
+            await _read(asking, reader, on_part, self._idle_seconds)
 
     async def follow(self, reader: ResponseReader) -> None:
         """Read on the stream of a stored response, after the last event that `reader` has seen."""
         with _errors_translated(stored=True):
-            stream = await self._client.get(
+            asking = self._client.get(
                 _path(reader.response_id),
-                options={"params": {"stream": "true", "starting_after": max(reader.sequence, 0)}},
-                cast_to=httpx2.Response,
+                options={
+                    "params": {"stream": "true", "starting_after": max(reader.sequence, 0)},
+                    "timeout": self._stream_timeout,
+                },
+                cast_to=httpx.Response,
                 stream=True,
                 stream_cls=openai.AsyncStream[Any],
             )
-            await _read(stream, reader, _ignore)
+            await _read(asking, reader, _ignore, self._idle_seconds)
 
     async def retrieve(self, reader: ResponseReader) -> None:
         """GET a stored response as it is now."""
         with _errors_translated(stored=True):
-            answer = await self._client.get(_path(reader.response_id), cast_to=httpx2.Response)
+            answer = await self._client.get(_path(reader.response_id), cast_to=httpx.Response)
             _take_whole(answer.content, reader)
 
     async def cancel(self, response_id: str) -> None:
         """POST the cancellation of a stored response."""
         with _errors_translated(stored=True):
-            await self._client.post(_path(response_id) + "/cancel", cast_to=httpx2.Response)
+            await self._client.post(_path(response_id) + "/cancel", cast_to=httpx.Response)
 
     async def transcribe(
         self, sound: tuple[str, bytes, str], *, model: str, language: str = ""
@@ -171,28 +219,49 @@ def _ignore() -> None:
     pass
 
 
-async def _read(stream: object, reader: ResponseReader, on_part: Callable[[], None]) -> None:
-    """Feed an answer to `reader` to its end.
+async def _read(
+    asking: Awaitable[object],
+    reader: ResponseReader,
+    on_part: Callable[[], None],
+    idle_seconds: float,
+) -> None:
+    """Make a request and feed its answer to `reader` to its end.
 
     Nothing in the loop waits or raises: a generator of the HTTP library that is left early would be
-    finished, with its connection, only by the garbage collector.
+    finished, with its connection, only by the garbage collector. Raises httpx.ReadTimeout after a
+    silence of `idle_seconds`, or a tenth less.
     """
-    # With cast_to=httpx2.Response the SDK returns an unread response, not its stream class.
-    response = cast("httpx2.Response", stream)
-    try:
-        if "text/event-stream" not in response.headers.get("content-type", ""):
-            _take_whole(await response.aread(), reader)  # a server that does not stream
-            on_part()
-            return
-        reader.start_stream()
-        with trio.CancelScope() as tail:
-            async for part in response.aiter_bytes():
+    with trio.CancelScope(deadline=trio.current_time() + idle_seconds) as limit:
+        # With cast_to=httpx.Response the SDK returns an unread response, not its stream class.
+        response = cast("httpx.Response", await asking)
+        try:
+            if "text/event-stream" not in response.headers.get("content-type", ""):
+                _take_whole(await response.aread(), reader)  # a server that does not stream
+                on_part()
+                return
+            reader.start_stream()
+            has_ended = False
+            async for part in _parts(response):
                 reader.feed(part)
                 on_part()
-                if reader.outcome is not None and tail.deadline == math.inf:
-                    tail.deadline = trio.current_time() + TAIL_SECONDS
-    finally:
-        await response.aclose()
+                now = trio.current_time()
+                if reader.outcome is None:
+                    if now + idle_seconds * 0.9 > limit.deadline:
+                        limit.deadline = now + idle_seconds
+                elif not has_ended:
+                    has_ended = True
+                    limit.deadline = now + TAIL_SECONDS
+        finally:
+            await response.aclose()
+    if limit.cancelled_caught and reader.outcome is None:
+        raise httpx.ReadTimeout("the stream fell silent")
+
+
+def _parts(response: httpx.Response) -> AsyncIterable[bytes]:
+    """The parts of an answer; unpacked by httpx only if the server has packed it."""
+    if "content-encoding" in response.headers:
+        return response.aiter_bytes()
+    return cast("httpx.AsyncByteStream", response.stream)
 
 
 def _object(content: bytes) -> JsonObject:
@@ -223,9 +292,9 @@ def _errors_translated(*, stored: bool = False) -> Iterator[None]:
             raise ThreadBusy("a run is active on this thread") from None
         headers = _lower(error.response.headers)
         raise failures.from_status(error.status_code, error.body, headers) from None
-    except (openai.APITimeoutError, httpx2.TimeoutException):
+    except (openai.APITimeoutError, httpx.TimeoutException):
         raise ModelTemporary("the model server did not answer in time") from None
-    except (openai.APIConnectionError, httpx2.RequestError) as error:
+    except (openai.APIConnectionError, httpx.RequestError) as error:
         cause = type(error.__cause__ or error).__name__
         raise ModelTemporary(f"no connection to the model server, or cut: {cause}") from None
     except openai.OpenAIError as error:

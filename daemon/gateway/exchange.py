@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import TypeVar
+from typing import TypeVar, cast
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -30,7 +30,6 @@ from daemon.errors import (
     RefusedRecipient,
     SettingsError,
 )
-from daemon.gateway.connections import Connections
 from daemon.gateway.payloads.fields import (
     ApiCall,
     NothingDone,
@@ -42,6 +41,7 @@ from daemon.gateway.payloads.fields import (
     without_surrogates,
 )
 from daemon.gateway.port import Before, Observe
+from daemon.system.connections import Connections
 
 Answer = TypeVar("Answer")
 
@@ -56,6 +56,9 @@ _OUTCOMES: Mapping[type[BaseException], str] = {
     RefusedRecipient: "rejected",
     RefusedForm: "rejected",
 }
+
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose body has a length even if there is none (RFC 9110, section 8.6)."""
 
 _MOST_ANSWER_BYTES = 32 * 1024 * 1024
 
@@ -164,13 +167,15 @@ class Api:
         answer = await self._connections.handle_async_request(
             self._outgoing(call, _Beginning(reply, before))
         )
+        # httpx's own ways to read and close would do more than is needed here.
+        stream = cast("httpx.AsyncByteStream", answer.stream)
         try:
             reply.status = answer.status_code
             self.clock.note_date(answer.headers.get("date"))
             reply.retry_after = retry_after(answer.headers.get("retry-after"))
-            body = await _whole_body(answer, reply)
+            body = await _whole_body(stream, reply)
         finally:
-            await answer.aclose()
+            await stream.aclose()
         coding = answer.headers.get("content-encoding", "identity")
         reply.body = unpacked(body, coding, most_bytes=_MOST_ANSWER_BYTES)
 
@@ -178,14 +183,22 @@ class Api:
         path = f"{call.path}?{urlencode(call.query)}" if call.query else call.path
         # ``target`` is what httpx asks for in the place of the URL's path, which it would parse.
         extensions = {"target": self._path + path.encode("ascii"), "trace": trace}
-        headers, content = self._headers, None
+        headers, content = self._headers, b""
         if call.content is not None:
             headers, content = self._json_headers, msgspec.json.encode(call.content)
         elif call.body:
             headers, content = self._with_type(call.content_type), call.body
-        return httpx.Request(
-            call.method, self._url, headers=headers, content=content, extensions=extensions
+        # As a stream it is taken as it is, without a search for headers that may be missing.
+        request = httpx.Request(
+            call.method,
+            self._url,
+            headers=headers,
+            stream=httpx.ByteStream(content),
+            extensions=extensions,
         )
+        if content or call.method in _WITH_BODY:
+            request.headers["Content-Length"] = str(len(content))
+        return request
 
 
 class _Beginning:
@@ -210,19 +223,19 @@ class _Beginning:
         self._reply.began = True
 
 
-async def _whole_body(answer: httpx.Response, reply: Reply) -> bytes:
+async def _whole_body(stream: httpx.AsyncByteStream, reply: Reply) -> bytes:
     """Read the body to its end; one that is too large counts as a failure and is given up.
 
     It is given up by closing the connection under the loop, which ends with an error: leaving
     the loop instead would leave httpcore's generators behind unfinished.
     """
     chunks = bytearray()
-    async for chunk in answer.aiter_raw():
+    async for chunk in stream:
         chunks += chunk
         if len(chunks) > _MOST_ANSWER_BYTES:
             reply.failure = "the answer is too large"
             chunks.clear()
-            await answer.aclose()
+            await stream.aclose()
     return bytes(chunks)
 
 

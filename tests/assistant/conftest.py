@@ -11,6 +11,7 @@ import trio
 from support.model import ScriptedModel, served
 
 from daemon.assistant.port import Engine
+from daemon.assistant.responses_connection import MAX_CONNECTIONS
 from daemon.assistant.responses_engine import ResponsesEngine, open_responses_engine
 from daemon.domain.messages import JsonObject, ModelRequest
 
@@ -54,8 +55,8 @@ def open_engine(
             yield engine
             assert isinstance(engine, ResponsesEngine)
             if engine._connection.built is not None:
-                transport: Any = engine._connection.built._client._client._transport
-                assert [c for c in transport._pool.connections if not c.is_idle()] == []
+                client: Any = engine._connection.built._client._client
+                assert client._connections._places.value == MAX_CONNECTIONS
 
     return open_checked
 

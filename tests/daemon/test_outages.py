@@ -153,7 +153,7 @@ async def test_a_message_in_an_outage_is_answered_with_the_others(stage: Stage) 
 
 async def test_a_run_that_hangs_is_cut_and_tried_again(tmp_path: Path) -> None:
     """Beyond the time limit the server is told that nobody waits any more."""
-    async with open_brisk_stage(tmp_path / "data", assistant={"run_timeout_seconds": 0.6}) as stage:
+    async with open_brisk_stage(tmp_path / "data", assistant={"run_timeout_seconds": 3}) as stage:
         stage.model.script(Step(gate=trio.Event()))
         await stage.gateway.customer_says(LAURA, "¿hay cupo?")
         await stage.gateway.wait_sent(LAURA)

@@ -24,11 +24,11 @@ from daemon.errors import (
     RefusedRecipient,
     SettingsError,
 )
-from daemon.gateway.connections import Connections
 from daemon.gateway.exchange import Api, GatewayCalls
 from daemon.gateway.payloads.fields import UPLOAD_BYTES_PER_SECOND
 from daemon.gateway.whapi.client import WhapiClient, open_whapi
 from daemon.gateway.whapi.payloads.answers import refusal_of
+from daemon.system.connections import Connections
 
 TOKEN = "invented-token-1234567890"
 CHAT = "573001234567@s.whatsapp.net"

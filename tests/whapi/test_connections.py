@@ -5,8 +5,7 @@ import socket
 import time
 import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -14,13 +13,14 @@ import httpx
 import pytest
 import trio
 import trio.lowlevel
+from support.byte_server import Bytes, served
 from support.plain import NO_TLS
 
 from daemon.errors import SettingsError
-from daemon.gateway.connections import Connections, proxy_for
 from daemon.gateway.exchange import Api, Reply
-from daemon.gateway.llhttp_connection import IDLE_SECONDS
 from daemon.gateway.payloads.fields import ApiCall
+from daemon.system.connections import Connections, proxy_for
+from daemon.system.llhttp_connection import IDLE_SECONDS
 
 TOKEN = "invented-token-1234567890"
 CALL = ApiCall("health", "GET", "/health", query={"wakeup": "false"})
@@ -33,41 +33,6 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PROXIES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-
-
-@dataclass
-class Bytes:
-    """A server that answers each request on a connection with the next of its bytes."""
-
-    answers: list[bytes]
-    port: int = 0
-    connections: int = 0
-    heads: list[bytes] = field(default_factory=list)
-
-    async def serve(self, stream: trio.SocketStream) -> None:
-        """Serve one connection; end it after an empty answer."""
-        self.connections += 1
-        async with stream:
-            while head := bytes(await stream.receive_some()):
-                self.heads.append(head)
-                answer = self.answers.pop(0)
-                with suppress(trio.BrokenResourceError):  # it may be given up
-                    await stream.send_all(answer)
-                if not answer.startswith(b"HTTP/1.1") or b"close" in answer:
-                    return
-
-
-@asynccontextmanager
-async def served(*answers: bytes) -> AsyncIterator[Bytes]:
-    """Serve these bytes; ends with the block."""
-    server = Bytes(list(answers))
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            serve = partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1")
-            (listener,) = await nursery.start(serve)
-            server.port = listener.socket.getsockname()[1]
-            yield server
-            nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -299,6 +264,31 @@ async def test_a_request_that_cannot_connect_leaves_its_place() -> None:
             for _ in range(2):
                 response = await ask(CALL, seconds=5)
                 assert (response.failure, response.began) == ("no connection", False)
+
+
+async def test_a_place_is_waited_for_as_long_as_the_request_allows() -> None:
+    async with (
+        served() as server,
+        connected(f"http://127.0.0.1:{server.port}", most=1) as connections,
+    ):
+        taken = await connections.take()
+        request = httpx.Request("GET", connections.url, extensions={"timeout": {"pool": 0.05}})
+        with pytest.raises(httpx.PoolTimeout):
+            await connections.handle_async_request(request)
+        await connections.give_back(taken)
+
+
+async def test_no_more_wait_than_are_wanted() -> None:
+    async with served(OK, OK) as server:
+        url = httpx.URL(f"http://127.0.0.1:{server.port}")
+        connections = Connections(url, None, most=2, most_idle=1)
+        api = Api(connections, TOKEN)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(partial(api.exchange, CALL, seconds=5))
+        assert server.connections == 2
+        assert len(connections._idle) == 1
+        await connections.aclose()
 
 
 async def test_a_proxy_gets_the_whole_address(monkeypatch: pytest.MonkeyPatch) -> None:

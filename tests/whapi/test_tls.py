@@ -1,4 +1,4 @@
-"""Calls of Whapi over TLS: whom the client believes, and what a tunnel changes about that."""
+"""Calls over TLS: whom the client believes, and what a tunnel changes about that."""
 
 import shutil
 import ssl
@@ -7,16 +7,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
 import trio
 
-from daemon.errors import GatewayTemporary
-from daemon.gateway.connections import Connections
+from daemon.assistant.responses_connection import ModelConnection
+from daemon.errors import GatewayTemporary, ModelTemporary
 from daemon.gateway.exchange import Api, Reply, raise_unless_done
 from daemon.gateway.payloads.fields import ApiCall
 from daemon.gateway.whapi.payloads.answers import refusal_of
+from daemon.system.connections import Connections
 
 CALL = ApiCall("text", "POST", "/messages/text", content={"body": "Hola"})
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -29,6 +31,7 @@ class Authority:
 
     server: ssl.SSLContext
     client: ssl.SSLContext
+    certificate: Path
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     )
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate, key)
-    return Authority(server, ssl.create_default_context(cafile=str(certificate)))
+    server.set_alpn_protocols(["h2", "http/1.1"])
+    return Authority(server, ssl.create_default_context(cafile=str(certificate)), certificate)
 
 
 @dataclass
@@ -113,6 +117,28 @@ async def test_a_server_that_is_believed_is_asked_over_one_connection(
         responses = await asked_twice(f"https://127.0.0.1:{server.port}", authority.client)
     assert [(x.status, x.body, x.failure) for x in responses] == [(200, b"{}", "")] * 2
     assert (server.connections, server.requests) == (1, 2)
+
+
+async def test_the_model_is_asked_over_tls_if_the_system_believes_it(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask() -> None:
+        model = ModelConnection(
+            base_url=f"https://127.0.0.1:{server.port}/v1", api_key="", idle_seconds=5
+        )
+        try:
+            assert await model.call("POST", "/responses", {}) == {}
+            assert await model.call("POST", "/responses", {}) == {}
+        finally:
+            await model.aclose()
+
+    async with secured(authority.server) as server:
+        with pytest.raises(ModelTemporary, match="ConnectError"):
+            await ask()
+        assert server.requests == 0
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
+        await ask()
+        assert (server.connections, server.requests) == (2, 2)
 
 
 async def test_an_untrusted_server_gets_no_request(authority: Authority) -> None:

@@ -1,6 +1,6 @@
-"""The connections to a gateway's API, kept for the next request, as httpx's transport.
+"""The connections to one server, kept for the next request, as httpx's transport.
 
-They are our own (`daemon.gateway.llhttp_connection`), or httpcore's where the way leads through a
+They are our own (`daemon.system.llhttp_connection`), or httpcore's where the way leads through a
 proxy. httpcore's own pool looks through all of its connections for each of the idle ones, at the
 beginning and the end of every request: with a hundred of them that costs several milliseconds. Here
 they are a stack, so a request costs the same whatever their number. Only this module knows
@@ -20,7 +20,7 @@ import httpx
 import trio
 
 from daemon.errors import SettingsError
-from daemon.gateway.llhttp_connection import IDLE_SECONDS, LlhttpConnection
+from daemon.system.llhttp_connection import IDLE_SECONDS, LlhttpConnection, within
 
 UNHEARD_SECONDS = 15.0
 """As long as the usual time limit of a call."""
@@ -60,9 +60,10 @@ class KeptConnection(Protocol):
 class Connections(httpx.AsyncBaseTransport):
     """At most so many connections to one server. Any task may use them; close with `aclose`.
 
-    ``tls``: whom to believe; None: httpx's own authorities. What the other side has not confirmed
-    for ``unheard_seconds`` is given up on, also by the system, which would send it once the network
-    is back although the request was given up on long ago. Proxies of the environment are used.
+    ``most_idle``: so many are kept without a request; None: all. ``tls``: whom to believe; None:
+    httpx's own authorities. What the other side has not confirmed for ``unheard_seconds`` is given
+    up on, also by the system, which would send it once the network is back although the request was
+    given up on long ago. Proxies of the environment are used.
     Raises SettingsError if that proxy cannot be.
     """
 
@@ -72,9 +73,11 @@ class Connections(httpx.AsyncBaseTransport):
         tls: ssl.SSLContext | None,
         *,
         most: int,
+        most_idle: int | None = None,
         unheard_seconds: float = UNHEARD_SECONDS,
     ) -> None:
         self.url = url
+        self._most_idle = most if most_idle is None else most_idle
         self._new = _maker(url, tls, unheard_seconds)
         self._idle: deque[KeptConnection] = deque()
         """The one that was used last is the last."""
@@ -83,9 +86,10 @@ class Connections(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Make one request; its response has to be closed, which frees the connection.
 
-        Raises httpx.TransportError, and what a ``trace`` among the request's extensions raises.
+        The ``timeout`` among the request's extensions counts as in httpx. Raises
+        httpx.TransportError, and what a ``trace`` among the extensions raises.
         """
-        connection = await self.take()
+        connection = await self.take(request.extensions.get("timeout", {}).get("pool"))
         try:
             response = await connection.request(request)
         except BaseException:
@@ -94,12 +98,17 @@ class Connections(httpx.AsyncBaseTransport):
         response.stream = _ResponseBody(response, partial(self.give_back, connection))
         return response
 
-    async def take(self) -> KeptConnection:
+    async def take(self, seconds: float | None = None) -> KeptConnection:
         """Return a connection to one task, which gives it back; waits while all are taken.
 
-        The one used last, so that those too many are the ones that grow old.
+        The one used last, so that those too many are the ones that grow old. Raises
+        httpx.PoolTimeout if all are taken for ``seconds``.
         """
-        await self._places.acquire()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            self._places.acquire_nowait()
+        except trio.WouldBlock:
+            await within(seconds, httpx.PoolTimeout, self._places.acquire)
         try:
             while self._idle:
                 known = self._idle.pop()
@@ -118,7 +127,7 @@ class Connections(httpx.AsyncBaseTransport):
             self._idle.append(connection)
         else:
             await _close(connection)
-        while self._idle and self._idle[0].has_expired():
+        while self._idle and (len(self._idle) > self._most_idle or self._idle[0].has_expired()):
             await _close(self._idle.popleft())
 
     async def aclose(self) -> None:
@@ -128,16 +137,20 @@ class Connections(httpx.AsyncBaseTransport):
 
 
 class _ResponseBody(httpx.AsyncByteStream):
-    """The body of a response; closing it frees its connection."""
+    """The body of a response; closing it frees its connection. May be closed twice."""
 
     def __init__(self, response: httpx.Response, give_back: Callable[[], Awaitable[None]]) -> None:
         self._body = cast("httpx.AsyncByteStream", response.stream)
         self._give_back = give_back
+        self._is_closed = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._body.__aiter__()
 
     async def aclose(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             await self._body.aclose()
         finally:
@@ -154,7 +167,8 @@ class _ProxiedConnection:
 
     async def request(self, request: httpx.Request) -> httpx.Response:
         try:
-            answer = await self._known.handle_async_request(_outgoing(request))
+            content = await request.aread()
+            answer = await self._known.handle_async_request(_outgoing(request, content))
         except tuple(_ERRORS) as error:
             raise _as_httpx(error) from None
         return httpx.Response(
@@ -162,7 +176,7 @@ class _ProxiedConnection:
         )
 
 
-def _outgoing(request: httpx.Request) -> httpcore.Request:
+def _outgoing(request: httpx.Request, content: bytes) -> httpcore.Request:
     # httpcore would also send ``target`` to a proxy, in the place of the whole address.
     extensions = dict(request.extensions)
     url, target = request.url, extensions.pop("target", request.url.raw_path)
@@ -170,7 +184,7 @@ def _outgoing(request: httpx.Request) -> httpcore.Request:
         request.method,
         httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=target),
         headers=request.headers.raw,
-        content=_Content(request.content),
+        content=_Content(content),
         extensions=extensions,
     )
 

@@ -1,20 +1,24 @@
-"""A connection to a gateway's API, with HTTP/1.1 by llhttp: a third of what httpcore's costs.
+"""A connection to a server, with HTTP/1.1 by llhttp: a third of what httpcore's costs.
 
 trio connects and speaks TLS. Through a proxy the connections are httpcore's
-(`daemon.gateway.connections`).
+(`daemon.system.connections`).
 """
 
+import os
 import re
 import select
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import httptools
 import httpx
 import trio
+
+T = TypeVar("T")
 
 IDLE_SECONDS = 5.0
 """So long is a connection kept without a request (httpx's value). The longer, the likelier is a
@@ -26,9 +30,23 @@ MOST_HEAD_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
 
 _TARGET = re.compile(rb"[\x21-\x7e]+")
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
+_VALUES = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
 """What a request may be made of (RFC 9112, section 3; RFC 9110, sections 5.1 and 5.5)."""
+
+
+async def within(
+    seconds: float | None,
+    late: type[httpx.TimeoutException],
+    work: Callable[..., Awaitable[T]],
+    *arguments: object,
+) -> T:
+    """Do some work; raises ``late`` if it takes longer than ``seconds``."""
+    if seconds is None:
+        return await work(*arguments)
+    with trio.CancelScope(deadline=trio.current_time() + seconds):
+        return await work(*arguments)
+    raise late(f"not within {seconds:g} s")
 
 
 class _Answer:
@@ -61,7 +79,7 @@ class _Answer:
             self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.is_complete:
+        if not self.has_head:  # trailers, after the body, are called so too
             self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
@@ -81,6 +99,47 @@ class _Answer:
             self.keeps_alive = self.parser.should_keep_alive()
 
 
+class _Socket(trio.abc.Stream):
+    """A connected socket, read and written by its descriptor.
+
+    It costs a third of `trio.SocketStream`, which tries to read before it waits and gives way to
+    other tasks after each write. Here an answer is waited for in any case.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            sent = os.write(self._stream.socket.fileno(), data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise trio.BrokenResourceError(str(error)) from None
+        if sent < len(data):
+            await self._stream.send_all(memoryview(data)[sent:])
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        while True:
+            descriptor = self._stream.socket.fileno()
+            if descriptor < 0:
+                raise trio.ClosedResourceError
+            try:
+                await trio.lowlevel.wait_readable(descriptor)
+                return os.read(descriptor, max_bytes or READ_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError(str(error)) from None
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class LlhttpConnection:
     """One connection, for one exchange at a time. It connects with its first request."""
 
@@ -89,7 +148,7 @@ class LlhttpConnection:
     ) -> None:
         """``tls``: whom to believe; None for an address without TLS.
 
-        ``unheard_seconds``: see `daemon.gateway.connections.Connections`.
+        ``unheard_seconds``: see `daemon.system.connections.Connections`.
         """
         self._unheard_milliseconds = int(unheard_seconds * 1000)
         self._host = url.raw_host.decode("ascii")
@@ -104,32 +163,41 @@ class LlhttpConnection:
         """Make a request; the response's stream reads its body. Raises httpx.TransportError.
 
         The ``trace`` among the request's extensions is called right before the first byte; what it
-        raises ends the request.
+        raises ends the request. The ``timeout`` among them has the seconds for connecting, for
+        writing, and for each part that is read; without it there is no limit.
         """
         head = _head_of(request)
+        content = await request.aread()
+        limits = request.extensions.get("timeout", {})
         if self._stream is None:
-            self._stream = await self._connected()
+            seconds = limits.get("connect")
+            self._stream = await within(seconds, httpx.ConnectTimeout, self._connected)
         self._idle_since = None
         if (trace := request.extensions.get("trace")) is not None:
             await trace("send_request_headers.started", {"request": request})
         answer = _Answer()
         # If it breaks here, the answer may have come before.
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self._stream.send_all(head + request.content)
+            message = head + content
+            await within(limits.get("write"), httpx.WriteTimeout, self._stream.send_all, message)
+        seconds = limits.get("read")
         taken = 0
         while not answer.has_head:
-            taken += await self._read(answer)
+            taken += await self._read(answer, seconds)
             if taken > MOST_HEAD_BYTES and not answer.has_head:
                 raise httpx.RemoteProtocolError("the head of the answer is too large")
         if answer.is_complete:
             self._finish(answer)
-        return httpx.Response(
-            answer.status, headers=answer.headers, stream=_AnswerBody(self, answer), request=request
+        body = _AnswerBody(self, answer, seconds)
+        response = httpx.Response(
+            answer.status, headers=answer.headers, stream=body, request=request
         )
+        response.headers.encoding = "iso-8859-1"  # fits any; else httpx tries three in turn
+        return response
 
-    async def read_on(self, answer: _Answer) -> None:
+    async def read_on(self, answer: _Answer, seconds: float | None) -> None:
         """Read more of a body. Raises httpx.TransportError."""
-        await self._read(answer)
+        await self._read(answer, seconds)
         if answer.is_complete:
             self._finish(answer)
 
@@ -163,21 +231,23 @@ class LlhttpConnection:
             self._socket.setsockopt(
                 socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._unheard_milliseconds
             )
+            bare = _Socket(self._socket)
             if self._tls is None:
-                return self._socket
+                return bare
             secured = trio.SSLStream(
-                self._socket, self._tls, server_hostname=self._host, https_compatible=True
+                bare, self._tls, server_hostname=self._host, https_compatible=True
             )
             await secured.do_handshake()
         except (OSError, trio.BrokenResourceError) as error:
             raise httpx.ConnectError(str(error)) from None
         return secured
 
-    async def _read(self, answer: _Answer) -> int:
+    async def _read(self, answer: _Answer, seconds: float | None) -> int:
         if self._stream is None:
             raise httpx.ReadError("there is no connection")
         try:
-            data = await self._stream.receive_some(READ_BYTES)
+            receive = self._stream.receive_some
+            data = await within(seconds, httpx.ReadTimeout, receive, READ_BYTES)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise httpx.ReadError(str(error)) from None
         if not data:
@@ -198,9 +268,13 @@ class LlhttpConnection:
 class _AnswerBody(httpx.AsyncByteStream):
     """The body of an answer, read as it comes."""
 
-    def __init__(self, connection: LlhttpConnection, answer: _Answer) -> None:
+    def __init__(
+        self, connection: LlhttpConnection, answer: _Answer, seconds: float | None
+    ) -> None:
+        """``seconds``: for each part."""
         self._connection = connection
         self._answer = answer
+        self._seconds = seconds
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -210,7 +284,7 @@ class _AnswerBody(httpx.AsyncByteStream):
         while not answer.parts:
             if answer.is_complete:
                 raise StopAsyncIteration
-            await self._connection.read_on(answer)
+            await self._connection.read_on(answer, self._seconds)
         parts, answer.parts = answer.parts, []
         return b"".join(parts)
 
@@ -219,9 +293,11 @@ def _head_of(request: httpx.Request) -> bytes:
     """The request line and the headers. Raises httpx.LocalProtocolError for unfit bytes."""
     target = request.extensions.get("target", request.url.raw_path)
     headers = request.headers.raw
-    if not _TARGET.fullmatch(target) or not all(
-        _NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in headers
-    ):
+    names = b"".join([name or b" " for name, _ in headers])
+    values = b"".join([value for _, value in headers])
+    if not (_TARGET.fullmatch(target) and _NAMES.fullmatch(names) and _VALUES.fullmatch(values)):
         raise httpx.LocalProtocolError("a request with characters that end a line")
+    if b"transfer-encoding" in names.lower():
+        raise httpx.LocalProtocolError("a request of unknown length")
     lines = b"".join([b"%b: %b\r\n" % header for header in headers])
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode("ascii"), target, lines)
