@@ -101,6 +101,16 @@ class CommitUnknown(StoreUnavailable):
     """The database went away during a commit: the write may be stored. Read, then decide."""
 
 
+def store_fault(error: BaseException) -> str:
+    """What the store says if it alone is behind an error or a group of them; empty otherwise."""
+    if isinstance(error, StoreUnavailable):
+        return str(error)
+    if isinstance(error, BaseExceptionGroup):
+        faults = [store_fault(each) for each in error.exceptions]
+        return faults[0] if all(faults) else ""
+    return ""
+
+
 class GatewayError(RecadoError):
     """A call to a gateway did not succeed. ``status`` is the HTTP status, 0 where there was none.
 

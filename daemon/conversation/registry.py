@@ -19,7 +19,7 @@ from daemon.conversation.turn.history import shorten_thread
 from daemon.domain.limits import delay
 from daemon.domain.messages import ChatKey, Presence
 from daemon.domain.records import Arrival, NewPart
-from daemon.errors import StoreUnavailable
+from daemon.errors import store_fault
 from daemon.observability.events import RECORDING, TYPING, UNEXPECTED_ERROR
 from daemon.observability.logs import about
 
@@ -327,7 +327,7 @@ class ChatRegistry:
                     with about(chat=chat.key), trio.CancelScope() as chat.scope:
                         await chat.run()
                 except Exception as error:  # noqa: BLE001 - contained in the chat
-                    if fault := _store_fault(error):
+                    if fault := store_fault(error):
                         outages += 1
                         self._log.warning("the store is in trouble", error=fault, chat=chat.key)
                         if not await self._wait_for_next_try(chat, outages):
@@ -441,13 +441,3 @@ class ChatRegistry:
             gateway = self._services.number.gateway
             receipts = partial(mark_read, key, message_ids, gateway, self._log)
             self._nursery.start_soon(receipts, name=f"read receipts {key.chat}")
-
-
-def _store_fault(error: Exception) -> str:
-    """What the store says if it alone has ended a chat's task; empty otherwise."""
-    if isinstance(error, StoreUnavailable):
-        return str(error)
-    if isinstance(error, ExceptionGroup):
-        faults = [_store_fault(each) for each in error.exceptions]
-        return faults[0] if all(faults) else ""
-    return ""

@@ -6,6 +6,7 @@ clock is seen at once, and a row that waits is found by whichever process comes 
 
 import importlib
 from collections.abc import Sequence
+from contextlib import suppress
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import trio
@@ -20,7 +21,7 @@ from daemon.domain.rendering.templates import chosen, template_part
 from daemon.domain.schedule import after_quiet, day_start, next_day
 from daemon.domain.states import CANCELLED, EXPIRED
 from daemon.domain.transitions.sends import is_window_shut
-from daemon.errors import StoreUnavailable
+from daemon.errors import NotOwned, StoreUnavailable
 from daemon.ledger.reminders import TOO_LATE, WINDOW_SHUT, Reminder
 
 LOOK_SECONDS = 1.0
@@ -45,7 +46,8 @@ class ReminderTask:
                 served = {one.name: one for one in self._numbers.served}
                 due = await self._store.reminders.due(served, now=self._now(), limit=BATCH)
                 for reminder in due:
-                    await self._fire(reminder, served[reminder.key.number])
+                    with suppress(NotOwned):  # its number has just gone to another node
+                        await self._fire(reminder, served[reminder.key.number])
             except StoreUnavailable as error:
                 self._log.debug("reminders wait for the store", error=str(error))
             await trio.sleep(LOOK_SECONDS)

@@ -186,9 +186,14 @@ class NumberSharing:
     async def _take_over(self, _one: NumberRuntime) -> None:
         """Go on with the work of all numbers that were gained by now, with one look for it."""
         async with self._taking_over:
-            if names := frozenset(self._to_take_over):
-                await self._recovery.take_over(names)
-                self._to_take_over -= names
+            # Taken out before the look: one that is lost and gained again meanwhile needs another.
+            names, self._to_take_over = frozenset(self._to_take_over), set()
+            try:
+                if names:
+                    await self._recovery.take_over(names)
+            except BaseException:
+                self._to_take_over |= names
+                raise
 
     async def _until_it_works(
         self, step: Callable[[NumberRuntime], Awaitable[None]], one: NumberRuntime

@@ -40,22 +40,21 @@ class WaitingIntake:
 
     async def run(self, cluster: Cluster, served: Callable[[], Collection[str]]) -> None:
         """Take in what waits for the numbers that are served here. Runs until cancelled."""
-        while True:
-            try:
-                waiting = await self._calls.counts()
-                mine = set(served())
-                self._metrics.node.waiting_calls.set(
-                    sum(count for number, count in waiting.items() if number in mine)
-                )
-                async with trio.open_nursery() as nursery:
-                    for number in mine.intersection(waiting):
-                        nursery.start_soon(
-                            self._take_what_can_be, number, name=f"calls of {number}"
-                        )
-            except StoreUnavailable as error:
-                self._log.debug("stored webhooks wait for the store", error=str(error))
-            with trio.move_on_after(LOOK_SECONDS):
-                await cluster.noticed(NOTICE)
+        async with trio.open_nursery() as nursery:  # a number in trouble delays no other one
+            while True:
+                try:
+                    waiting = await self._calls.counts()
+                except StoreUnavailable as error:
+                    self._log.debug("stored webhooks wait for the store", error=str(error))
+                    waiting = {}
+                mine = set(served()).intersection(waiting)
+                self._metrics.node.waiting_calls.set(sum(waiting[number] for number in mine))
+                for number in mine:
+                    if not self._one_by_one[number].locked():
+                        take = self._take_what_can_be
+                        nursery.start_soon(take, number, name=f"calls of {number}")
+                with trio.move_on_after(LOOK_SECONDS):
+                    await cluster.noticed(NOTICE)
 
     async def _take_what_can_be(self, number: str) -> None:
         try:

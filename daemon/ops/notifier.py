@@ -29,8 +29,9 @@ from daemon.domain.notification_texts import (
     shortened,
     waiting,
 )
-from daemon.errors import SettingsError, StoreUnavailable
+from daemon.errors import SettingsError, StoreUnavailable, store_fault
 from daemon.ledger.notifications import Pending
+from daemon.ops.remote import LEDGER
 from daemon.settings import Settings
 from daemon.settings.numbers import numbers_of
 
@@ -101,6 +102,8 @@ class Notifier:
         self._link = link
         self._lasts_since: dict[tuple[Reason, str], float] = {}
         self._tidied_at = -math.inf
+        self._reached: dict[int, set[str]] = {}
+        """The targets that have accepted what is due, also while that cannot be stored."""
 
     async def run(self) -> None:
         """Look, note and send, every few seconds. Runs until cancelled; without targets it ends."""
@@ -110,8 +113,8 @@ class Notifier:
                 if self._store.database.leads:
                     await self._send_due()
                     await self._tidy()
-            except StoreUnavailable as error:
-                self._log.debug("notifications wait for the store", error=str(error))
+            except* StoreUnavailable as away:  # of any of the sends, too
+                self._log.debug("notifications wait for the store", error=store_fault(away))
             await trio.sleep(LOOK_SECONDS)
 
     @property
@@ -191,6 +194,8 @@ class Notifier:
         due = await self._store.notifications.due(
             now=self._now(), limit=MOST_DUE, longest_wait=RETRY_CAP_SECONDS
         )
+        before = self._reached
+        self._reached = {one.id: before.get(one.id, set()) | one.reached for one in due}
         by_reason: dict[Reason, list[Pending]] = {}
         for pending in due:
             by_reason.setdefault(pending.reason, []).append(pending)
@@ -200,10 +205,12 @@ class Notifier:
 
     async def _send(self, reason: Reason, due: Sequence[Pending]) -> None:
         """Send the occasions of one reason to each target that has not accepted them yet."""
-        reached = {pending.id: set(pending.reached) for pending in due}
+        if self._store.database.lease_left(LEDGER) <= 0:
+            return  # it stood still: another node may lead, and send them
+        reached = self._reached
 
         async def to(target: NotificationTarget) -> None:
-            new = [pending for pending in due if target.digest not in pending.reached]
+            new = [pending for pending in due if target.digest not in reached[pending.id]]
             lines = [pending.line for pending in new]
             title, body = notification(reason, lines, language=self._language, link=self._link)
             fault = await target.send(title, body) if new else ""

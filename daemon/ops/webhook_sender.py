@@ -24,7 +24,7 @@ from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.domain.announcements import EVENTS, EndpointCounts
 from daemon.domain.limits import delay
-from daemon.errors import MediaDelayed, MediaError, NotOwned, StoreUnavailable
+from daemon.errors import MediaDelayed, MediaError, NotOwned, StoreUnavailable, store_fault
 from daemon.ledger.webhook_deliveries import (
     Subscription,
     WebhookDeliveries,
@@ -192,8 +192,8 @@ class WebhookSender:
                     longest_wait=RETRY_CAP_SECONDS,
                 )
                 worked = await self._post_all(endpoint, due) if due else 0
-            except StoreUnavailable as error:
-                self._log.debug("outgoing webhooks wait for the store", error=str(error))
+            except* StoreUnavailable as away:  # of any of the posts, too
+                self._log.debug("outgoing webhooks wait for the store", error=store_fault(away))
             else:
                 failures = failures + 1 if due and not worked else 0
                 wait = 0 if worked else wait

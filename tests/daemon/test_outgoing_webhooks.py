@@ -25,6 +25,8 @@ from support.stage import LAURA, Stage
 
 from daemon.__main__ import main
 from daemon.domain.announcements import EVENTS, schema
+from daemon.errors import StoreUnavailable
+from daemon.ledger.webhook_deliveries import WebhookDeliveries
 from daemon.ops import webhook_sender
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +107,28 @@ async def test_a_conversation_is_announced_signed_and_as_the_schema_says(tmp_pat
         }
         exported = (await stage.get("/metrics")).text
         assert 'recado_webhook_deliveries_total{endpoint="crm",result="delivered"} 4.0' in exported
+
+
+async def test_what_cannot_be_noted_while_the_store_is_away_is_told_soon_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time without it would double a delay that a fault of the task has, to minutes."""
+    delivered, failures = WebhookDeliveries.delivered, iter(range(8))
+
+    async def noted(*arguments: Any, **named: Any) -> None:
+        if next(failures, None) is not None:
+            raise StoreUnavailable("the store is away")
+        await delivered(*arguments, **named)
+
+    monkeypatch.setattr(WebhookDeliveries, "delivered", noted)
+    async with open_receiver() as receiver, telling(tmp_path, receiver) as stage:
+        stage.model.script(say("Sí, hay cupo."))
+        await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
+        await told(receiver, "message.received", "message.sent", "turn.ended")
+        await all_settled(stage)
+        assert next(failures, None) is None
+        assert states(stage) == {"sent"}
+        assert stage.errors() == []
 
 
 async def test_a_secret_is_replaced_without_a_request_that_the_receiver_cannot_verify(

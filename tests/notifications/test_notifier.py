@@ -16,6 +16,10 @@ from support.scenes import forgive, found, logged, open_scene
 from support.stage import LAURA, Stage
 from support.target import NotificationTarget, open_target
 
+from daemon.errors import StoreUnavailable
+from daemon.ledger.drivers.postgres.database import PostgresDatabase
+from daemon.ledger.drivers.sqlite.database import SqliteDatabase
+from daemon.ledger.notifications import Notifications
 from daemon.ops import notification_targets, notifier
 
 ESCALATION = json.dumps(
@@ -142,6 +146,57 @@ async def test_only_targets_that_failed_are_tried_again(tmp_path: Path) -> None:
             second.status = 200
             await found(lambda: rows(stage), lambda all_: all_ == [("escalation", "sent")])
             assert (len(target.taken), len(second.taken)) == (1, 1)
+
+
+async def test_what_was_taken_is_not_sent_again_because_the_store_was_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, failures = Notifications.settle, iter(range(3))
+
+    async def settled(*arguments: Any, **named: Any) -> None:
+        if next(failures, None) is not None:
+            raise StoreUnavailable("the store is away")
+        await settle(*arguments, **named)
+
+    monkeypatch.setattr(Notifications, "settle", settled)
+    async with notifying(tmp_path) as (stage, target):
+        await escalate(stage)
+        await found(lambda: rows(stage), lambda all_: all_ == [("escalation", "sent")])
+        assert (next(failures, None), len(target.taken)) == (None, 1)
+        assert stage.errors() == []
+
+
+async def test_a_node_whose_lease_is_over_leaves_notifications_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood still, and cannot know yet that another one leads."""
+    looks: list[float] = []
+    due = Notifications.due
+
+    async def noted(*arguments: Any, **named: Any) -> Any:
+        looks.append(named["now"])
+        return await due(*arguments, **named)
+
+    async def look_on() -> None:
+        seen = len(looks)
+        await found(lambda: len(looks), lambda looked: looked > seen + 2)
+
+    monkeypatch.setattr(Notifications, "due", noted)
+    async with notifying(tmp_path) as (stage, target):
+        target.status = 503
+        await escalate(stage)
+        await stage.gateway.wait_sent(LAURA, 1)
+        await logged(stage, "notification not delivered")
+        await stage.quiet()
+        with pytest.MonkeyPatch.context() as stood_still:
+            stood_still.setattr(SqliteDatabase, "lease_left", lambda *_: 0.0)
+            stood_still.setattr(PostgresDatabase, "lease_left", lambda *_: 0.0)
+            await look_on()
+            asked, target.status = target.asked, 200
+            await look_on()
+            assert (target.asked, target.taken) == (asked, [])
+        await bodies(target)
+        await found(lambda: rows(stage), lambda all_: all_ == [("escalation", "sent")])
 
 
 async def test_a_customer_who_waits_for_a_person_causes_a_notification(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from support.place import POSTGRES
 from support.postgres_proxy import proxy_before
 from support.rows import select
 
+from daemon.domain.notification_texts import Occasion
 from daemon.domain.transitions.leases import NodeTerms
 from daemon.errors import NotOwned, StoreUnavailable
 from daemon.ledger.drivers.port import Connection
@@ -383,3 +385,20 @@ async def test_a_node_keeps_its_numbers_over_an_outage_that_is_shorter_than_its_
             assert [database.epoch(number) for number in NUMBERS] == epochs
             await write(store, "eins", "1")
     assert written(tmp_path) == ["1"]
+
+
+async def test_what_several_nodes_see_is_noted_once(tmp_path: Path, url: str) -> None:
+    """Such as a model that refuses them all. One of them leads; any may note."""
+    async with (
+        opened(tmp_path, url, "a", lease_seconds=60) as first,
+        opened(tmp_path, url, "b", lease_seconds=60) as second,
+    ):
+        for look in range(20):  # a new trouble each time: the last one was quiet for long
+            seen = [Occasion(reason="model", subject="", line="refused")]
+            async with trio.open_nursery() as nursery:
+                for store in (first, second):
+                    note = partial(store.notifications.note, quiet_seconds=600, now=1000.0 * look)
+                    nursery.start_soon(note, seen)
+            (pending,) = await first.notifications.due(now=1000.0 * look, limit=9)
+            await first.notifications.settle(pending, ["target"], again_at=0)
+            assert await second.notifications.due(now=1000.0 * look, limit=9) == ()

@@ -2,10 +2,11 @@
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -28,12 +29,15 @@ TOKEN = "numbers-token"
 class SharedNumbers:
     """The nodes, the gateways and the database. Webhooks go to the node that is chosen."""
 
-    def __init__(self, folder: Path, gateways: dict[str, ScriptedGateway]) -> None:
+    def __init__(
+        self, folder: Path, gateways: dict[str, ScriptedGateway], model: ScriptedModel
+    ) -> None:
         self.folder = folder
         self.gateways = gateways
+        self.model = model
         self.nodes = {name: Node(name, folder) for name in ("a", "b", "c")}
 
-    def configure(self, urls: dict[str, str], model_url: str) -> None:
+    def configure(self, urls: dict[str, str], model_url: str, more: Mapping[str, str]) -> None:
         """Set the environments of the nodes; ``urls`` of the gateways by number."""
         numbers: dict[str, str] = {}
         for number, url in urls.items():
@@ -54,6 +58,7 @@ class SharedNumbers:
                     "RECADO_TOOLS__MODULES": "",
                     "OPENAI_API_KEY": TOKEN,
                     "OPENAI_BASE_URL": f"{model_url}/v1",
+                    **more,
                 }
             )
 
@@ -142,8 +147,10 @@ class SharedNumbers:
 
 
 @asynccontextmanager
-async def open_shared_numbers(folder: Path) -> AsyncIterator[SharedNumbers]:
-    """The simulators; no node is started yet."""
+async def open_shared_numbers(
+    folder: Path, more: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[SharedNumbers]:
+    """The simulators; no node is started yet. ``more``: further variables of all nodes."""
     rng = random.Random(5)  # noqa: S311 - a simulation
     world = new_world(StringIO())
     gateways = {
@@ -153,7 +160,7 @@ async def open_shared_numbers(folder: Path) -> AsyncIterator[SharedNumbers]:
         for number in NUMBERS
     }
     model = ScriptedModel(now=world.now, rng=rng, api_key=TOKEN, tokens_per_second=0)
-    shared = SharedNumbers(folder, gateways)
+    shared = SharedNumbers(folder, gateways, model)
     try:
         async with trio.open_nursery() as nursery:
             urls = {}
@@ -162,7 +169,7 @@ async def open_shared_numbers(folder: Path) -> AsyncIterator[SharedNumbers]:
                 urls[number] = await serve_in(nursery, gateway, name=f"gateway of {number}")
             await nursery.start(model.run, name="simulated model's responses")
             model_url = await serve_in(nursery, model, name="model")
-            shared.configure(urls, model_url)
+            shared.configure(urls, model_url, more)
             yield shared
             nursery.cancel_scope.cancel()
     finally:

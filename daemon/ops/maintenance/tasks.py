@@ -13,7 +13,7 @@ from daemon.conversation.mcp_servers import approval
 from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.domain.limits import delay
-from daemon.errors import StoreUnavailable
+from daemon.errors import StoreUnavailable, store_fault
 from daemon.ledger.audit import Audit
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log
@@ -248,16 +248,17 @@ async def supervise(
         began = trio.current_time()
         try:
             await run()
-        except StoreUnavailable as error:  # which the store itself reports
-            log.warning("the store is away, the task begins again", task=name, error=str(error))
-        except Exception:  # noqa: BLE001 - the boundary of the task
-            log.event(
-                UNEXPECTED_ERROR,
-                where="side_task",
-                what="task failed, beginning again",
-                task=name,
-                exc_info=True,
-            )
+        except Exception as error:  # noqa: BLE001 - the boundary of the task
+            if fault := store_fault(error):  # which the store itself reports
+                log.warning("the store is away, the task begins again", task=name, error=fault)
+            else:
+                log.event(
+                    UNEXPECTED_ERROR,
+                    where="side_task",
+                    what="task failed, beginning again",
+                    task=name,
+                    exc_info=True,
+                )
         else:
             return
         if trio.current_time() - began >= QUIET_SECONDS:
