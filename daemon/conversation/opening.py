@@ -302,6 +302,7 @@ def _node(settings: Settings, environment: Environment) -> Node:
         lease_seconds=settings.node.lease_seconds,
         call_seconds=max(gateway_of(one).call_seconds(one) for one in numbers),
         boot_clock=environment.boot_clock,
+        now=environment.now,
     )
     if settings.store.url:
         if not settings.files.url:

@@ -97,6 +97,7 @@ class NumberSharing:
         self._to_take_over: set[str] = set()
         self._taking_over = trio.Lock()
         self._namesake = ""
+        self._is_in_step = True
         self._metrics.read(
             numbers=lambda: len(numbers.served),
             leads=lambda: cluster.leads,
@@ -136,12 +137,22 @@ class NumberSharing:
             nursery.start_soon(self._lead_all, self._leading, name="leading")
         elif self._leading is not None and not self._cluster.leads:
             self._leading.cancel()
+        self._warn()
+
+    def _warn(self) -> None:
+        """Report what is wrong with this node, and that its clock is right again."""
         if (namesake := self._cluster.namesake) != self._namesake:
             self._namesake = namesake
             if namesake:
                 self._log.error(
                     "another node has the same name; set node.name on each", process=namesake
                 )
+        ahead = self._cluster.clock_ahead
+        if ahead and self._is_in_step:
+            self._log.warning("our clock differs from the database's", seconds_ahead=round(ahead))
+        elif not ahead and not self._is_in_step:
+            self._log.info("our clock and the database's are in step again")
+        self._is_in_step = not ahead
 
     async def _serve(self, one: NumberRuntime, work: _Work) -> None:
         """Serve a number until it is lost or handed over."""

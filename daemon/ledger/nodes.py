@@ -37,6 +37,7 @@ def _terms() -> NodeTerms:
         lease_seconds=LEASE_SECONDS,
         call_seconds=CALL_SECONDS,
         boot_clock=lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+        now=time.time,
     )
 
 
@@ -237,6 +238,8 @@ class NodeState:
     """Since it has renewed its lease."""
     lease_seconds: float
     """What is left of its lease; 0 or less: another node may take what it owns."""
+    clock_ahead: int
+    """How many seconds its machine's clock is ahead of the database's; 0: in step."""
 
 
 def nodes(connection: Connection, now: float) -> list[NodeState]:
@@ -245,7 +248,8 @@ def nodes(connection: Connection, now: float) -> list[NodeState]:
     for number, owner in connection.execute("SELECT number, owner FROM numbers ORDER BY number"):
         owned[owner].append(number)
     rows = connection.execute(
-        "SELECT process, name, version, until, renewed_at FROM nodes ORDER BY name, process"
+        "SELECT process, name, version, until, renewed_at, clock_ahead FROM nodes"
+        " ORDER BY name, process"
     )
     return [
         NodeState(
@@ -256,8 +260,9 @@ def nodes(connection: Connection, now: float) -> list[NodeState]:
             numbers=tuple(number for number in owned[process] if number),
             silent_seconds=max(0.0, now - renewed_at),
             lease_seconds=until - now,
+            clock_ahead=clock_ahead,
         )
-        for process, name, version, until, renewed_at in rows
+        for process, name, version, until, renewed_at, clock_ahead in rows
     ]
 
 

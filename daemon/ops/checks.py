@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -30,11 +31,13 @@ from daemon.errors import (
     ModelRejected,
     ResponseGone,
     SettingsError,
+    StoreError,
     ToolError,
     ValidatorError,
 )
 from daemon.files.opening import open_files
 from daemon.gateway.kinds import gateway_of
+from daemon.ledger.admin.connection import postgres_driver
 from daemon.media.download import address_of, origin_of, resolve_host
 from daemon.ops.notifier import NO_TARGETS, has_no_targets, target_faults
 from daemon.settings import Settings, missing_keys, model_names, unpriced_models
@@ -230,7 +233,23 @@ async def online_findings(settings: Settings, *, today: date) -> list[Finding]:
         for server in _voice_servers(number):
             found.append(await _voice_server(server, today))
         findings += _named(settings, name, found)
+    findings += await trio.to_thread.run_sync(_clock, settings, time.time)
     return findings + await _file_store(settings)
+
+
+def _clock(settings: Settings, now: Callable[[], float]) -> list[Finding]:
+    """Whether this machine's clock is that of the database, which other nodes go by."""
+    if settings.store.url is None:
+        return []
+    try:
+        ahead = postgres_driver().clock_ahead(settings.store.url.get_secret_value(), now)
+    except StoreError as error:
+        return [Finding("error", f"store.url: {error}")]
+    if ahead:
+        which = "ahead of" if ahead > 0 else "behind"
+        text = f"store.url: this machine's clock is {abs(ahead):.0f} s {which} the database's"
+        return [Finding("warning", text)]
+    return [Finding("ok", "store.url: this machine's clock is in step with the database's")]
 
 
 async def _file_store(settings: Settings) -> list[Finding]:

@@ -8,14 +8,14 @@ from support.model_script import call, say
 from support.shared_numbers import SharedNumbers, open_shared_numbers
 from support.target import NotificationTarget, open_target
 
-LAURA = "573001234567"
+LAURA, PEDRO = "573001234567", "573007654321"
 
 
-async def escalate(shared: SharedNumbers, number: str, summary: str) -> None:
+async def escalate(shared: SharedNumbers, number: str, summary: str, customer: str = LAURA) -> None:
     """Have the model hand a chat of a number to a person."""
     wish = {"reason": "customer_complaint", "summary": summary, "urgency": "high"}
     shared.model.script(call("escalate_to_human", json.dumps(wish)), say("Una persona le escribe."))
-    await shared.write(number, LAURA, "estoy furiosa")
+    await shared.write(number, customer, "estoy furiosa")
 
 
 def times(target: NotificationTarget, summary: str) -> int:
@@ -46,11 +46,9 @@ async def test_an_escalation_is_notified_once_whichever_node_owns_the_number_or_
 
             await shared.start("a")
             await shared.until(lambda: shared.are_even("a", "b"))
-            await escalate(shared, numbers["b"], "la llave")
+            await escalate(shared, numbers["b"], "la llave", PEDRO)
             await shared.until(lambda: times(target, "la llave") == 1)
-            await shared.until(
-                lambda: shared.select("notifications", "state") == [("sent",)] * 3
-            )
+            await shared.until(lambda: shared.select("notifications", "state") == [("sent",)] * 3)
             assert [times(target, one) for one in ("la ducha", "la cama", "la llave")] == [1] * 3
             for node in ("a", "b"):
                 await shared.nodes[node].lives.stop()

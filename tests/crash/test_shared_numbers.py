@@ -83,3 +83,30 @@ async def test_operators_act_on_nodes_that_do_not_own_the_number(
     assert not [row for row in shared.select("messages", "chat, message") if LAURA in str(row)]
     for other in NUMBERS:  # whoever writes again is a new contact, and is answered
         await shared.converse(other, LAURA, "hola de nuevo")
+
+
+async def test_a_node_that_is_stopped_hands_its_numbers_over_long_before_its_lease_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its gauges say what it has."""
+    monkeypatch.setenv("TEST_STORE", "postgres")
+    more = {"RECADO_NODE__LEASE_SECONDS": "600"}
+    async with open_shared_numbers(tmp_path, more) as shared:
+        await shared.start("a", "b")
+        await shared.until(lambda: shared.are_even("a", "b"))
+        gauges = await shared.gauges("a")
+        assert (gauges["leads"], gauges["numbers"]) == (1, 2)
+        assert 0 < gauges["lease_seconds"] <= 600
+        assert gauges['hand_overs_total{how="handed_over"}'] == 1
+        assert (await shared.gauges("b"))['hand_overs_total{how="gained"}'] == 1
+
+        shared.call("b")
+        await shared.nodes["a"].lives.stop()
+        await shared.until(lambda: {name for name, _ in shared.owners().values()} == {"b"})
+        for number in NUMBERS:
+            await shared.converse(number, LAURA, f"hola {number}")
+        gauges = await shared.gauges("b")
+        assert (gauges["leads"], gauges["numbers"], gauges["waiting_calls"]) == (1, 3, 0)
+        assert gauges['hand_overs_total{how="gained"}'] == 3
+        assert gauges['hand_overs_total{how="lost"}'] == 0
+        await shared.nodes["b"].lives.stop()

@@ -1,7 +1,9 @@
 """Two numbers in one daemon: each gets what is its own, and the trouble of one stays its own."""
 
 import json
+from collections import Counter
 from inspect import iscoroutinefunction
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +24,7 @@ from daemon.__main__ import main
 from daemon.conversation import registry
 from daemon.domain.redaction import mask_numbers
 from daemon.gateway.port import Gateway
+from daemon.ops.maintenance import tasks as maintenance
 
 
 async def post(
@@ -238,6 +241,30 @@ async def test_the_flood_of_one_number_leaves_the_other_a_place(tmp_path: Path) 
         await stage.bar.wait_sent(LAURA)
 
 
+async def test_a_flood_of_calls_at_one_number_keeps_the_other_answering(tmp_path: Path) -> None:
+    """Of genuine ones, and of some whose secret is guessed, from the address of all gateways."""
+    ids = count()
+    answers: Counter[int] = Counter()
+
+    async def flood(stage: TwoNumbers, secret: str) -> None:
+        while True:
+            place = next(ids)
+            webhook = text_webhook("Hola", f"flood-{place}", f"5730000{place % 40:05}")
+            path = "/n/shop/hook"
+            answers[(await post(stage, path, webhook, secret)).status_code] += 1
+
+    async with open_two(tmp_path / "data") as stage, trio.open_nursery() as nursery:
+        for secret in (SHOP_SECRET,) * 6 + ("a guess",) * 2:
+            nursery.start_soon(flood, stage, secret)
+        await found(lambda: answers[200], lambda taken: taken > 100)
+        for turn in range(1, 4):
+            await stage.bar.customer_says(LAURA, f"¿Hay mesa para {turn}?")
+            await stage.bar.wait_sent(LAURA, turn)
+        nursery.cancel_scope.cancel()
+    assert set(answers) <= {200, 401}
+    assert answers[200] > 100
+
+
 class BuggyGateway:
     """The shop's gateway with a bug: whatever it is asked raises what nobody expects."""
 
@@ -260,6 +287,10 @@ async def test_a_crash_in_the_chats_of_one_number_stays_there(
 ) -> None:
     """A bug wherever the shop's chats call the gateway: the bar answers, the process goes on."""
     monkeypatch.setattr(registry, "CRASH_BASE_SECONDS", 0.02)
+    monkeypatch.setattr(
+        maintenance, "BASE_SECONDS", 3600.0
+    )  # no task begins again after the last look
+    monkeypatch.setattr(maintenance, "CAP_SECONDS", 3600.0)
     async with open_two(tmp_path / "data", started=False) as stage:
         wrapped: list[Gateway] = []
 

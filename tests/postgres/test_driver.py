@@ -14,6 +14,7 @@ import pytest
 import trio
 import trio.testing
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import DeadlockDetected
 from support.ledgers import LAURA, accept, message
 from support.place import POSTGRES
 from support.postgres_proxy import Proxy, proxy_before
@@ -21,9 +22,10 @@ from support.rows import select
 
 from daemon.errors import CommitUnknown, StoreError, StoreUnavailable
 from daemon.ledger.drivers.port import Connection, Transactions
-from daemon.ledger.drivers.postgres import writer
+from daemon.ledger.drivers.postgres import connection, writer
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect
 from daemon.ledger.drivers.postgres.database import READERS
+from daemon.ledger.drivers.postgres.ownership import Ownership
 from daemon.ledger.ledger import Store, open_store
 from daemon.ledger.migrations import migrate
 
@@ -127,7 +129,7 @@ async def test_the_primary_is_found_by_readers_too(tmp_path: Path, url: str) -> 
         await accept(store, message("m-1"))
         assert await own_ids(store) == []
         with pytest.raises(StoreUnavailable, match="read-only"):
-            await store.database.read(lambda connection: connection.execute(INSERT, ("x",)))
+            await store.database.read(lambda reader: reader.execute(INSERT, ("x",)))
 
 
 async def test_nothing_is_stored_while_the_server_is_away(
@@ -234,6 +236,42 @@ async def test_one_write_that_fails_leaves_the_others_of_its_transaction(
     assert "refused a write" in outcomes["bad"]
 
 
+async def test_a_write_that_fails_after_two_deadlocks_is_not_taken_for_stored(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor are those that share its transaction."""
+    run, deadlocks = writer.Writer._run, iter(range(writer.TRIES - 1))
+
+    def deadlocked(one: writer.Writer, batch: Any, apply: Any) -> None:
+        if next(deadlocks, None) is not None:
+            raise DeadlockDetected("deadlock detected")
+        run(one, batch, apply)
+
+    def refuse(_connection: Connection) -> None:
+        raise ValueError("it cannot be done")
+
+    async with opened(tmp_path, url) as store:
+        monkeypatch.setattr(writer.Writer, "_run", deadlocked)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.database.write, lambda c: c.execute(INSERT, ["good"]).rowcount)
+            with pytest.raises(ValueError, match="cannot be done"):
+                await store.database.write(refuse)
+        assert next(deadlocks, None) is None
+        assert await own_ids(store) == ["good"]
+
+
+async def test_a_fault_of_the_writer_is_told_to_who_waits(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, url) as store:
+        with monkeypatch.context() as faulty:
+            faulty.setattr(Ownership, "begin", lambda *_: 1 / 0)
+            with pytest.raises(StoreUnavailable, match="ZeroDivisionError"):
+                await accept(store, message("m-1"))
+        await accept(store, message("m-1"))
+        assert [row[0] for row in select(store, "messages", "id")] == ["m-1"]
+
+
 async def test_text_that_the_server_cannot_store_is_marked(tmp_path: Path, url: str) -> None:
     words = "a\x00b \ud800 \\u0000"
     async with opened(tmp_path, url) as store:
@@ -251,3 +289,67 @@ def test_parameters_are_found_outside_of_quoted_text(server: "psycopg.Connection
     assert connection.execute("SELECT :a || :b || :a::text", {"a": "x", "b": "y"}).fetchone() == (
         "xyx",
     )
+
+
+async def ends(folder: Path, place: str, why: str, operation: Any, *, let_go: Any) -> None:
+    """See a write fail for a reason that the server gives, and the next one succeed."""
+    async with opened(folder, place) as store:
+        await accept(store, message("m-1"))
+        with pytest.raises(StoreUnavailable, match=why):
+            await store.database.write(operation)
+        let_go()
+        await accept(store, message("m-2"))
+        assert await own_ids(store) == []
+        assert [row[0] for row in select(store, "messages", "id")] == ["m-1", "m-2"]
+        assert not store.database.fatal_error
+
+
+async def test_a_statement_that_takes_too_long_is_ended(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "STATEMENT_SECONDS", 1)
+
+    def sleep(server: Connection) -> None:
+        server.execute(INSERT, ["lost"])
+        server.execute("SELECT pg_sleep(600)")
+
+    with trio.fail_after(60):
+        await ends(tmp_path, url, "statement timeout", sleep, let_go=lambda: None)
+        async with opened(tmp_path, url) as store:
+            with pytest.raises(StoreUnavailable, match="statement timeout"):
+                await store.database.read(lambda server: server.execute("SELECT pg_sleep(600)"))
+            assert await own_ids(store) == []
+
+
+async def test_who_waits_too_long_for_a_row_gives_up(
+    tmp_path: Path, url: str, server: "psycopg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LOCK_SECONDS", 1)
+    server.execute("CREATE TABLE held (id INTEGER)")
+    server.execute("INSERT INTO held VALUES (1)")
+    server.execute("BEGIN")
+    server.execute("SELECT id FROM held FOR UPDATE")
+
+    def wait(other: Connection) -> None:
+        other.execute(INSERT, ["lost"])
+        other.execute("SELECT id FROM held FOR UPDATE")
+
+    with trio.fail_after(60):
+        await ends(tmp_path, url, "lock timeout", wait, let_go=lambda: server.execute("ROLLBACK"))
+
+
+async def test_a_transaction_that_is_left_alone_is_ended(
+    tmp_path: Path, url: str, server: "psycopg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "IDLE_SECONDS", 1)
+    living = "SELECT COUNT(*) FROM pg_stat_activity WHERE pid = %s"
+
+    def stand_still(other: Connection) -> None:
+        other.execute(INSERT, ["lost"])
+        (pid,) = other.execute("SELECT pg_backend_pid()").fetchone()
+        while server.execute(living, [pid]).fetchone() != (0,):
+            server.execute("SELECT pg_sleep(0.05)")
+        other.execute(INSERT, ["also lost"])
+
+    with trio.fail_after(60):
+        await ends(tmp_path, url, "idle-in-transaction|closed", stand_still, let_go=lambda: None)

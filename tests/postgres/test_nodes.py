@@ -29,7 +29,12 @@ from daemon.ledger.nodes import AlreadyBegun, Node, OnceDatabase, nodes, owners,
 
 NUMBERS = ("eins", "zwei")
 TERMS = NodeTerms(
-    name="a", version="1", lease_seconds=1.0, call_seconds=5.0, boot_clock=time.monotonic
+    name="a",
+    version="1",
+    lease_seconds=1.0,
+    call_seconds=5.0,
+    boot_clock=time.monotonic,
+    now=time.time,
 )
 INSERT = "INSERT INTO own_ids (channel, id) VALUES (?, ?)"
 
@@ -384,6 +389,22 @@ async def test_a_node_keeps_its_numbers_over_an_outage_that_is_shorter_than_its_
             await until(lambda: not database.last_write_error)
             assert [database.epoch(number) for number in NUMBERS] == epochs
             await write(store, "eins", "1")
+    assert written(tmp_path) == ["1"]
+
+
+async def test_a_fault_of_the_lease_thread_is_reported_and_ends_no_lease(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, url, "a", lease_seconds=60) as store:
+        database = database_of(store)
+        with monkeypatch.context() as faulty:
+            faulty.setattr(Ownership, "_living", lambda *_: 1 / 0)
+            await until(
+                lambda: database.last_write_error == "cannot keep the lease: ZeroDivisionError"
+            )
+        await until(lambda: not database.last_write_error)
+        assert database.owned == frozenset(NUMBERS)
+        await write(store, "eins", "1")
     assert written(tmp_path) == ["1"]
 
 

@@ -30,7 +30,12 @@ from daemon.ops.commands import checks
 
 NUMBERS = ("eins", "zwei")
 TERMS = NodeTerms(
-    name="a", version="1", lease_seconds=15.0, call_seconds=1.0, boot_clock=time.monotonic
+    name="a",
+    version="1",
+    lease_seconds=15.0,
+    call_seconds=1.0,
+    boot_clock=time.monotonic,
+    now=time.time,
 )
 NOW = latest_version()
 OLDEST = max(step.oldest for step in steps())

@@ -29,7 +29,7 @@ from daemon.conversation.number_runtime import open_services
 from daemon.conversation.opening import Environment, Process
 from daemon.conversation.services import ChatServices
 from daemon.observability.metrics import Metrics
-from daemon.ops import webhook_sender
+from daemon.ops import notifier, webhook_sender
 from daemon.settings import Settings
 from daemon.settings.sources import load_settings
 from daemon.startup import _open_log
@@ -50,7 +50,7 @@ IMPORTED_LATE = responses_connection
 """By the daemon's own tasks: with the lives' modules."""
 
 LOOK_SECONDS = 0.05
-"""Between two looks at reminders and outgoing webhooks, likewise."""
+"""Between two looks at reminders, outgoing webhooks and notifications, likewise."""
 
 WEBHOOK_CAP_SECONDS = 10.0
 """Between two tries of an outgoing webhook, likewise."""
@@ -87,7 +87,7 @@ def main() -> None:
     async def life() -> None:
         await run(settings, environment, open_services=open_watched)
 
-    reminders.LOOK_SECONDS = webhook_sender.LOOK_SECONDS = LOOK_SECONDS
+    reminders.LOOK_SECONDS = webhook_sender.LOOK_SECONDS = notifier.LOOK_SECONDS = LOOK_SECONDS
     webhook_sender.RETRY_CAP_SECONDS = WEBHOOK_CAP_SECONDS
     trio.run(life, strict_exception_groups=True)
 

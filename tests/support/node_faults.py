@@ -167,6 +167,8 @@ def stall_at(point: str, seconds: float = LEASE_SECONDS + CALL_SECONDS + 1) -> N
             while not node.is_stopped:
                 if node.lives.pid != life:
                     await _is_well(nodes)  # it was replaced before it came to the point
+                    nodes.done[f"{stall.__name__}, not reached"] += 1
+                    nodes.done[stall.__name__] -= 1
                     return
                 await trio.sleep(POLL_SECONDS)
         node.takes_calls = node.is_to_run = False

@@ -141,6 +141,12 @@ class SharedNumbers:
         async with httpx.AsyncClient(verify=NO_TLS, timeout=WAIT_SECONDS) as client:
             return await client.get(self.nodes[node].lives.url + path)
 
+    async def gauges(self, node: str) -> dict[str, float]:
+        """What a node exports of itself, by the rest of the metric's name."""
+        lines = (await self.get(node, "/metrics")).text.splitlines()
+        own = [line.split("_", 2)[2] for line in lines if line.startswith("recado_node_")]
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in own)}
+
     def select(self, table: str, columns: str, **clauses: Any) -> list[Any]:
         """Read rows; see `support.rows.select`."""
         return select(self.folder, table, columns, **clauses)

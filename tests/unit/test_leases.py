@@ -9,11 +9,30 @@ from hypothesis import strategies as st
 
 from daemon.domain.transitions.leases import (
     Moves,
+    clock_ahead,
     moves,
     renewal_seconds,
     seconds_left,
     settles_at,
 )
+
+
+@pytest.mark.parametrize(
+    ("asked_at", "answered_at", "theirs", "ahead"),
+    [
+        (100.0, 100.1, 100.0, 0.0),
+        (103.0, 103.1, 100.0, 0.0),  # a few seconds do no harm
+        (160.0, 160.1, 100.0, 60.0),
+        (40.0, 40.5, 100.0, -59.5),
+        (100.0, 190.0, 160.0, 0.0),  # the answer took long, and shows nothing
+        (90.0, 130.0, 100.0, 0.0),
+        (160.0, 300.0, 100.0, 60.0),
+    ],
+)
+def test_clocks_differ_if_no_delay_can_explain_it(
+    asked_at: float, answered_at: float, theirs: float, ahead: float
+) -> None:
+    assert clock_ahead(asked_at, answered_at, theirs) == ahead
 
 
 @pytest.mark.parametrize(

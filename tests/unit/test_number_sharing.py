@@ -17,11 +17,14 @@ from daemon.ledger.nodes import WaitingCall
 from daemon.observability.node_metrics import NodeMetrics
 
 
-class SilentLog:
-    """Takes any line."""
+class Lines:
+    """A log that keeps the words of its lines."""
 
-    def __getattr__(self, _name: str) -> Any:
-        return lambda *_words, **_fields: None
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def __getattr__(self, _level: str) -> Any:
+        return lambda words, **_fields: self.words.append(words)
 
 
 async def nothing(*_arguments: object) -> None:
@@ -31,7 +34,7 @@ async def nothing(*_arguments: object) -> None:
 
 def telemetry() -> Any:
     node = NodeMetrics(CollectorRegistry())
-    return SimpleNamespace(log=SilentLog(), metrics=SimpleNamespace(node=node), now=lambda: 0.0)
+    return SimpleNamespace(log=Lines(), metrics=SimpleNamespace(node=node), now=lambda: 0.0)
 
 
 class Cluster:
@@ -39,6 +42,7 @@ class Cluster:
 
     leads = False
     namesake = ""
+    clock_ahead = 0.0
 
     def __init__(self) -> None:
         self.epochs: dict[str, int] = {}
@@ -97,28 +101,33 @@ class Looks:
         await self.gates[-1].wait()
 
 
-async def two_wait_for_a_look(nursery: trio.Nursery) -> tuple[Cluster, Looks]:
-    """A node that gains three numbers; while it looks for the work of one, the others wait."""
-    cluster, looks = Cluster(), Looks()
-    sharing = NumberSharing(
+def sharing_of(cluster: Cluster, looks: Looks, world: Any) -> NumberSharing:
+    """The sharing of three numbers."""
+    return NumberSharing(
         cast("Any", cluster),
         cast("Any", Numbers("norte", "sur", "centro")),
         looks,
-        telemetry(),
+        world,
         held_chats=cast("Any", SimpleNamespace(look=nothing, run=nothing)),
         look=nothing,
         watch=lambda _nursery, _number: None,
         lead=nothing,
     )
-    nursery.start_soon(sharing.run)
+
+
+async def two_wait_for_a_look(nursery: trio.Nursery) -> tuple[Cluster, Looks]:
+    """A node that gains three numbers; while it looks for the work of one, the others wait."""
+    cluster, looks = Cluster(), Looks()
+    nursery.start_soon(sharing_of(cluster, looks, telemetry()).run)
     for number in ("centro", "sur", "norte"):
         cluster.epochs[number] = 1
         await trio.sleep(1)
     return cluster, looks
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_number_that_is_lost_and_gained_during_a_look_is_looked_at_again() -> None:
+async def test_a_number_that_is_lost_and_gained_during_a_look_is_looked_at_again(
+    autojump_clock: MockClock,  # noqa: ARG001 - it takes no time
+) -> None:
     """Or its customers would wait for the sweep."""
     async with trio.open_nursery() as nursery:
         cluster, looks = await two_wait_for_a_look(nursery)
@@ -136,8 +145,9 @@ async def test_a_number_that_is_lost_and_gained_during_a_look_is_looked_at_again
         nursery.cancel_scope.cancel()
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_number_whose_look_is_cut_off_leaves_the_others_theirs() -> None:
+async def test_a_number_whose_look_is_cut_off_leaves_the_others_theirs(
+    autojump_clock: MockClock,  # noqa: ARG001 - it takes no time
+) -> None:
     async with trio.open_nursery() as nursery:
         cluster, looks = await two_wait_for_a_look(nursery)
         looks.gates[0].set()
@@ -147,6 +157,22 @@ async def test_a_number_whose_look_is_cut_off_leaves_the_others_theirs() -> None
         assert "norte" in looks.begun[-1]
         assert len(looks.begun) == 3
         nursery.cancel_scope.cancel()
+
+
+async def test_a_wrong_clock_is_reported_once_and_so_is_its_end(
+    autojump_clock: MockClock,  # noqa: ARG001 - it takes no time
+) -> None:
+    cluster, world = Cluster(), telemetry()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sharing_of(cluster, Looks(), world).run)
+        for ahead in (0.0, -60.0, -61.0, 0.0):
+            cluster.clock_ahead = ahead
+            await trio.sleep(2)
+        nursery.cancel_scope.cancel()
+    assert world.log.words == [
+        "our clock differs from the database's",
+        "our clock and the database's are in step again",
+    ]
 
 
 async def test_a_number_in_trouble_keeps_no_other_from_its_calls(
@@ -186,9 +212,9 @@ async def test_a_number_in_trouble_keeps_no_other_from_its_calls(
     assert autojump_clock.current_time() >= 200
 
 
-@pytest.mark.usefixtures("autojump_clock")
 async def test_a_reminder_of_a_number_that_has_gone_keeps_no_other_waiting(
     monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: MockClock,  # noqa: ARG001 - it takes no time
 ) -> None:
     fired: list[str] = []
 

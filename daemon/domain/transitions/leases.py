@@ -12,6 +12,9 @@ from typing import NamedTuple
 RENEWALS = 3
 """In the length of a lease."""
 
+CLOCK_SECONDS = 5.0
+"""Clocks that differ by less count as in step: nothing here waits for so short a time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeTerms:
@@ -24,6 +27,8 @@ class NodeTerms:
     """The longest call of a gateway."""
     boot_clock: Callable[[], float]
     """Seconds that also pass while the machine sleeps; callable from any thread."""
+    now: Callable[[], float]
+    """The machine's clock, Unix seconds; likewise."""
 
 
 def renewal_seconds(lease_seconds: float) -> float:
@@ -45,6 +50,16 @@ def settles_at(claimed_at: float, *, was_handed_over: bool, call_seconds: float)
     Its last one may have begun at the end of its lease and takes ``call_seconds`` at most.
     """
     return 0.0 if was_handed_over else claimed_at + call_seconds
+
+
+def clock_ahead(asked_at: float, answered_at: float, theirs: float) -> float:
+    """How many seconds our clock is ahead of the server's, at least; below 0: it is behind.
+
+    ``theirs`` is what the server's clock said between two moments of ours, which may be far from
+    each other. 0: they are in step, as far as that shows.
+    """
+    ahead = max(0.0, asked_at - theirs) or min(0.0, answered_at - theirs)
+    return ahead if abs(ahead) > CLOCK_SECONDS else 0.0
 
 
 class Moves(NamedTuple):

@@ -251,6 +251,9 @@ class NodeRow(ApiResponse, frozen=True):
     numbers: Annotated[tuple[str, ...], Meta(description="those that it owns")]
     silent_seconds: float
     lease_seconds: Annotated[float, Meta(description="0 or less: its numbers are free")]
+    clock_ahead: Annotated[
+        int, Meta(description="seconds that its clock is ahead of the database's; 0: in step")
+    ]
 
 
 class NodeRows(ApiResponse, frozen=True):

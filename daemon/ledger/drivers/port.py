@@ -194,6 +194,10 @@ class Cluster(Protocol):
     def namesake(self) -> str:
         """Another living process whose node has the same name; empty if there is none."""
 
+    @property
+    def clock_ahead(self) -> float:
+        """How many seconds this machine's clock is ahead of the database's; 0: in step."""
+
     def epoch(self, number: str) -> int:
         """How often a number has changed hands; 0 if it is another node's."""
 

@@ -55,6 +55,12 @@ def _line(one: NodeState, waiting: dict[str, int], *, is_alone: bool) -> str:
             f"{count} number{'' if count == 1 else 's'}: {', '.join(one.numbers) or 'none'}",
             f"{calls} calls wait",
             *(["leads"] if one.leads else []),
+            *([_clock(one.clock_ahead)] if one.clock_ahead else []),
             one.version,
         ]
     )
+
+
+def _clock(ahead: int) -> str:
+    """How wrong a node's clock is."""
+    return f"its clock is {abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} the database's"

@@ -134,6 +134,11 @@ class PostgresDatabase:
         """Another living process whose node has the same name; empty if there is none."""
         return self._ownership.namesake
 
+    @property
+    def clock_ahead(self) -> float:
+        """How many seconds this machine's clock is ahead of the database's; 0: in step."""
+        return self._ownership.clock_ahead
+
     def settles_at(self, number: str) -> float:
         """From when on no send of its former owner is under way, on the boot clock; 0: now."""
         hold = self._ownership.holds.get(number)

@@ -11,6 +11,7 @@ import psycopg
 import trio
 
 from daemon.domain.progress import Progress, unwatched
+from daemon.domain.transitions import leases
 from daemon.domain.transitions.leases import NodeTerms
 from daemon.errors import StoreDamaged, StoreUnavailable
 from daemon.ledger.drivers.port import Meter
@@ -91,6 +92,21 @@ def _prepare(url: str, upgrading: Progress) -> None:
     with contextlib.closing(connect(url)) as connection:
         check_server(connection)
         migrate(connection, upgrading)
+
+
+def clock_ahead(url: str, now: Callable[[], float]) -> float:
+    """How many seconds our clock is ahead of the server's; 0: they are in step.
+
+    ``now``: our clock, Unix seconds. Blocks; raises StoreUnavailable.
+    """
+    try:
+        with contextlib.closing(connect(url, read_only=True)) as connection:
+            asked_at = now()
+            sql = "SELECT extract(epoch FROM clock_timestamp())::float8"
+            ((theirs,),) = connection.execute(sql).fetchall()
+            return leases.clock_ahead(asked_at, now(), theirs)
+    except psycopg.Error as error:
+        raise StoreUnavailable(f"the database cannot be used: {reason(error)}") from error
 
 
 @contextlib.contextmanager

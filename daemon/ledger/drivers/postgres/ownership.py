@@ -100,6 +100,8 @@ class Ownership:
         """Why the lease could not be renewed; empty if it could."""
         self.namesake = ""
         """Another living process whose node has the same name."""
+        self.clock_ahead = 0.0
+        """How many seconds this machine's clock is ahead of the database's; 0: in step."""
         self._url = url
         self.word = uuid4().hex[:8]
         """In the name of this process, also when it begins again, and of its connections."""
@@ -229,9 +231,9 @@ class Ownership:
                 self._asked_at = None
                 self._drop(self._holds)
                 self.ended(str(error))
-            except psycopg.Error as error:
-                if is_new:
-                    self.trouble = f"cannot reach the database: {reason(error)}"
+            except Exception as error:  # noqa: BLE001 - a node without this thread has no numbers
+                if is_new or not isinstance(error, psycopg.Error):
+                    self.trouble = _trouble(error)
                     self._ended.wait(LOOK_SECONDS)
         if connection is not None:
             connection.close()
@@ -307,11 +309,13 @@ class Ownership:
         """Renew the lease; a node that others have given up begins again, without numbers."""
         terms = self._terms
         was_over = self._asked_at is not None and self.lease_left() <= 0
-        renewed = connection.execute(
-            f"UPDATE nodes SET until = {_NOW} + %s, renewed_at = {_NOW} WHERE process = %s",
-            (terms.lease_seconds, self._process),
-        ).rowcount
-        if not renewed:
+        sent_at = terms.now()
+        row = connection.execute(
+            f"UPDATE nodes SET until = {_NOW} + %s, renewed_at = {_NOW}, clock_ahead = %s"
+            " WHERE process = %s RETURNING renewed_at",
+            (terms.lease_seconds, round(self.clock_ahead), self._process),
+        ).fetchone()
+        if row is None:
             # What it owned is another's now, or will be: no write may take it for this node's.
             with self._change:
                 self._process = f"{self._base} {self.word}.{next(self._beginnings)}"
@@ -322,6 +326,8 @@ class Ownership:
                 (self._process, terms.name, terms.version, self._knows, terms.lease_seconds),
             ).fetchone()
             self._registered_at = row[0] if row else 0.0
+        if row is not None:
+            self.clock_ahead = leases.clock_ahead(sent_at, terms.now(), row[0])
         if was_over:
             # The database was away, perhaps for all: let the others renew theirs first.
             self._judges_from = asked_at + terms.lease_seconds
@@ -366,3 +372,10 @@ class Ownership:
             self._holds = {name: hold for name, hold in self._holds.items() if name not in lost}
         if lost:
             self.noticed(OWNERSHIP)
+
+
+def _trouble(error: Exception) -> str:
+    """Why the lease cannot be kept."""
+    if isinstance(error, psycopg.Error):
+        return f"cannot reach the database: {reason(error)}"
+    return f"cannot keep the lease: {type(error).__name__}"

@@ -12,7 +12,7 @@ from traceback import clear_frames
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.errors import TransactionRollback
+from psycopg.errors import DeadlockDetected, SerializationFailure
 
 from daemon.errors import CommitUnknown, NotOwned, StoreError, StoreUnavailable
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, Psycopg, connect, reason
@@ -24,8 +24,11 @@ T = TypeVar("T")
 MAX_BATCH = 128
 """Writes in one transaction."""
 
+ROLLED_BACK = (DeadlockDetected, SerializationFailure)
+"""What the server says when it has rolled a transaction back because of another one."""
+
 TRIES = 3
-"""How often a transaction is tried that the server has rolled back because of another one."""
+"""How often such a transaction is tried."""
 
 STUCK_SECONDS = 20.0
 """A commit that takes longer waits for a standby that is gone, and nobody knows for how long."""
@@ -125,6 +128,9 @@ class Writer:
                 for write in refused:
                     write.error = NotOwned(str(error))
                 batch = [write for write in batch if write not in refused]
+            except Exception as error:  # noqa: BLE001 - callers would wait for ever
+                failure = StoreUnavailable(f"a write failed: {type(error).__name__}")
+                break
             else:
                 return ""
         else:
@@ -138,13 +144,14 @@ class Writer:
 
         If one fails, all are undone and run again, each with a savepoint of its own.
         """
-        apply = _together
-        for tries_left in reversed(range(TRIES)):
+        apply, tries_left = _together, TRIES
+        while True:
             for write in batch:
                 write.error = None
             try:
                 self._run(batch, apply)
-            except TransactionRollback:
+            except ROLLED_BACK:
+                tries_left -= 1
                 if not tries_left:
                     raise
             except (psycopg.OperationalError, psycopg.InterfaceError, Lost):
