@@ -7,6 +7,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
+from dataclasses import dataclass
 from functools import partial
 
 import trio
@@ -29,6 +30,7 @@ from daemon.conversation.services import ChatServices
 from daemon.conversation.sharing import NumberSharing
 from daemon.errors import StoreDamaged
 from daemon.http.http_task import HttpTask
+from daemon.ledger.drivers.port import Cluster
 from daemon.ledger.ledger import Store
 from daemon.observability.counts import core_task, counted_faults
 from daemon.observability.events import STARTED, STOPPED, STOPPING
@@ -44,13 +46,13 @@ from daemon.ops.maintenance.tasks import (
     start_leading,
     supervise,
 )
-from daemon.ops.notifier import open_notifier
+from daemon.ops.notifier import Notifier, open_notifier
 from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
 from daemon.ops.remote import KEPT_SECONDS, CommandTask, Remote, drop_old_commands
 from daemon.ops.status import ProcessRecord, keep_status, signs_of_life
 from daemon.ops.text_editor import TextEditor
-from daemon.ops.webhook_sender import open_webhook_sender, subscribe
+from daemon.ops.webhook_sender import WebhookSender, open_webhook_sender, subscribe
 from daemon.settings import Settings, model_names
 from daemon.settings.numbers import numbers_of
 from daemon.system.process_signals import Deadline, hangup_signal, stop_signals
@@ -59,10 +61,10 @@ from daemon.system.systemd import keep_feeding
 GRACE_SHARE = 0.6
 """The part of the stop deadline in which runs and sends may finish; the rest is for tidying up."""
 
-OpenProcess = Callable[[Settings, Environment], AbstractAsyncContextManager[Process]]
 WATCH_GAP_SECONDS = 0.05
 """Between the first looks at two numbers: a gateway has limits for the calls of one address."""
 
+OpenProcess = Callable[[Settings, Environment], AbstractAsyncContextManager[Process]]
 OpenServices = Callable[[Settings, Process, str], AbstractAsyncContextManager[ChatServices]]
 
 
@@ -89,19 +91,10 @@ async def run(
         now=environment.now,
     )
     deadline = Deadline(settings.shutdown.deadline_seconds, abandoned=http.abandoned)
-    start_and_stop = partial(
-        _start_and_stop,
-        settings,
-        environment,
-        http,
-        open_process,
-        open_services,
-        partial(_ending_in_time, environment, deadline, http),
-        task_status,
-    )
+    opening = _open_parts(settings, environment, http, open_process, open_services)
     with _signals(environment, deadline), counted_faults(environment.log, environment.metrics):
         try:
-            await start_and_stop()
+            await _start_and_stop(opening, environment, deadline, http, task_status)
         except* StoppedEarly:
             task_status.started([])
         except* StoreDamaged:
@@ -110,17 +103,46 @@ async def run(
     deadline.disarm()
 
 
-async def _start_and_stop(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What is open while the daemon runs; its tasks are mostly methods of these."""
+
+    settings: Settings
+    environment: Environment
+    http: HttpTask
+    process: Process
+    numbers: Numbers
+    notifier: Notifier
+    webhook_sender: WebhookSender
+    record: ProcessRecord
+    figures: Figures
+    recovery: Recovery
+    reloader: Reloader
+    forgetter: Forgetter
+    operations: Operations
+
+    def start_side(
+        self,
+        nursery: trio.Nursery,
+        name: str,
+        task: Callable[..., Awaitable[None]],
+        *arguments: object,
+    ) -> None:
+        """Start a task whose faults are logged and mended by beginning it again."""
+        log, random = self.environment.log, self.environment.random
+        supervised = partial(supervise, partial(task, *arguments), name=name, log=log, random=random)
+        nursery.start_soon(supervised, name=name)
+
+
+@asynccontextmanager
+async def _open_parts(
     settings: Settings,
     environment: Environment,
     http: HttpTask,
     open_process: OpenProcess,
     open_services: OpenServices,
-    ending_in_time: Callable[[], AbstractAsyncContextManager[None]],
-    task_status: trio.TaskStatus[list[str]],
-) -> None:
-    # The start, in order: each line may rely on those above it.
-    log, notify = environment.log, environment.notify
+) -> AsyncIterator[Parts]:
+    """Open what the daemon works with, in order; closed in reverse order at the end."""
     async with (
         http.listening(),  # and answering that the daemon starts
         open_process(settings, environment) as process,
@@ -128,83 +150,106 @@ async def _start_and_stop(
         open_notifier(settings, process, numbers) as notifier,
         open_webhook_sender(settings, process, numbers) as webhook_sender,
         _remembered(_record(settings, process)) as record,
-        trio.open_nursery() as nursery,
-        ending_in_time(),
     ):
-        figures, recover = Figures(), Recovery(process, numbers)
-        reloader = Reloader(
-            settings, process, numbers, read=environment.read_settings, notify=notify
-        )
+        read, notify, clock = environment.read_settings, environment.notify, environment.clock
+        figures, recovery = Figures(), Recovery(process, numbers)
+        reloader = Reloader(settings, process, numbers, read=read, notify=notify)
         forgetter = Forgetter(
-            process.store,
-            process.telemetry,
-            numbers,
-            settings.data_dir,
-            clock=environment.clock,
+            process.store, process.telemetry, numbers, settings.data_dir, clock=clock
         )
         operations = _operations(
-            settings, process, numbers, figures, forgetter, recover.report, reloader
+            settings, process, numbers, figures, forgetter, recovery.report, reloader
         )
-        side = partial(_start_side_task, nursery, environment)
-        recovery, every = settings.recovery, settings.housekeeping
         _publish(process, numbers, figures, operations)
-
-        nursery.start_soon(_watch_store, process.store, log, name="store watch")
-        side("live log", operations.live_log.run)
-        await record.begin()
-        side("samples", operations.state.sampler.run)
-        start_housekeeping(side, settings, process, numbers, figures)
-        serve = _serve_all_numbers if process.store.cluster is None else _share_numbers
-        await serve(nursery, settings, environment, process, operations, recover, forgetter)
-        side("recovery", recover.recover, recovery.delay_seconds, recovery.timeout_seconds)
-        side("sweep", recover.keep_sweeping, recovery.delay_seconds, every.sweep_seconds)
-        http.open(operations, phone_url=environment.phone_url)
-        side("notifications", notifier.run)
-        side("outgoing webhooks", webhook_sender.run)
-        side("reminders", ReminderTask(process, numbers).run)
-        for engine, models in _models(settings, process):
-            side("model warm-up", engine.warm_up)
-            side("models", report_models, engine, models, log, environment.now)
-        urls = http.urls
-        notify(f"READY=1\nSTATUS=serving {', '.join(urls)}")
-        side("reload", reloader.run, environment.reload)
-        side("status", keep_status, process, numbers, figures, urls, reloader, notify)
-        signs = signs_of_life(process.store, numbers, http_is_open=lambda: http.is_open)
-        side("watchdog", keep_feeding, environment.watchdog_seconds, signs, notify, log)
-        log.event(
-            STARTED,
-            version=__version__,
-            environment=settings.environment,
-            address=", ".join(urls),
-            webhook=settings.web.webhook_url or f"{urls[0]}/hook",
+        yield Parts(
+            settings=settings,
+            environment=environment,
+            http=http,
+            process=process,
+            numbers=numbers,
+            notifier=notifier,
+            webhook_sender=webhook_sender,
+            record=record,
+            figures=figures,
+            recovery=recovery,
+            reloader=reloader,
+            forgetter=forgetter,
+            operations=operations,
         )
-        task_status.started(urls)
-
-        await environment.stop.wait()
-
-        stop_began = environment.clock()
-        nursery.start_soon(record.stopping, name="stop noted")
-        await _stop(settings, environment, http, numbers, operations)
-        nursery.cancel_scope.cancel()
-    log.event(STOPPED, seconds=round(environment.clock() - stop_began, 2))
 
 
-async def _stop(
-    settings: Settings,
+async def _start_and_stop(
+    opening: AbstractAsyncContextManager[Parts],
     environment: Environment,
+    deadline: Deadline,
     http: HttpTask,
-    numbers: Numbers,
-    operations: Operations,
+    task_status: trio.TaskStatus[list[str]],
 ) -> None:
-    """Take nothing new, and let what is under way finish for its grace. All else is cancelled."""
-    operations.state.stopping()
-    environment.notify("STOPPING=1")
-    environment.log.event(STOPPING)
-    with trio.move_on_after(settings.shutdown.deadline_seconds * GRACE_SHARE):
-        http.stop.set()
-        numbers.stop()
-        await http.stopped.wait()
-        await numbers.wait_idle()
+    async with (
+        opening as parts,
+        trio.open_nursery() as nursery,
+        _ending_in_time(environment, deadline, http),
+    ):
+        await _start(nursery, parts)
+        task_status.started(http.urls)
+        await environment.stop.wait()
+        stop_began = environment.clock()
+        await _stop(nursery, parts)
+    environment.log.event(STOPPED, seconds=round(environment.clock() - stop_began, 2))
+
+
+async def _start(nursery: trio.Nursery, parts: Parts) -> None:
+    """Start everything, in order: each line may rely on those above it."""
+    settings, environment, process = parts.settings, parts.environment, parts.process
+    numbers, operations, recovery = parts.numbers, parts.operations, parts.recovery
+    log, notify, side = environment.log, environment.notify, partial(parts.start_side, nursery)
+    delay_seconds = settings.recovery.delay_seconds
+
+    nursery.start_soon(_watch_store, process.store, log, name="store watch")
+    side("live log", operations.live_log.run)
+    await parts.record.begin()
+    side("samples", operations.state.sampler.run)
+    start_housekeeping(side, settings, process, numbers, parts.figures)
+    if process.store.cluster is None:
+        await _serve_all_numbers(nursery, parts)
+    else:
+        await _share_numbers(nursery, parts, process.store.cluster)
+    side("recovery", recovery.recover, delay_seconds, settings.recovery.timeout_seconds)
+    side("sweep", recovery.keep_sweeping, delay_seconds, settings.housekeeping.sweep_seconds)
+    parts.http.open(operations, phone_url=environment.phone_url)
+    side("notifications", parts.notifier.run)
+    side("outgoing webhooks", parts.webhook_sender.run)
+    side("reminders", ReminderTask(process, numbers).run)
+    for engine, models in _models(settings, process):
+        side("model warm-up", engine.warm_up)
+        side("models", report_models, engine, models, log, environment.now)
+    urls = parts.http.urls
+    notify(f"READY=1\nSTATUS=serving {', '.join(urls)}")
+    side("reload", parts.reloader.run, environment.reload)
+    side("status", keep_status, process, numbers, parts.figures, urls, parts.reloader, notify)
+    signs = signs_of_life(process.store, numbers, http_is_open=lambda: parts.http.is_open)
+    side("watchdog", keep_feeding, environment.watchdog_seconds, signs, notify, log)
+    log.event(
+        STARTED,
+        version=__version__,
+        environment=settings.environment,
+        address=", ".join(urls),
+        webhook=settings.web.webhook_url or f"{urls[0]}/hook",
+    )
+
+
+async def _stop(nursery: trio.Nursery, parts: Parts) -> None:
+    """Take nothing new, let what is under way finish for its grace, and cancel all else."""
+    nursery.start_soon(parts.record.stopping, name="stop noted")
+    parts.operations.state.stopping()
+    parts.environment.notify("STOPPING=1")
+    parts.environment.log.event(STOPPING)
+    with trio.move_on_after(parts.settings.shutdown.deadline_seconds * GRACE_SHARE):
+        parts.http.stop.set()
+        parts.numbers.stop()
+        await parts.http.stopped.wait()
+        await parts.numbers.wait_idle()
+    nursery.cancel_scope.cancel()
 
 
 def _operations(
@@ -241,60 +286,41 @@ def _operations(
     )
 
 
-async def _serve_all_numbers(
-    nursery: trio.Nursery,
-    settings: Settings,
-    environment: Environment,
-    process: Process,
-    operations: Operations,
-    recover: Recovery,
-    forgetter: Forgetter,
-) -> None:
+async def _serve_all_numbers(nursery: trio.Nursery, parts: Parts) -> None:
     """Serve every number in this process, which has the ledger to itself."""
-    numbers, side = operations.numbers, partial(_start_side_task, nursery, environment)
+    numbers, side = parts.numbers, partial(parts.start_side, nursery)
     await numbers.start(nursery)
-    start_leading(side, settings, process, forgetter)
-    await recover.resume_windows()
+    start_leading(side, parts.settings, parts.process, parts.forgetter)
+    await parts.recovery.resume_windows()
     await numbers.learn_own_ids()
     for place, number in enumerate(numbers):
         side(f"watch of {number.name}", number.watch, place * WATCH_GAP_SECONDS)
 
 
-async def _share_numbers(
-    nursery: trio.Nursery,
-    settings: Settings,
-    environment: Environment,
-    process: Process,
-    operations: Operations,
-    recover: Recovery,
-    forgetter: Forgetter,
-) -> None:
+async def _share_numbers(nursery: trio.Nursery, parts: Parts, cluster: Cluster) -> None:
     """Serve the numbers that this node owns, lead when it is to, and do what other nodes ask."""
-    numbers, telemetry, cluster = operations.numbers, process.telemetry, process.store.cluster
-    if cluster is None:
-        raise RuntimeError("numbers are shared in a cluster only")
+    numbers, process, operations = parts.numbers, parts.process, parts.operations
+    telemetry, edited, forgetter = process.telemetry, process.edited, parts.forgetter
     held = ChatsOfAllNodes(numbers, ask=operations.hold_chats)
     held.follow(forgetter.held_now)
     forgetter.chats, operations.hold_now = held, held.look
 
     def watch(nursery: trio.Nursery, number: NumberRuntime) -> None:
-        side = partial(_start_side_task, nursery, environment)
-        side(f"watch of {number.name}", number.watch, 0.0)
+        parts.start_side(nursery, f"watch of {number.name}", number.watch, 0.0)
 
     async def lead(nursery: trio.Nursery) -> None:
-        side = partial(_start_side_task, nursery, environment)
-        side("subscriptions", subscribe, settings, process)
-        orphans, every = recover.cancel_old_orphans, ORPHAN_SECONDS
-        side("orphans", repeat, orphans, every, environment.log, "orphans not cancelled")
+        side, log = partial(parts.start_side, nursery), telemetry.log
+        side("subscriptions", subscribe, parts.settings, process)
+        orphans = parts.recovery.cancel_old_orphans
+        side("orphans", repeat, orphans, ORPHAN_SECONDS, log, "orphans not cancelled")
         old = partial(drop_old_commands, process.store.commands, telemetry.now)
-        side("old commands", repeat, old, KEPT_SECONDS, environment.log, "old commands not deleted")
-        start_leading(side, settings, process, forgetter)
+        side("old commands", repeat, old, KEPT_SECONDS, log, "old commands not deleted")
+        start_leading(side, parts.settings, process, forgetter)
 
-    edited = process.edited
     sharing = NumberSharing(
         cluster,
         numbers,
-        recover,
+        parts.recovery,
         telemetry,
         held_chats=held,
         look=partial(edited.look, numbers),
@@ -302,27 +328,11 @@ async def _share_numbers(
         lead=lead,
     )
     await nursery.start(sharing.run, name="sharing of numbers")
-    side = partial(_start_side_task, nursery, environment)
+    side = partial(parts.start_side, nursery)
     if numbers.waiting is not None:
         side("waiting calls", numbers.waiting.run, cluster, numbers.served_names)
-    commands = CommandTask(operations, process.store, cluster, telemetry.log)
-    side("commands", commands.run)
+    side("commands", CommandTask(operations, process.store, cluster, telemetry.log).run)
     side("edited texts", edited.run, numbers)
-
-
-def _start_side_task(
-    nursery: trio.Nursery,
-    environment: Environment,
-    name: str,
-    task: Callable[..., Awaitable[None]],
-    *arguments: object,
-) -> None:
-    """Start a task whose faults are logged and mended by beginning it again."""
-    run_task = partial(task, *arguments)
-    nursery.start_soon(
-        partial(supervise, run_task, name=name, log=environment.log, random=environment.random),
-        name=name,
-    )
 
 
 @contextmanager

@@ -52,7 +52,6 @@ class NumberRuntime:
         self.services = services
         self.chats = ChatRegistry(services)
         self.intake = Intake(services, self.chats)
-        self._settings = settings
         number = services.number
         self._watch = NumberWatch(
             number.name,

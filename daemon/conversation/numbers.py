@@ -10,15 +10,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import trio
 
 from daemon.conversation.live_config import ChatConfig
-from daemon.conversation.number_ids import NumberIds
 from daemon.conversation.number_runtime import NumberRuntime
 from daemon.conversation.registry import ChatState, Statistics
 from daemon.conversation.telemetry import Telemetry
 from daemon.conversation.waiting_calls import WaitingIntake
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import Arrival
-from daemon.errors import NotOwned
+from daemon.errors import NotOwned, WebhookError
 from daemon.ledger.nodes import WaitingCalls
+from daemon.media.files import LARGE_BODY_BYTES
 
 
 class Numbers:
@@ -40,7 +40,10 @@ class Numbers:
         self.waiting: WaitingIntake | None = None
         if waiting_calls is not None and telemetry is not None:
             self.waiting = WaitingIntake(waiting_calls, self._take_in, telemetry)
-        self._ids = NumberIds((one.name, one.kind, one.gateway_id) for one in self)
+        self._kinds = {one.kind.name: one.kind for one in self}
+        self._names_by_id = {
+            (one.kind.name, one.gateway_id): one.name for one in self if one.gateway_id
+        }
 
     def __iter__(self) -> Iterator[NumberRuntime]:
         """The runtimes, in the order of the configuration."""
@@ -107,8 +110,23 @@ class Numbers:
         await self[number].intake.accept(body, path_event)
 
     async def named_in(self, body: bytes) -> tuple[str, ...]:
-        """See `daemon.conversation.number_ids.NumberIds.named_in`."""
-        return await self._ids.named_in(body)
+        """Our numbers that the body of a webhook call is about; some gateways gather several.
+
+        Raises WebhookError if the body cannot be read, or names no number of ours.
+        """
+        if len(body) < LARGE_BODY_BYTES:
+            return self._named_in(body)
+        return await trio.to_thread.run_sync(self._named_in, body)
+
+    def _named_in(self, body: bytes) -> tuple[str, ...]:
+        ids: tuple[str, ...] = ()
+        for gateway, kind in self._kinds.items():
+            ids = kind.numbers_in(body)
+            known = [name for one in ids if (name := self._names_by_id.get((gateway, one)))]
+            if known:
+                return tuple(dict.fromkeys(known))
+        what = f"names the unknown number {', '.join(ids)}" if ids else "names no number"
+        raise WebhookError(f"the body {what}; only /n/<number>/hook takes such calls")
 
     # -- starting and stopping ---------------------------------------------------------------------
 

@@ -25,7 +25,12 @@ from daemon.conversation.edited_texts import EditedTexts
 from daemon.conversation.live_config import ChatConfig, load_chat_configs
 from daemon.conversation.mcp_servers import McpServers
 from daemon.conversation.model_access import ModelAccess, ModelState, RunSlots, contact_hasher
-from daemon.conversation.telemetry import StoreMeter, Telemetry, open_turn_traces
+from daemon.conversation.telemetry import (
+    StoreMeter,
+    Telemetry,
+    open_trace_export,
+    open_turn_traces,
+)
 from daemon.domain.limits import LONGEST_WAIT_SECONDS, Breaker
 from daemon.domain.messages import ChatKey
 from daemon.domain.transitions.leases import NodeTerms
@@ -37,7 +42,6 @@ from daemon.ledger.ledger import Store, open_store
 from daemon.ledger.nodes import Node
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
-from daemon.observability.trace_export import open_trace_export
 from daemon.settings import Settings
 from daemon.settings.assistant import AssistantSettings
 from daemon.settings.numbers import names_by_id, numbers_of

@@ -4,6 +4,7 @@ A trace is summed up in the log, stored, and exported if wanted. The chat's task
 it: it hands the trace over when the turn has ended, and a side task stores all in one write.
 """
 
+import importlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -12,14 +13,16 @@ from random import Random
 
 import trio
 
+from daemon import __version__
 from daemon.conversation.signals import Stopping
 from daemon.domain.records import Turn
-from daemon.errors import StoreUnavailable
+from daemon.errors import SettingsError, StoreUnavailable
 from daemon.ledger.process_records import StageRow, Stages
 from daemon.observability.events import EXTERNAL_CALL, TURN_ENDED
 from daemon.observability.logs import Log
 from daemon.observability.metrics import Metrics
 from daemon.observability.tracing import Trace, followed
+from daemon.settings import Settings
 
 WRITE_SECONDS = 1.0
 """Stages are written together, at most this often."""
@@ -186,3 +189,29 @@ async def open_turn_traces(
     finally:
         with trio.move_on_after(LAST_WRITE_SECONDS, shield=True):
             await traces.flush()
+
+
+@asynccontextmanager
+async def open_trace_export(settings: Settings) -> AsyncIterator[Export | None]:
+    """Open the export of traces to a collector; None if there is none.
+
+    Raises SettingsError if one is configured and the packages for it are not installed.
+    """
+    tracing = settings.tracing
+    if not tracing.otlp_endpoint:
+        yield None
+        return
+    try:
+        # Loaded only when wanted: it costs memory, a thread and a good part of a second.
+        module = importlib.import_module("daemon.observability.otlp")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("daemon"):
+            raise
+        raise SettingsError(
+            [f"tracing.otlp_endpoint: needs the extra recado[otlp] ({error.name} is missing)"]
+        ) from error
+    token = tracing.otlp_token.get_secret_value() if tracing.otlp_token else ""
+    async with module.open_trace_exporter(
+        endpoint=tracing.otlp_endpoint, token=token, version=__version__
+    ) as export:
+        yield export

@@ -19,7 +19,6 @@ from daemon.domain.knowledge.words import asked_terms, language_of, terms_of
 from daemon.domain.records import Turn
 from daemon.domain.states import CURRENT, GROWING, OUTDATED
 from daemon.domain.versions import hash_of
-from daemon.ledger.drivers import passages as index
 from daemon.ledger.drivers.port import (
     Connection,
     Role,
@@ -202,26 +201,23 @@ def sweep(connection: Connection, *, now: float) -> bool:
 
 def search(connection: Connection, folder: str, question: str) -> list[FoundPassage]:
     """Rank the passages of a folder by the words of a question, the best first."""
-    groups = asked_terms(question)
-    counts = index.counts_of(connection, [term for group in groups for term in group])
+    groups, index = asked_terms(question), connection.text_index
+    counts = index.passage_counts([term for group in groups for term in group])
     (passages,) = connection.execute(
         "SELECT COUNT(*) FROM knowledge_passages JOIN knowledge_documents"
         f" ON knowledge_documents.id = document_id WHERE folder = ? AND {IS_CURRENT}",
         (folder,),
     ).fetchone()
-    terms, matches = _telling(groups, counts)
+    terms, matches = _rarest(groups, counts)
     if not terms:
         return []
     ranked = matches <= 2 * MOST_MATCHES  # one word that nearly every passage has ranks none
-    found = index.matching(connection, terms, folder=folder, most=CANDIDATES, ranked=ranked)
+    found = index.passages(terms, folder=folder, most=CANDIDATES, ranked=ranked)
     return by_words(passages_by_id(connection, found), weights(groups, counts, passages))
 
 
-def _telling(groups: Groups, counts: dict[str, int]) -> tuple[list[str], int]:
-    """The terms that the index is asked for, and how many passages have them, about.
-
-    These are the rarest of the question.
-    """
+def _rarest(groups: Groups, counts: dict[str, int]) -> tuple[list[str], int]:
+    """The rarest terms of the question, and how many passages have them at most."""
     sizes = sorted((sum(counts.get(term, 0) for term in group), group) for group in groups)
     terms: list[str] = []
     matches = 0

@@ -18,7 +18,6 @@ from daemon.domain.search import (
     snippet,
     sought_words,
 )
-from daemon.ledger.drivers import search as index
 from daemon.ledger.drivers.port import Connection, Database, Role, marks, named, query, transaction
 from daemon.ledger.messages import SHOWN, read_message
 
@@ -127,13 +126,13 @@ class SearchIndex(Role):
         for source in _TEXTS:
             if added < ROWS_A_STEP:
                 added += _put_new_in(connection, source, ROWS_A_STEP - added)
-        index.merge(connection)
+        connection.text_index.merge()
         return added >= ROWS_A_STEP
 
     @transaction
     def purge(self, connection: Connection, *, begin: bool) -> bool:
         """Take deleted words out of the index's bytes, some at a time; False: it is done."""
-        return index.purge(connection, begin=begin)
+        return connection.text_index.purge(begin=begin)
 
 
 def search(connection: Connection, sought: Sought) -> tuple[list[FoundText], int]:
@@ -173,7 +172,7 @@ def _matching(connection: Connection, words: SoughtWords, sought: Sought) -> tup
     ids: list[int] = []
     walked, more = 0, sought.limit + 1
     while len(ids) <= sought.limit and walked < WALKED:
-        some = index.matching(connection, words, places, since=since, below=below, most=more)
+        some = connection.text_index.texts(words, places, since=since, below=below, most=more)
         walked += len(some)
         ids += _of_chats(connection, some, wanted, sought.without)
         if len(some) < more:

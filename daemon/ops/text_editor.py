@@ -34,7 +34,7 @@ from daemon.domain.prompt.history_budget import rough_estimate
 from daemon.domain.texts import texts
 from daemon.domain.versions import hash_of
 from daemon.errors import EditConflict
-from daemon.ledger.views.text_results import TextResults, results_of
+from daemon.ledger.versions import TextResults, results_of
 from daemon.settings import Settings
 from daemon.settings.numbers import numbers_of
 

@@ -64,7 +64,7 @@ class CloudCall(NamedTuple):
 
 
 @dataclass
-class CloudPerson:
+class CloudContact:
     """A contact of the number."""
 
     phone: str = ""
@@ -128,16 +128,16 @@ class SimulatedCloud:
         self.token_is_good = True
         self.status = "CONNECTED"
         self.pair_burst: float = PAIR_BURST
-        """So many messages to one customer at once; in the long run one in `PAIR_SECONDS`."""
+        """The most messages to one customer at once; in the long run one each `PAIR_SECONDS`."""
         self.window_seconds: float = WINDOW_SECONDS
-        """So long after a customer's message anything is delivered."""
+        """For how long after a customer's message anything is delivered."""
         self.webhook_shown = ""
-        """Where Meta says that the webhooks go."""
-        self.told_before_answer = False
+        """Where Meta reports that the webhooks go."""
+        self.status_before_answer = False
         """Whether the statuses of a send come before its answer."""
-        self.tells_statuses = True
+        self.sends_statuses = True
         self.free_messages: int | None = None
-        """So many more answers are free, then they are charged; None: prices are not told."""
+        """How many more answers are free; None: statuses have no prices."""
         self.templates: list[dict[str, Any]] = []
         """Those of the account, as Meta lists them. Without any, none is checked."""
         self.templates_per_page = 2
@@ -152,9 +152,11 @@ class SimulatedCloud:
         """Called with the id of each message of a customer's that we have read."""
         self.journal = Journal()
         self.made: list[CloudCall] = []
-        self._sent: list[CloudSend] = []
-        self._people: dict[str, CloudPerson] = {}
-        self._inbound: dict[str, str] = {}
+        self.delivered: list[CloudSend] = []
+        """The messages that customers got."""
+        self._contacts: dict[str, CloudContact] = {}
+        self.inbound: dict[str, str] = {}
+        """The chat of each customer's message."""
         self._files: dict[str, Upload] = {}
         self._rng = rng
         self._base_url = ""
@@ -174,103 +176,54 @@ class SimulatedCloud:
         """Make the webhook calls. Runs until cancelled."""
         await self.postbox.run(task_status=task_status)
 
-    # -- what a test sees ----------------------------------------------------------------------
+    # -- contacts ------------------------------------------------------------------------------
 
-    def sent(self, chat: str) -> list[CloudSend]:
-        """The messages that a chat received, in order."""
-        return [one for one in self._sent if one.chat == chat]
-
-    def calls(self, operation: str) -> list[CloudCall]:
-        """The requests of an operation."""
-        return [one for one in self.made if one.operation == operation]
-
-    async def wait_for(self, predicate: Callable[[], bool]) -> None:
-        """Wait until something holds; it is looked at whenever something happened."""
-        while not predicate():
-            await self.journal.wait_change()
-
-    async def wait_sent(self, chat: str, count: int = 1) -> list[CloudSend]:
-        """Wait until a customer got so many messages; return all of them."""
-        await self.wait_for(lambda: len(self.sent(chat)) >= count)
-        return self.sent(chat)
-
-    # -- people --------------------------------------------------------------------------------
-
-    def person(self, chat: str) -> CloudPerson:
+    def contact(self, chat: str) -> CloudContact:
         """The contact of a chat id, of either kind."""
-        if chat not in self._people:
+        if chat not in self._contacts:
             digits, scoped = phone_digits(chat), scoped_id(chat)
-            self._people[chat] = CloudPerson(phone=digits, scoped=scoped or f"CO.9{digits}")
-        return self._people[chat]
-
-    async def customer_says(self, chat: str, words: str) -> str:
-        """Let a customer write a text; ends when the webhook got its 200."""
-        return await self.customer_sends(chat, "text", {"body": words})
+            self._contacts[chat] = CloudContact(phone=digits, scoped=scoped or f"CO.9{digits}")
+        return self._contacts[chat]
 
     async def customer_sends(
         self, chat: str, kind: str, content: Any, *, wait: bool = True, **fields: Any
     ) -> str:
         """Let a customer send a message of any type; ``fields`` are further ones of it."""
-        person, message_id = self.person(chat), str(fields.pop("id", "")) or self._new_id()
-        person.written_at = self.now()
-        self._inbound[message_id] = chat
-        ids = {"from": person.phone} if person.phone else {}
+        contact, message_id = self.contact(chat), str(fields.pop("id", "")) or self._new_id()
+        contact.written_at = self.now()
+        self.inbound[message_id] = chat
+        ids = {"from": contact.phone} if contact.phone else {}
         message = {
             "id": message_id,
             **ids,
-            "from_user_id": person.scoped,
+            "from_user_id": contact.scoped,
             "timestamp": str(int(self.now())),
             "type": kind,
             kind: content,
             **fields,
         }
-        phone = {"wa_id": person.phone} if person.phone else {}
-        contact = {"profile": {"name": person.name}, "user_id": person.scoped, **phone}
-        value = {"contacts": [contact], "messages": [message]}
-        await self._tell("messages", value, chat, wait=wait)
+        phone = {"wa_id": contact.phone} if contact.phone else {}
+        described = {"profile": {"name": contact.name}, "user_id": contact.scoped, **phone}
+        value = {"contacts": [described], "messages": [message]}
+        await self.call_webhook("messages", value, chat, wait=wait)
         return message_id
-
-    async def customer_sends_file(self, chat: str, kind: str, data: bytes, mime: str) -> str:
-        """Let a customer send a file."""
-        media_id = self.keep(Upload(data, mime))
-        return await self.customer_sends(chat, kind, {"id": media_id, "mime_type": mime})
-
-    async def customer_edits(self, message_id: str, words: str) -> str:
-        """Let a customer edit a text."""
-        inner = {"type": "text", "text": {"body": words}}
-        content = {"original_message_id": message_id, "message": inner}
-        return await self.customer_sends(self._inbound[message_id], "edit", content)
-
-    async def customer_reacts(self, message_id: str, emoji: str) -> str:
-        """Let a customer react to a message."""
-        content = {"message_id": message_id, "emoji": emoji}
-        return await self.customer_sends(self._inbound[message_id], "reaction", content)
-
-    async def customer_deletes(self, message_id: str) -> str:
-        """Let a customer delete a message."""
-        content = {"original_message_id": message_id}
-        return await self.customer_sends(self._inbound[message_id], "revoke", content)
-
-    async def agent_says(self, chat: str, words: str) -> str:
-        """Let an agent write in the Business app of the number."""
-        return await self.agent_sends(chat, "text", {"body": words})
 
     async def agent_sends(
         self, chat: str, kind: str, content: Any, *, wait: bool = True, message_id: str = ""
     ) -> str:
         """Let an agent send a message of any type from the Business app."""
-        person, message_id = self.person(chat), message_id or self._new_id()
-        ids = {"to": person.phone} if person.phone else {}
+        contact, message_id = self.contact(chat), message_id or self._new_id()
+        ids = {"to": contact.phone} if contact.phone else {}
         echo = {
             "from": OWN_NUMBER,
             **ids,
-            "to_user_id": person.scoped,
+            "to_user_id": contact.scoped,
             "id": message_id,
             "timestamp": str(int(self.now())),
             "type": kind,
             kind: content,
         }
-        await self._tell("smb_message_echoes", {"message_echoes": [echo]}, chat, wait=wait)
+        await self.call_webhook("smb_message_echoes", {"message_echoes": [echo]}, chat, wait=wait)
         return message_id
 
     def customer_reads(self, message_id: str) -> None:
@@ -280,19 +233,16 @@ class SimulatedCloud:
 
     # -- webhooks ------------------------------------------------------------------------------
 
-    async def tell(self, field: str, value: dict[str, Any]) -> None:
-        """Make a webhook call about anything; ends when it got its 200."""
-        await self._tell(field, value, field)
-
     def _note_attempt(self, delivery: WebhookPost) -> None:
         if delivery.acknowledged.is_set():
             self.on_acknowledged(delivery.message_ids)
         self.journal.write("webhook", {})
 
-    async def _tell(
-        self, field: str, value: dict[str, Any], lane: str, *, wait: bool = True
+    async def call_webhook(
+        self, field: str, value: dict[str, Any], lane: str = "", *, wait: bool = True
     ) -> None:
-        for delivery in self._queue(field, value, lane):
+        """Make a webhook call about anything; ends when it got its 200, if it is to wait."""
+        for delivery in self._queue(field, value, lane or field):
             if wait:
                 await delivery.wait("acknowledged")
 
@@ -313,11 +263,11 @@ class SimulatedCloud:
             self.postbox.put(lane, delivery)
             yield delivery
 
-    async def _tell_statuses(self, sent: CloudSend, failure: int, *, wait: bool) -> None:
+    async def _send_statuses(self, sent: CloudSend, failure: int, *, wait: bool) -> None:
         words = ["failed"] if failure else ["sent", "delivered"]
         pricing = self._pricing(sent)
         tag = sent.content.get("biz_opaque_callback_data")
-        for word in words if self.tells_statuses else ():
+        for word in words if self.sends_statuses else ():
             status: dict[str, Any] = {
                 "id": sent.id,
                 "status": word,
@@ -328,7 +278,7 @@ class SimulatedCloud:
             if failure:
                 status["errors"] = [{"code": failure, "title": "failed"}]
             lane = f"status {sent.id}"
-            await self._tell("messages", {"statuses": [status]}, lane, wait=wait)
+            await self.call_webhook("messages", {"statuses": [status]}, lane, wait=wait)
 
     def _pricing(self, sent: CloudSend) -> dict[str, Any]:
         """As what a message is charged: once a message, and a part of them for nothing."""
@@ -419,7 +369,7 @@ class SimulatedCloud:
 
     async def _read(self, request: Request) -> Answer:
         content = request.json_object() or {}
-        if content.get("message_id") not in self._inbound:
+        if content.get("message_id") not in self.inbound:
             raise Refused(100, "Invalid parameter: message_id")
         self.on_read(str(content["message_id"]))
         typing = content.get("typing_indicator")
@@ -462,11 +412,10 @@ class SimulatedCloud:
         sent = CloudSend(message_id, chat, kind, text_of(content), content)
         failure = self._failure_of(chat, kind)
         if chat and not failure:
-            self._sent.append(sent)
+            self.delivered.append(sent)
             self.on_delivered(sent)
         if chat:
-            told_first = self.told_before_answer
-            await self._tell_statuses(sent, failure, wait=told_first)
+            await self._send_statuses(sent, failure, wait=self.status_before_answer)
         named = content.get("to") or content.get("recipient")
         answer = {"messaging_product": "whatsapp", "contacts": [{"input": named}]}
         return json_answer({**answer, "messages": [{"id": message_id}]})
@@ -476,7 +425,7 @@ class SimulatedCloud:
         if (bsuid := content.get("recipient")) and not content.get("to"):
             if not _BSUID.fullmatch(bsuid):
                 raise Refused(131009, "recipient is no user id")
-            chat = next((c for c, p in self._people.items() if p.scoped == bsuid), "")
+            chat = next((c for c, p in self._contacts.items() if p.scoped == bsuid), "")
             if not chat:
                 raise Refused(137000, "unknown user id")
         else:
@@ -484,13 +433,13 @@ class SimulatedCloud:
             if not digits.isdigit():
                 return ""  # accepted, and never delivered
             chat = f"{digits}@s.whatsapp.net"
-        person = self.person(chat)
+        contact = self.contact(chat)
         now = self.now()
-        while person.sends and person.sends[0] < now - PAIR_BURST * PAIR_SECONDS:
-            person.sends.popleft()
-        if len(person.sends) >= self.pair_burst:
+        while contact.sends and contact.sends[0] < now - PAIR_BURST * PAIR_SECONDS:
+            contact.sends.popleft()
+        if len(contact.sends) >= self.pair_burst:
             raise Refused(131056, "pair rate limit")
-        person.sends.append(now)
+        contact.sends.append(now)
         return chat
 
     def _failure_of(self, chat: str, kind: str) -> int:
@@ -499,7 +448,7 @@ class SimulatedCloud:
         is_shut = (
             chat
             and kind != "template"
-            and self.person(chat).written_at < self.now() - self.window_seconds
+            and self.contact(chat).written_at < self.now() - self.window_seconds
         )
         return 131047 if is_shut else 0
 

@@ -64,7 +64,7 @@ class CloudPhones(SimulatedPhones):
             rng=rng,
         )
         for contact in contacts:
-            cloud.person(payloads.chat_id_of(contact.chat)).name = contact.name
+            cloud.contact(payloads.chat_id_of(contact.chat)).name = contact.name
         cloud.on_delivered = self._show
         cloud.on_acknowledged = self.ledger.add_acknowledged
         cloud.on_read = self._note_read

@@ -88,7 +88,7 @@ async def test_what_was_charged_stays_when_a_person_shows_their_number(tmp_path:
         await stage.cloud.wait_sent(NAMELESS_CHAT)
         await found(lambda: sums(stage), lambda found: found == {NAMELESS_CHAT: 800, "": 800})
         await stage.quiet()
-        stage.cloud.person(LAURA_CHAT).scoped = NAMELESS
+        stage.cloud.contact(LAURA_CHAT).scoped = NAMELESS
         await stage.cloud.customer_says(LAURA_CHAT, "Hola")
         await stage.cloud.wait_sent(LAURA_CHAT)
         await found(lambda: sums(stage), lambda found: found == {LAURA_CHAT: 1600, "": 1600})

@@ -99,7 +99,7 @@ async def test_messages_answered_by_the_business_agent_are_not_answered_twice(
     tmp_path: Path,
 ) -> None:
     async with cloud_scene(tmp_path) as stage:
-        await stage.cloud.tell("standby", {"messages": [message(id="wamid.S")]})
+        await stage.cloud.call_webhook("standby", {"messages": [message(id="wamid.S")]})
         state = states_of(stage.settings.data_dir)["wamid.S"]
         await stage.quiet()
     assert state == ("ignored", "the Meta Business Agent has the chat")
@@ -136,7 +136,7 @@ async def test_metas_challenge_is_answered(tmp_path: Path) -> None:
 
 async def test_a_status_may_come_before_the_answer_to_its_send(tmp_path: Path) -> None:
     async with cloud_scene(tmp_path) as stage:
-        stage.cloud.told_before_answer = True
+        stage.cloud.status_before_answer = True
         await stage.cloud.customer_says(LAURA_CHAT, "Hola")
         await stage.cloud.wait_sent(LAURA_CHAT)
         assert await delivered(stage) == ["sent"]
@@ -160,7 +160,7 @@ async def test_an_unsettled_send_is_left_or_repeated(
     tmp_path: Path, unknown: str, sends: int, state: str
 ) -> None:
     async with cloud_scene(tmp_path, delivery={"unknown": unknown}) as stage:
-        stage.cloud.tells_statuses = False
+        stage.cloud.sends_statuses = False
         stage.cloud.faults.add(operation="send", kind="drop_after")
         await stage.cloud.customer_says(LAURA_CHAT, "Hola")
         await found(lambda: [s for s, _ in outbox(stage)], lambda found: found == [state])
@@ -201,7 +201,7 @@ async def test_after_a_day_only_a_template_is_sent_and_a_person_is_asked_for(
         content = {"body": "¿Hay cuarto?"}
         sends = partial(stage.cloud.customer_sends, LAURA_CHAT, "text", content)
         late = await sends(timestamp=str(int(yesterday)))
-        stage.cloud.person(LAURA_CHAT).written_at = yesterday
+        stage.cloud.contact(LAURA_CHAT).written_at = yesterday
         data = stage.settings.data_dir
         look = lambda: states_of(data)[late]  # noqa: E731
         _, reason = await found(look, lambda fate: fate[0] == "with_agent")
@@ -236,7 +236,7 @@ async def test_a_number_that_appears_later_is_the_same_persons(tmp_path: Path) -
         await stage.cloud.customer_says(NAMELESS_CHAT, "Soy Laura")
         await stage.cloud.wait_sent(NAMELESS_CHAT)
         await stage.quiet()
-        person = stage.cloud.person(LAURA_CHAT)
+        person = stage.cloud.contact(LAURA_CHAT)
         person.scoped = NAMELESS
         await stage.cloud.customer_says(LAURA_CHAT, "¿Se acuerda de mí?")
         await stage.cloud.wait_sent(LAURA_CHAT)
@@ -261,7 +261,7 @@ async def test_a_person_with_a_new_user_id_keeps_their_chat(tmp_path: Path) -> N
             "user_id": "CO.2",
         }
         changed = message("system", by="", scoped="", system=system)
-        await stage.cloud.tell("messages", {"messages": [changed]})
+        await stage.cloud.call_webhook("messages", {"messages": [changed]})
         await stage.cloud.customer_says("CO.2@bsuid", "¿Y ahora?")
         (sent,) = await stage.cloud.wait_sent("CO.2@bsuid")
         await stage.quiet()
@@ -276,7 +276,7 @@ async def test_a_person_with_a_new_user_id_keeps_their_chat(tmp_path: Path) -> N
 async def test_news_of_the_account_reach_the_operator(tmp_path: Path) -> None:
     async with cloud_scene(tmp_path) as stage:
         value = {"event": "FLAGGED", "current_limit": "TIER_1K"}
-        await stage.cloud.tell("phone_number_quality_update", value)
+        await stage.cloud.call_webhook("phone_number_quality_update", value)
         (line,) = await logged(stage, "the gateway reports about the number")
         assert "FLAGGED" in line["detail"]
 

@@ -63,7 +63,7 @@ def names(stage: CloudStage) -> list[tuple[str, str]]:
 async def synchronised(stage: CloudStage) -> None:
     """Let the daemon see the account's templates."""
     stage.cloud.templates = list(TEMPLATES)
-    await stage.cloud.tell("message_template_status_update", {"event": "APPROVED"})
+    await stage.cloud.call_webhook("message_template_status_update", {"event": "APPROVED"})
     await found(lambda: names(stage), lambda rows: len(rows) == len(TEMPLATES))
 
 
@@ -88,10 +88,10 @@ async def test_the_ledger_has_what_the_account_has(tmp_path: Path) -> None:
         await synchronised(stage)
         assert len(stage.cloud.calls("templates")) >= len(TEMPLATES) / 2  # two to a page
         stage.cloud.templates = TEMPLATES[:1]
-        await stage.cloud.tell("message_template_status_update", {"event": "DELETED"})
+        await stage.cloud.call_webhook("message_template_status_update", {"event": "DELETED"})
         await found(lambda: names(stage), lambda rows: rows == [("reserva", "es")])
         stage.cloud.faults.add(operation="templates", kind="code", code=100)
-        await stage.cloud.tell("message_template_status_update", {"event": "APPROVED"})
+        await stage.cloud.call_webhook("message_template_status_update", {"event": "APPROVED"})
         await logged(stage, "the templates are not known")
         assert names(stage) == [("reserva", "es")]
 
@@ -163,7 +163,7 @@ async def test_commands_list_show_and_send_them(tmp_path: Path) -> None:
         assert "Hi {{1}}, your booking is on {{2}}." in one.output
         before = {"customer_wrote_at": stage.cloud.now() - 2 * DAY}
         change(stage.settings.data_dir, "chats", before)
-        stage.cloud.person(LAURA_CHAT).written_at = stage.cloud.now() - 2 * DAY
+        stage.cloud.contact(LAURA_CHAT).written_at = stage.cloud.now() - 2 * DAY
         order = ("templates", "send", "573001234567", "reserva")
         good = await recado(stage, *order, "-p", "1=Laura", "-p", "2=viernes", "--wait", "30")
         assert good.exit_code == 0, good.output

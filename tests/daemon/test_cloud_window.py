@@ -32,7 +32,7 @@ async def test_two_messages_to_one_customer_keep_their_distance(tmp_path: Path) 
         stage.model.script(say(f"{'Uno. ' * 30}\n\n{'Dos. ' * 30}"))
         await stage.cloud.customer_says(LAURA_CHAT, "Hola")
         await stage.cloud.wait_sent(LAURA_CHAT, 2)
-        first, second = stage.cloud.person(LAURA_CHAT).sends
+        first, second = stage.cloud.contact(LAURA_CHAT).sends
         await stage.cloud.customer_says(NAMELESS_CHAT, "Hola")
         await stage.cloud.wait_sent(NAMELESS_CHAT)
     assert second - first > 0.95

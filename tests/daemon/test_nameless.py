@@ -46,7 +46,7 @@ async def on_whapi(folder: Path) -> AsyncIterator[Nameless]:
 async def on_cloud(folder: Path) -> AsyncIterator[Nameless]:
     """The profile has no name, only the username."""
     async with cloud_scene(folder) as stage:
-        person, said = stage.cloud.person(NAMELESS_CHAT), 0
+        person, said = stage.cloud.contact(NAMELESS_CHAT), 0
 
         async def say(words: str) -> None:
             nonlocal said
@@ -60,7 +60,7 @@ async def on_cloud(folder: Path) -> AsyncIterator[Nameless]:
                 timestamp=str(int(stage.cloud.now())),
             )
             who = contact(wa_id="", scoped=person.scoped, name="", username=USERNAME)
-            await stage.cloud.tell("messages", {"contacts": [who], "messages": [text]})
+            await stage.cloud.call_webhook("messages", {"contacts": [who], "messages": [text]})
 
         yield Nameless(stage, NAMELESS_CHAT, say, lambda: stage.got(NAMELESS_CHAT))
 

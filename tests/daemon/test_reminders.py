@@ -372,7 +372,7 @@ async def test_a_gateway_that_takes_nothing_else_gets_a_template(
                 "components": [body],
             }
         ]
-        await stage.cloud.tell("message_template_status_update", {"event": "APPROVED"})
+        await stage.cloud.call_webhook("message_template_status_update", {"event": "APPROVED"})
         data_dir = stage.settings.data_dir
         await found(lambda: select(data_dir, "templates", "name"))
         stage.model.script(asked(), say("Listo."))

@@ -12,6 +12,7 @@ import pytest
 import trio
 from pydantic import SecretStr
 from support.cloud_bodies import PHONE_NUMBER_ID
+from support.cloud_script import ScriptedCloud
 from support.edge import MemoryLog
 from support.gateway import ScriptedGateway
 
@@ -21,7 +22,6 @@ from daemon.gateway.port import FileServer, Gateway
 from daemon.gateway.whapi.client import open_whapi
 from daemon.http.server import serve
 from daemon.sandbox.asgi import follow_lifespan, read_request
-from daemon.sandbox.cloud_api import SimulatedCloud
 from daemon.sandbox.phone import CONTACTS
 from daemon.settings import Settings
 
@@ -153,7 +153,7 @@ async def cloud_rig() -> AsyncIterator[Rig]:
     bodies: list[bytes] = []
     rng = random.Random(7)  # noqa: S311 - the same ids in every run
     async with trio.open_nursery() as nursery:
-        simulator = SimulatedCloud(
+        simulator = ScriptedCloud(
             token=TOKEN, app_secret="s", phone_number_id=PHONE_NUMBER_ID, rng=rng
         )
         simulator.webhook_url = await _served(partial(_take_webhooks, bodies), nursery)

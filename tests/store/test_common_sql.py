@@ -12,8 +12,6 @@ LEDGER = Path(__file__).parents[2] / "daemon" / "ledger"
 OF_SQLITE = (
     "drivers/sqlite/",  # a driver
     "drivers/postgres/",  # the other
-    "drivers/passages.py",  # tells the engines apart
-    "drivers/search.py",  # and so does this
     "migrations/",  # numbered steps of SQLite's schema
     "forget/",  # erasing, by patterns and bounded by SQLite's write times
     "admin/backup.py",  # copies the file

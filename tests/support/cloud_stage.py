@@ -12,9 +12,10 @@ import trio
 from pydantic import SecretStr
 
 from daemon.http.server import serve
-from daemon.sandbox.cloud_api import ACCOUNT_ID, SimulatedCloud
+from daemon.sandbox.cloud_api import ACCOUNT_ID
 from daemon.settings import Settings
 from support.cloud_bodies import PHONE_NUMBER_ID
+from support.cloud_script import ScriptedCloud
 from support.edge import MemoryLog
 from support.simulators import simulators
 from support.stage import Stage, new_world, quick_settings
@@ -28,7 +29,7 @@ LAURA_CHAT = "573001234567@s.whatsapp.net"
 class CloudStage(Stage):
     """A stage whose daemon's number is at the simulated Cloud API."""
 
-    cloud: SimulatedCloud
+    cloud: ScriptedCloud
     cloud_url = ""
     cloud_changes: Mapping[str, Any] = {}
 
@@ -72,7 +73,7 @@ async def open_cloud_stage(
     with trio.fail_after(120):
         settings = quick_settings(data_dir, changes)
         async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
-            api = SimulatedCloud(
+            api = ScriptedCloud(
                 token=TOKEN, app_secret=APP_SECRET, phone_number_id=PHONE_NUMBER_ID, rng=rng
             )
             await nursery.start(api.run)

@@ -9,15 +9,17 @@ store of any size.
 import re
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from daemon.ledger.drivers.port import Cursor
+import pytest
+
 from daemon.ledger.drivers.postgres.connection import PostgresConnection
+from daemon.ledger.drivers.sqlite.database import SqliteConnection
 from daemon.ledger.migrations import migrate
 
 LEDGER = Path(__file__).parents[2] / "daemon" / "ledger"
@@ -77,46 +79,22 @@ def _note(sql: str, frame: FrameType) -> None:
         SEEN.add(Statement(sql, place))
 
 
-class _Noting(sqlite3.Connection):
-    """A connection that notes what it is asked."""
-
-    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+def _noting(run: Callable[..., Any]) -> Callable[..., Any]:
+    def run_and_note(self: Any, sql: str, *parameters: Any) -> Any:
         _note(sql, sys._getframe(1))
-        return super().execute(sql, *parameters)
+        return run(self, sql, *parameters)
 
-    def executemany(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
-        _note(sql, sys._getframe(1))
-        return super().executemany(sql, *parameters)
+    return run_and_note
 
 
 @contextmanager
 def noted() -> Iterator[None]:
-    """Note the statements of all connections that are opened in the block."""
-    connect = sqlite3.connect
-
-    def connect_noting(*arguments: Any, **named: Any) -> sqlite3.Connection:
-        connection: sqlite3.Connection = connect(*arguments, **{"factory": _Noting, **named})
-        return connection
-
-    execute, executemany = PostgresConnection.execute, PostgresConnection.executemany
-
-    def execute_noting(self: PostgresConnection, sql: str, *parameters: Any) -> Cursor:
-        _note(sql, sys._getframe(1))
-        return execute(self, sql, *parameters)
-
-    def executemany_noting(self: PostgresConnection, sql: str, *parameters: Any) -> Cursor:
-        _note(sql, sys._getframe(1))
-        return executemany(self, sql, *parameters)
-
-    sqlite3.connect = connect_noting  # type: ignore[assignment]
-    PostgresConnection.execute = execute_noting  # type: ignore[method-assign]
-    PostgresConnection.executemany = executemany_noting  # type: ignore[method-assign]
-    try:
+    """Note the statements of all connections of the ledger during the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        for connection in (SqliteConnection, PostgresConnection):
+            for name in ("execute", "executemany"):
+                patch.setattr(connection, name, _noting(getattr(connection, name)))
         yield
-    finally:
-        sqlite3.connect = connect
-        PostgresConnection.execute = execute  # type: ignore[method-assign]
-        PostgresConnection.executemany = executemany  # type: ignore[method-assign]
 
 
 _SCAN = re.compile(

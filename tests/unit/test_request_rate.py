@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.domain.request_rate import RequestRate
+from daemon.ops.api_access import RequestRate
 
 
 def test_a_minutes_worth_at_once_then_evenly() -> None:

@@ -1,7 +1,6 @@
 """The connection of a command, which runs in a process of its own beside the daemon's."""
 
 import importlib
-import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 
 from daemon.errors import StoreDamaged
 from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.sqlite.database import SqliteConnection
+from daemon.ledger.drivers.sqlite.database import empty_log as empty_sqlite_log
 from daemon.ledger.drivers.sqlite.database import transaction as sqlite_transaction
 from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection as open_sqlite
@@ -58,7 +59,7 @@ def stored_version(data_dir: Path, url: str = "") -> int:
 @contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
     """Make the block one transaction: all of it is stored, or nothing."""
-    if isinstance(connection, sqlite3.Connection):
+    if isinstance(connection, SqliteConnection):
         with sqlite_transaction(connection):
             yield
         return
@@ -69,3 +70,12 @@ def transaction(connection: Connection) -> Iterator[None]:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def empty_log(connection: Connection) -> None:
+    """Empty the write-ahead log, which holds deleted rows too; a server's is not ours.
+
+    Raises StoreUnavailable.
+    """
+    if isinstance(connection, SqliteConnection):
+        empty_sqlite_log(connection)

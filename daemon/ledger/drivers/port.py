@@ -16,6 +16,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 import trio
 
+from daemon.domain.search import SoughtWords
 from daemon.errors import StoreError
 
 T = TypeVar("T")
@@ -49,6 +50,33 @@ class Cursor(Protocol):
         """Return the next row; raises StopIteration if there is none."""
 
 
+class TextIndex(Protocol):
+    """The engine's index of words: of the passages of documents, and of the texts of all chats."""
+
+    def passage_counts(self, terms: Sequence[str]) -> dict[str, int]:
+        """How many passages, of all folders, have each term; a term that none has is left out."""
+
+    def passages(self, terms: Sequence[str], *, folder: str, most: int, ranked: bool) -> list[int]:
+        """The passages of a folder's documents that have any of these terms.
+
+        ``ranked``: the best first; else in any order, which costs less.
+        """
+
+    def texts(
+        self, words: SoughtWords, places: Sequence[str], *, since: int, below: int, most: int
+    ) -> list[int]:
+        """The texts with these words, the newest first; of one of these places, if there are any.
+
+        Only those from id ``since`` on and ``below`` another.
+        """
+
+    def merge(self) -> None:
+        """Keep the index in good order, after rows were added."""
+
+    def purge(self, *, begin: bool) -> bool:
+        """Take deleted words out of the index's bytes, a few pages at a time; False: it is done."""
+
+
 class Connection(Protocol):
     """One connection to the database, for the length of a query or transaction.
 
@@ -65,6 +93,10 @@ class Connection(Protocol):
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Cursor:
         """Run one statement for each of many sets of parameters: the way to insert many rows."""
+
+    @property
+    def text_index(self) -> TextIndex:
+        """The engine's index of words."""
 
 
 class Write(Protocol[Result_co]):

@@ -7,7 +7,6 @@ how far the work has come: the next process that opens the store goes on. Each c
 """
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,11 +14,9 @@ from pathlib import Path
 
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import JsonObject
-from daemon.ledger.admin.connection import transaction
+from daemon.ledger.admin.connection import empty_log, transaction
 from daemon.ledger.audit import erase_audit, write_audit
-from daemon.ledger.drivers import search
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.drivers.sqlite.database import empty_log
 from daemon.ledger.forget.jobs import Forgotten, ask, cut, done_as, next_work
 from daemon.ledger.forget.other_texts import called
 from daemon.ledger.forget.stages import CUT, OVER, STAGE, Batch, Work, next_stage
@@ -164,8 +161,6 @@ def carry_out(connection: Connection, name: str, data_dir: Path, *, now: float) 
 
 def slices(connection: Connection, name: str, data_dir: Path, *, now: float) -> Iterator[None]:
     """Do what was asked for, a slice at each step; no daemon may have the store meanwhile."""
-    if isinstance(connection, sqlite3.Connection):
-        connection.execute("PRAGMA secure_delete = ON")
     work = next_work(connection, data_dir, name=name)
     while work is not None and work.stage != OVER:
         batch = look(connection, work)
@@ -180,10 +175,9 @@ def slices(connection: Connection, name: str, data_dir: Path, *, now: float) -> 
     with transaction(connection):
         erase_traces(connection, work)
     begin = True
-    while search.purge(connection, begin=begin):  # each statement is a transaction of its own
+    while connection.text_index.purge(begin=begin):  # each statement is a transaction of its own
         begin = False
         yield
-    if isinstance(connection, sqlite3.Connection):
-        empty_log(connection)
+    empty_log(connection)
     with transaction(connection):
         close(connection, work, now=now)

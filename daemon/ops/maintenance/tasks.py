@@ -15,6 +15,7 @@ from daemon.conversation.opening import Process
 from daemon.domain.limits import delay
 from daemon.errors import StoreUnavailable, store_fault
 from daemon.ledger.audit import Audit
+from daemon.ledger.ledger import Store
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log
 from daemon.observability.vitals import Vitals
@@ -32,8 +33,8 @@ from daemon.ops.maintenance.retention import (
     drop_sent_files,
     keep_files_private,
     repeat,
+    rest_after_write,
 )
-from daemon.ops.maintenance.search import keep_search_index
 from daemon.ops.maintenance.topics import keep_topics
 from daemon.settings import Settings
 from daemon.system.process import memory_limit, resident_bytes
@@ -46,6 +47,14 @@ NEAR_LIMIT = 0.95
 LAG_EVERY_SECONDS = 1.0
 LAGS_KEPT = 60
 """The largest of the last minute is shown, so that no scrape misses it."""
+
+SEARCH_SECONDS = 1.0
+"""A new message is found within this time, except in a rush or in a store older than the search."""
+
+RESTS = 3
+"""The index rests three times as long as each of its steps took: webhooks go first."""
+
+LONGEST_REST_SECONDS = 0.05
 
 
 async def keep_caches_small(
@@ -123,6 +132,22 @@ async def watch_loop_lag(vitals: Vitals) -> None:
         recent.append(lag)
         vitals.event_loop_lag.observe(lag)
         vitals.event_loop_lag_max.set(max(recent))
+
+
+async def keep_search_index(store: Store, log: Log) -> None:
+    """Put into the search's index what is new or has changed. Runs until cancelled."""
+    while True:
+        try:
+            if await store.search.lags():
+                began = trio.current_time()
+                while await store.search.step():
+                    await rest_after_write(store.database)
+                    took = trio.current_time() - began
+                    await trio.sleep(min(RESTS * took, LONGEST_REST_SECONDS))
+                    began = trio.current_time()
+        except StoreUnavailable as error:
+            log.warning("the search waits for the store", error=str(error))
+        await trio.sleep(SEARCH_SECONDS)
 
 
 MINUTE_SECONDS = 60.0

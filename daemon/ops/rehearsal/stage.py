@@ -33,13 +33,13 @@ from daemon.conversation.services import ChatServices
 from daemon.domain.ids import chat_id
 from daemon.domain.messages import ChatKey, Edit, JsonObject, Message, Text
 from daemon.domain.redaction import Redactor
+from daemon.domain.rendering.outgoing import Outgoing
 from daemon.observability.logs import open_log
 from daemon.observability.metrics import Metrics
 from daemon.ops.rehearsal.cases import CustomerMessage
 from daemon.ops.rehearsal.gateway import MemoryGateway, webhook_body
 from daemon.ops.rehearsal.model import simulated_engine
 from daemon.ops.rehearsal.retrying_engine import RetryingEngine
-from daemon.ops.rehearsal.words import shown_message
 from daemon.settings import Settings
 from daemon.settings.operation import FileSettings, StoreSettings
 from daemon.tools.toolbox import Instead
@@ -325,3 +325,12 @@ def environment_of(
         random=Random(terms.seed),  # noqa: S311 - repeatable on purpose
         handle_signals=False,
     )
+
+
+def shown_message(message: Outgoing) -> str:
+    """A message as text: its words, and in brackets what is no text."""
+    if message.kind == "text":
+        return message.body
+    payload = message.payload
+    named = message.body or payload.get("name") or payload.get("title") or payload.get("filename")
+    return f"[{message.kind}] {named or ''}".rstrip()

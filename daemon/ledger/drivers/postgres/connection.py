@@ -15,6 +15,7 @@ from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
 
 from daemon.ledger.drivers.port import Cursor
+from daemon.ledger.drivers.postgres.text_index import PostgresTextIndex
 
 CONNECT_SECONDS = 5
 """How long a connection may take to be made."""
@@ -92,6 +93,11 @@ class PostgresConnection:
         cursor = self.psycopg.cursor()
         cursor.executemany(_translated(sql), [_storable(each) for each in parameters])
         return cursor  # type: ignore[return-value]
+
+    @property
+    def text_index(self) -> PostgresTextIndex:
+        """The index of words."""
+        return PostgresTextIndex(self)
 
 
 def connect(url: str, *, read_only: bool = False, name: str = "") -> Psycopg:

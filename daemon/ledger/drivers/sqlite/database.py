@@ -21,6 +21,7 @@ import trio
 from daemon.errors import StoreError, StoreUnavailable
 from daemon.ledger.drivers.port import JointWrite, Meter
 from daemon.ledger.drivers.sqlite.soundness import LateCheck
+from daemon.ledger.drivers.sqlite.text_index import SqliteTextIndex
 from daemon.ledger.drivers.threads import HandOver, QueuedWrite, Readers
 
 T = TypeVar("T")
@@ -385,10 +386,23 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+class SqliteConnection(sqlite3.Connection):
+    """A `daemon.ledger.drivers.port.Connection`."""
+
+    @property
+    def text_index(self) -> SqliteTextIndex:
+        """The index of words."""
+        return SqliteTextIndex(self)
+
+
+def connect(path: Path, *, read_only: bool = False) -> SqliteConnection:
     """A connection as the daemon uses them; any thread may use it, one at a time."""
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=256
+        path,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
+        factory=SqliteConnection,
     )
     connection.execute("PRAGMA busy_timeout = 5000")
     connection.execute("PRAGMA foreign_keys = ON")

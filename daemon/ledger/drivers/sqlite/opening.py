@@ -15,7 +15,7 @@ import trio
 from daemon.domain.progress import Progress, unwatched
 from daemon.errors import StoreDamaged, StoreError, StoreInUse, StoreUnavailable
 from daemon.ledger.drivers.port import Meter
-from daemon.ledger.drivers.sqlite.database import SqliteDatabase, connect
+from daemon.ledger.drivers.sqlite.database import SqliteConnection, SqliteDatabase, connect
 from daemon.ledger.drivers.sqlite.soundness import check_first
 from daemon.ledger.migrations import latest_version, migrate
 from daemon.system.private_files import make_folder, new_file
@@ -124,7 +124,7 @@ def _made_ready(path: Path, opened: list[sqlite3.Connection], upgrading: Progres
 
 
 @contextlib.contextmanager
-def open_cli_connection(data_dir: Path, *, read_only: bool = False) -> Iterator[sqlite3.Connection]:
+def open_cli_connection(data_dir: Path, *, read_only: bool = False) -> Iterator[SqliteConnection]:
     """Open the existing store in ``data_dir`` for the length of the block; creates nothing.
 
     It does not take the lock, so a daemon may be running. Rows are `sqlite3.Row`. Raises StoreError
@@ -145,7 +145,7 @@ def stored_version(data_dir: Path) -> int:
 
 
 @contextlib.contextmanager
-def _connected(path: Path) -> Iterator[sqlite3.Connection]:
+def _connected(path: Path) -> Iterator[SqliteConnection]:
     if not path.is_file():
         raise StoreError(
             f"there is no store {path}: run the daemon once, or name the folder with --data-dir"
@@ -153,7 +153,12 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         # mode=rw: never created. SQLite may have to create the index of the WAL, so not mode=ro.
         with contextlib.closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None)
+            sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=rw",
+                uri=True,
+                isolation_level=None,
+                factory=SqliteConnection,
+            )
         ) as connection:
             connection.row_factory = sqlite3.Row
             connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
