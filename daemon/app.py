@@ -130,7 +130,9 @@ class Parts:
     ) -> None:
         """Start a task whose faults are logged and mended by beginning it again."""
         log, random = self.environment.log, self.environment.random
-        supervised = partial(supervise, partial(task, *arguments), name=name, log=log, random=random)
+        supervised = partial(
+            supervise, partial(task, *arguments), name=name, log=log, random=random
+        )
         nursery.start_soon(supervised, name=name)
 
 

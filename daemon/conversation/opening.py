@@ -21,8 +21,9 @@ from daemon import __version__
 from daemon.assistant.port import Engine
 from daemon.assistant.responses_engine import open_responses_engine
 from daemon.assistant.sound import Speech, open_speech
+from daemon.conversation.config_loader import load_chat_configs
 from daemon.conversation.edited_texts import EditedTexts
-from daemon.conversation.live_config import ChatConfig, load_chat_configs
+from daemon.conversation.live_config import ChatConfig
 from daemon.conversation.mcp_servers import McpServers
 from daemon.conversation.model_access import ModelAccess, ModelState, RunSlots, contact_hasher
 from daemon.conversation.telemetry import (

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import trio
 
-from daemon.conversation.live_config import FOLDER_PACKAGE as VALIDATORS_PACKAGE
-from daemon.conversation.live_config import ChatConfig, load_chat_configs
+from daemon.conversation.config_loader import FOLDER_PACKAGE as VALIDATORS_PACKAGE
+from daemon.conversation.config_loader import load_chat_configs
+from daemon.conversation.live_config import ChatConfig
 from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.domain.audit_chain import Actor

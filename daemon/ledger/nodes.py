@@ -242,7 +242,7 @@ class NodeState:
     """How many seconds its machine's clock is ahead of the database's; 0: in step."""
 
 
-def nodes(connection: Connection, now: float) -> list[NodeState]:
+def running_nodes(connection: Connection, now: float) -> list[NodeState]:
     """All nodes that were not stopped; ``now`` is the server's clock, Unix seconds."""
     owned: defaultdict[str, list[str]] = defaultdict(list)
     for number, owner in connection.execute("SELECT number, owner FROM numbers ORDER BY number"):

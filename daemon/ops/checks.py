@@ -17,9 +17,9 @@ import trio
 from pydantic import SecretStr
 
 from daemon.assistant.port import connection_to, model_findings
+from daemon.conversation.config_loader import load_validators, read_instructions, toolbox_of
 from daemon.conversation.knowledge.folder import faults_of, folders_of
 from daemon.conversation.knowledge.vectors import vectors_fault
-from daemon.conversation.live_config import load_validators, read_instructions, toolbox_of
 from daemon.conversation.mcp_servers import mcp_faults
 from daemon.conversation.opening import open_engine, secret_text
 from daemon.domain.validation.builtin_validators import in_order

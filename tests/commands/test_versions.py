@@ -8,7 +8,7 @@ from support.operator import recado
 from support.rows import select
 from support.stage import LAURA, Stage, new_world, open_stage
 
-from daemon.conversation.live_config import load_chat_configs
+from daemon.conversation.config_loader import load_chat_configs
 from daemon.domain.versions import Version
 from daemon.settings import Settings
 from daemon.settings.numbers import ONLY

@@ -12,7 +12,7 @@ from support.model_script import Step, say
 from support.rows import select, states_of
 from support.stage import LAURA, Stage
 
-from daemon.conversation import live_config, opening
+from daemon.conversation import config_loader, opening
 from daemon.conversation.live_config import ChatRules
 from daemon.conversation.turn import turn
 from daemon.domain.limits import LONGEST_WAIT_SECONDS
@@ -28,12 +28,12 @@ MANY = 100
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again after hundredths of a second."""
-    original = live_config.chat_rules
+    original = config_loader.chat_rules
 
     def chat_rules(settings: Settings, instructions: str) -> ChatRules:
         return replace(original(settings, instructions), retry_seconds=0.05)
 
-    monkeypatch.setattr(live_config, "chat_rules", chat_rules)
+    monkeypatch.setattr(config_loader, "chat_rules", chat_rules)
     monkeypatch.setattr(turn, "RETRY_CAP_SECONDS", 0.1)
     monkeypatch.setattr(opening, "BREAKER_BASE_SECONDS", 0.05)
     monkeypatch.setattr(opening, "BREAKER_CAP_SECONDS", 0.1)

@@ -25,7 +25,14 @@ from daemon.ledger.drivers.postgres.connection import PostgresConnection, connec
 from daemon.ledger.drivers.postgres.database import PostgresDatabase
 from daemon.ledger.drivers.postgres.ownership import Ownership
 from daemon.ledger.ledger import Store, open_store
-from daemon.ledger.nodes import AlreadyBegun, Node, OnceDatabase, nodes, owners, waiting_calls
+from daemon.ledger.nodes import (
+    AlreadyBegun,
+    Node,
+    OnceDatabase,
+    owners,
+    running_nodes,
+    waiting_calls,
+)
 
 NUMBERS = ("eins", "zwei")
 TERMS = NodeTerms(
@@ -120,12 +127,14 @@ async def test_a_node_that_joins_gets_its_share_and_one_that_ends_leaves_it(
             with closing(connect(url)) as server:
                 connection = PostgresConnection(server)
                 assert owners(connection) == {"eins": "b", "zwei": "a"}
-                listed = [(one.name, one.numbers, one.leads) for one in nodes(connection, 0)]
+                listed = [
+                    (one.name, one.numbers, one.leads) for one in running_nodes(connection, 0)
+                ]
                 assert listed == [("a", ("zwei",), True), ("b", ("eins",), False)]
         await until(lambda: a.owned == frozenset(NUMBERS))
         await write(first, "eins", "3")
     with closing(connect(url)) as server:
-        assert nodes(PostgresConnection(server), 0) == []
+        assert running_nodes(PostgresConnection(server), 0) == []
         assert set(owners(PostgresConnection(server)).values()) == {""}
     assert written(tmp_path) == ["1", "2", "3"]
 

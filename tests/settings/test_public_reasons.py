@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.conversation.live_config import load_validators
+from daemon.conversation.config_loader import load_validators
 from daemon.errors import SettingsError, StoreDamaged, StoreInUse, ToolError, ValidatorError
 from daemon.settings.sources import load_settings
 from daemon.startup import public_reason

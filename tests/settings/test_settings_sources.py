@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.conversation.live_config import load_chat_configs
+from daemon.conversation.config_loader import load_chat_configs
 from daemon.domain.redaction import Redactor
 from daemon.errors import SettingsError
 from daemon.observability.logs import open_log

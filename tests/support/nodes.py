@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from daemon.ledger.drivers.postgres.connection import connect
 from daemon.ledger.drivers.postgres.tables import migrate
-from daemon.ledger.nodes import NodeState, nodes
+from daemon.ledger.nodes import NodeState, running_nodes
 from support.crash import Harness, open_harness
 from support.crash_judges import Fault
 from support.crash_process import POLL_SECONDS, Lives
@@ -207,7 +207,7 @@ class Nodes(Harness):
         try:
             with POSTGRES.connect(self.data_dir) as connection:
                 now = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()
-                found = nodes(connection, float(now[0]))
+                found = running_nodes(connection, float(now[0]))
         except psycopg.Error:
             return []  # no server is the primary now
         return [one for one in found if one.lease_seconds > 0]

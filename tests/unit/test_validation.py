@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.conversation.live_config import load_validators
+from daemon.conversation.config_loader import load_validators
 from daemon.domain.validation.amount_sources import amounts
 from daemon.domain.validation.builtin_validators import BUILT_IN, in_order
 from daemon.domain.validation.results import (

@@ -319,6 +319,17 @@ def query(
     return run
 
 
+def reading(
+    function: Callable[Concatenate[Connection, P], T],
+) -> Callable[Concatenate[Role, P], Coroutine[Any, Any, T]]:
+    """A `query` method of a `Role` that is a function of a module already."""
+
+    def method(_role: Role, connection: Connection, *args: P.args, **named: P.kwargs) -> T:
+        return function(connection, *args, **named)
+
+    return query(wraps(function)(method))
+
+
 def transaction(
     method: Callable[Concatenate[R, Connection, P], T],
 ) -> Callable[Concatenate[R, P], Coroutine[Any, Any, T]]:

@@ -3,22 +3,16 @@
 Nothing is masked here; who shows it decides.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
 
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.ledger.drivers.port import Connection, Role, query
-from daemon.ledger.nodes import NodeState, nodes
-from daemon.ledger.recordings import RecordedTurn, recordings_until
+from daemon.ledger.drivers.port import Connection, Role, query, reading
+from daemon.ledger.nodes import running_nodes
+from daemon.ledger.recordings import recordings_until
 from daemon.ledger.reminders import waiting_reminders
-from daemon.ledger.views import bubbles, chat_list, found, traces, work
-from daemon.ledger.views.bubbles import Before
-from daemon.ledger.views.chat_list import Live, Wanted
-from daemon.ledger.views.traces import MessageTrace
+from daemon.ledger.views import chat_list, message_search, traces, work
+from daemon.ledger.views.bubbles import bubbles_before
 from daemon.ledger.webhook_deliveries import dead_deliveries
-
-T = TypeVar("T")
 
 DOUBTFUL_SECONDS = 7 * 86400.0
 """How long a doubted answer is listed."""
@@ -27,59 +21,18 @@ DOUBTFUL_SECONDS = 7 * 86400.0
 class Views(Role):
     """Queries for the dashboard. Any task may ask; all raise StoreUnavailable."""
 
-    async def chats(
-        self, wanted: Wanted, live: Mapping[ChatKey, Live], *, now: float
-    ) -> JsonObject:
-        """One page of the chats; see `chat_list.list_chats`."""
-        return await self._read(partial(chat_list.list_chats, wanted=wanted, live=live, now=now))
-
-    async def chat(
-        self, key: ChatKey, live: Mapping[ChatKey, Live], *, now: float
-    ) -> JsonObject | None:
-        """One chat as the list has it; None if it is not known."""
-        return await self._read(partial(chat_list.one_chat, key=key, live=live, now=now))
-
-    async def bubbles(
-        self, key: ChatKey, *, before: Before, limit: int
-    ) -> tuple[list[JsonObject], Before | None]:
-        """One page of a conversation; see `bubbles.bubbles`."""
-        return await self._read(partial(bubbles.bubbles, key=key, before=before, limit=limit))
-
-    async def found(
-        self, wanted: Wanted, live: Mapping[ChatKey, Live], *, before: int, now: float
-    ) -> JsonObject:
-        """One page of the messages with some words; see `found.find_messages`."""
-        read = partial(found.find_messages, wanted=wanted, live=live, before=before, now=now)
-        return await self._read(read)
-
-    async def place_of(self, key: ChatKey, name: str) -> Before | None:
-        """Where the page with a message ends; see `found.place_of`."""
-        return await self._read(partial(found.place_of, key=key, name=name))
-
-    async def costs(self, key: ChatKey) -> JsonObject:
-        """What a conversation has cost; see `work.costs_of`."""
-        return await self._read(partial(work.costs_of, key=key))
-
-    async def turns(self, key: ChatKey, *, limit: int) -> list[JsonObject]:
-        """The last turns of a chat, newest first."""
-        return await self._read(partial(traces.turns_of, key=key, limit=limit))
-
-    async def chat_of_turn(self, request_id: str) -> ChatKey | None:
-        """The chat of a turn, by the turn's name in the log."""
-        return await self._read(partial(traces.chat_of_turn, request_id=request_id))
-
-    async def recorded(self, key: ChatKey, request_id: str, *, most: int) -> list[RecordedTurn]:
-        """The last answered turns of a chat up to one of them; see `recordings_until`."""
-        read = partial(recordings_until, key=key, request_id=request_id, most=most)
-        return await self._read(read)
-
-    async def story(self, request_id: str) -> MessageTrace | None:
-        """Everything about one turn, by its name in the log."""
-        return await self._read(partial(traces.story_of, request_id=request_id))
-
-    async def key_of(self, ref: str) -> ChatKey | None:
-        """The chat with this public name."""
-        return await self._read(partial(chat_list.key_of, ref=ref))
+    chats = reading(chat_list.list_chats)
+    chat = reading(chat_list.one_chat)
+    key_of = reading(chat_list.key_of)
+    found = reading(message_search.find_messages)
+    place_of = reading(message_search.place_of)
+    bubbles = reading(bubbles_before)
+    costs = reading(work.costs_of)
+    turns = reading(traces.turns_of)
+    chat_of_turn = reading(traces.chat_of_turn)
+    story = reading(traces.story_of)
+    recorded = reading(recordings_until)
+    nodes = reading(running_nodes)
 
     @query
     def work(
@@ -122,10 +75,3 @@ class Views(Role):
         keys = set(live) | {entry["key"] for entries in lists for entry in entries}
         keys |= {entry["key"] for entry in shown["spending"]["chats"]} | set(shown["runs"])
         return {**shown, "people": work.people(connection, keys)}
-
-    async def nodes(self, now: float) -> list[NodeState]:
-        """The nodes of a cluster; see `daemon.ledger.nodes.nodes`."""
-        return await self._read(partial(nodes, now=now))
-
-    async def _read(self, read: Callable[[Connection], T]) -> T:
-        return await self._database.read(read)

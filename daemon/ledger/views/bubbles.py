@@ -39,7 +39,7 @@ class Before:
     went: int = NEWEST
 
 
-def bubbles(
+def bubbles_before(
     connection: Connection, key: ChatKey, *, before: Before, limit: int
 ) -> tuple[list[JsonObject], Before | None]:
     """The last ``limit`` messages of a chat before a place; and where the page before ends.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from daemon.conversation.live_config import toolbox_of
+from daemon.conversation.config_loader import toolbox_of
 from daemon.domain.messages import ChatKey
 from daemon.ledger.recordings import recordings_until
 from daemon.ledger.views.traces import life_of

@@ -5,7 +5,7 @@ from collections import Counter
 
 import click
 
-from daemon.ledger.nodes import NodeState, nodes, owners, waiting_calls
+from daemon.ledger.nodes import NodeState, owners, running_nodes, waiting_calls
 from daemon.ops.commands.place import AS_JSON, CommandFailure, Place, print_json, takes_place
 
 EXAMPLE = """\b
@@ -27,7 +27,7 @@ def nodes_command(place: Place, *, as_json: bool) -> None:
         raise CommandFailure("store.url is not set: one process has the store")
     with place.reading() as connection:
         now = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()[0]
-        found, waiting = nodes(connection, float(now)), waiting_calls(connection)
+        found, waiting = running_nodes(connection, float(now)), waiting_calls(connection)
         living = {number for one in found if one.lease_seconds > 0 for number in one.numbers}
         free = [number for number in owners(connection) if number not in living]
     if as_json:

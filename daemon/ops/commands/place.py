@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from daemon.conversation.live_config import policy_of
+from daemon.conversation.config_loader import policy_of
 from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.eligibility import DEFAULT_POLICY, Policy
 from daemon.domain.ids import chat_id

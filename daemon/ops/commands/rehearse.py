@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 from click.core import ParameterSource
 
-from daemon.conversation.live_config import toolbox_of
+from daemon.conversation.config_loader import toolbox_of
 from daemon.domain.versions import SHOWN_DIGITS
 from daemon.ledger.comparisons import keep_comparison
 from daemon.ledger.recordings import recordings_since

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from daemon.conversation.live_config import read_instructions
+from daemon.conversation.config_loader import read_instructions
 from daemon.domain.editable_texts import CONSENT, INSTRUCTIONS, NAMES, TextVersion
 from daemon.domain.texts import texts
 from daemon.domain.versions import hash_of

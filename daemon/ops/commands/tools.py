@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import click
 import trio
 
-from daemon.conversation.live_config import toolbox_of
+from daemon.conversation.config_loader import toolbox_of
 from daemon.domain.ids import chat_of
 from daemon.domain.messages import ChatKey, FunctionCall, JsonObject
 from daemon.errors import StoreError, ToolError

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 import trio
 
-from daemon.conversation.live_config import LiveConfig, load_chat_configs
+from daemon.conversation.config_loader import load_chat_configs
+from daemon.conversation.live_config import LiveConfig
 from daemon.conversation.opening import Environment
 from daemon.conversation.services import ChatServices
 from daemon.domain.ids import local_part
