@@ -382,7 +382,7 @@ async def _ending_in_time(
 
 def _record(settings: Settings, process: Process) -> ProcessRecord:
     node = node_name(settings) if process.store.cluster else ""
-    return ProcessRecord(process.store.process_life, process.telemetry, node=node)
+    return ProcessRecord(process.store.process_history, process.telemetry, node=node)
 
 
 @asynccontextmanager

@@ -140,7 +140,7 @@ async def open_process(settings: Settings, environment: Environment) -> AsyncIte
     for chat_config in chat_configs.values():
         environment.metrics.expect_validators(one.name for one in chat_config.validators)
     async with (
-        _open_store_patiently(settings, environment) as store,
+        _open_store_or_stop(settings, environment) as store,
         open_trace_export(settings) as export,
         open_turn_traces(
             store.stages, log, now=now, clock=environment.clock, export=export
@@ -252,9 +252,7 @@ async def _name_channels(store: Store, settings: Settings, log: Log) -> None:
 
 
 @asynccontextmanager
-async def _open_store_patiently(
-    settings: Settings, environment: Environment
-) -> AsyncIterator[Store]:
+async def _open_store_or_stop(settings: Settings, environment: Environment) -> AsyncIterator[Store]:
     """Open the store, and have systemd wait for it as long as it takes, unless a stop is requested.
 
     Raises StoppedEarly if that came first.

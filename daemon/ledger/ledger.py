@@ -41,7 +41,7 @@ from daemon.ledger.people import (
 from daemon.ledger.process_records import (
     Backlog,
     DashboardLog,
-    ProcessLife,
+    ProcessHistory,
     Samples,
     Stages,
 )
@@ -77,7 +77,7 @@ OF_NO_NUMBER = frozenset(
         "accounts",
         "sessions",
         "stages",
-        "process_life",
+        "process_history",
         "waiting_calls",
         "api_tokens",
         "idempotency_keys",
@@ -133,7 +133,7 @@ class Store:
     sessions: Sessions
     stages: Stages
     snapshots: ChatSnapshots
-    process_life: ProcessLife
+    process_history: ProcessHistory
     backlog: Backlog
     waiting_calls: WaitingCalls
     commands: Commands
@@ -249,7 +249,7 @@ async def open_store(
             sessions=Sessions(process),
             stages=Stages(process),
             snapshots=ChatSnapshots(database),
-            process_life=ProcessLife(process),
+            process_history=ProcessHistory(process),
             backlog=Backlog(database),
             waiting_calls=WaitingCalls(process),
             commands=Commands(process),

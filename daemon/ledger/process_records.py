@@ -18,7 +18,7 @@ from daemon.ledger.people import canonical
 
 
 @dataclass(frozen=True, slots=True)
-class EarlierLives:
+class EarlierEnds:
     """The ends of the processes before this one."""
 
     last_end: ProcessEnd | None = None
@@ -29,11 +29,11 @@ class EarlierLives:
     """How many processes have ended in which way since the store was made."""
 
 
-class ProcessLife(Role):
+class ProcessHistory(Role):
     """The row of the last process of each node: the next one finds out how it ended."""
 
     @transaction
-    def begin(self, connection: Connection, *, node: str = "", now: float) -> EarlierLives:
+    def begin(self, connection: Connection, *, node: str = "", now: float) -> EarlierEnds:
         """Count how the node's last process ended, and begin the row of this one.
 
         Raises StoreUnavailable.
@@ -50,7 +50,7 @@ class ProcessLife(Role):
             (node, now),
         )
         ends = dict(connection.execute("SELECT how, count FROM process_ends").fetchall())
-        return EarlierLives(end, seconds, ends)
+        return EarlierEnds(end, seconds, ends)
 
     async def stopping(self, *, node: str = "", now: float) -> None:
         """The stop has begun. Raises StoreUnavailable."""

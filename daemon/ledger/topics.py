@@ -29,7 +29,7 @@ class Topics(Role):
     """The topics of enquiries. One task of the process writes them."""
 
     @query
-    def next_one(
+    def next_unsorted(
         self, connection: Connection, number: str, *, now: float, quiet_seconds: float
     ) -> UnsortedEnquiry | None:
         """Return an enquiry to ask about: nothing of it waits, and it has been quiet so long."""
@@ -68,7 +68,7 @@ class Topics(Role):
         )
 
     @transaction
-    def sorted_as(self, connection: Connection, enquiry_id: int, topic: str) -> None:
+    def set_topic(self, connection: Connection, enquiry_id: int, topic: str) -> None:
         """Keep a topic for good."""
         connection.execute(
             "UPDATE enquiries SET topic = ? WHERE id = ? AND topic = ''", (topic, enquiry_id)

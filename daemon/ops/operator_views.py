@@ -277,7 +277,7 @@ class OperatorViews:
 
     async def turn(self, key: ChatKey, name: str) -> JsonObject | None:
         """Return everything the ledger has about a turn of a chat; None if it is none of it."""
-        trace = await self._views.story(name)
+        trace = await self._views.trace(name)
         if trace is None or key != ChatKey(trace.channel, trace.chat):
             return None
         shown = asdict(trace)

@@ -12,7 +12,7 @@ from daemon.conversation.telemetry import Telemetry
 from daemon.domain.limits import day_of, used_ratios
 from daemon.errors import StoreUnavailable
 from daemon.ledger.ledger import Store
-from daemon.ledger.process_records import ProcessLife
+from daemon.ledger.process_records import ProcessHistory
 from daemon.observability.events import EARLIER_END
 from daemon.ops.maintenance.figures import Figures
 from daemon.system.systemd import Notify, Sign
@@ -110,16 +110,16 @@ def signs_of_life(
     )
 
 
-LAST_WORD_SECONDS = 0.5
+LAST_NOTE_SECONDS = 0.5
 """The longest delay of the end by noting it."""
 
 
 class ProcessRecord:
     """The record of this process in the store. Made and called by the composer; never fails."""
 
-    def __init__(self, life: ProcessLife, telemetry: Telemetry, *, node: str = "") -> None:
+    def __init__(self, history: ProcessHistory, telemetry: Telemetry, *, node: str = "") -> None:
         """``node``: the name of this node, where there are several."""
-        self._life = life
+        self._history = history
         self._node = node
         self._log = telemetry.log
         self._metrics = telemetry.metrics
@@ -128,7 +128,7 @@ class ProcessRecord:
     async def begin(self) -> None:
         """Find out, count and log how the last process ended, and begin the record of this one."""
         try:
-            earlier = await self._life.begin(node=self._node, now=self._now())
+            earlier = await self._history.begin(node=self._node, now=self._now())
         except StoreUnavailable as error:
             self._log.warning("the start was not noted", error=str(error))
             return
@@ -139,14 +139,14 @@ class ProcessRecord:
     async def stopping(self) -> None:
         """Note that the stop has begun; durable on return."""
         try:
-            await self._life.stopping(node=self._node, now=self._now())
+            await self._history.stopping(node=self._node, now=self._now())
         except StoreUnavailable as error:
             self._log.debug("the stop was not noted", error=str(error))
 
     async def stopped(self) -> None:
         """Note that everything but the store is closed, unless that takes too long."""
-        with trio.move_on_after(LAST_WORD_SECONDS, shield=True):
+        with trio.move_on_after(LAST_NOTE_SECONDS, shield=True):
             try:
-                await self._life.stopped(node=self._node, now=self._now())
+                await self._history.stopped(node=self._node, now=self._now())
             except StoreUnavailable as error:
                 self._log.debug("the end was not noted", error=str(error))

@@ -50,7 +50,7 @@ async def test_a_copy_made_under_traffic_is_complete_and_opens_as_a_store(
     async with store_in(target.parent) as store:
         assert await store.inbox.oldest_unanswered() is not None
         # The process that ran while it was copied has not crashed.
-        assert (await store.process_life.begin(now=1.0)).last_end is None
+        assert (await store.process_history.begin(now=1.0)).last_end is None
 
 
 async def test_nothing_is_overwritten_unless_asked_for(stage: Stage, tmp_path: Path) -> None:

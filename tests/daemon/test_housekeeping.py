@@ -30,7 +30,7 @@ from daemon.domain.messages import ChatInfo, ChatKey
 from daemon.http.openai_webhook import MOST_IDS, SeenCalls
 from daemon.ledger.drivers.sqlite.database import WAL_BYTES
 from daemon.ledger.drivers.sqlite.opening import open_database
-from daemon.ledger.process_records import STAGES_A_WRITE, EarlierLives, StageRow
+from daemon.ledger.process_records import STAGES_A_WRITE, EarlierEnds, StageRow
 from daemon.observability.lines import MAX_KEYS, Noise
 from daemon.observability.metrics import Metrics
 from daemon.observability.vitals import PROCESS_ENDS
@@ -302,20 +302,20 @@ async def test_old_stages_go_batch_by_batch(tmp_path: Path) -> None:
 
 
 async def test_the_next_process_knows_how_the_last_one_ended(tmp_path: Path) -> None:
-    async def one(*calls: str, now: float) -> EarlierLives:
+    async def one(*calls: str, now: float) -> EarlierEnds:
         async with store_in(tmp_path) as store:
-            life = store.process_life
+            life = store.process_history
             earlier = await life.begin(now=now)
             for number, call in enumerate(calls):
                 await getattr(life, call)(now=now + 10 + number)
             return earlier
 
     first = await one("stopping", "stopped", now=100)
-    assert first == EarlierLives(None, 0, {"clean": 0, "forced": 0, "crashed": 0})
+    assert first == EarlierEnds(None, 0, {"clean": 0, "forced": 0, "crashed": 0})
     second = await one("stopping", now=200)
-    assert second == EarlierLives("clean", 1, {"clean": 1, "forced": 0, "crashed": 0})
+    assert second == EarlierEnds("clean", 1, {"clean": 1, "forced": 0, "crashed": 0})
     third = await one(now=300)
-    assert third == EarlierLives("forced", 0, {"clean": 1, "forced": 1, "crashed": 0})
+    assert third == EarlierEnds("forced", 0, {"clean": 1, "forced": 1, "crashed": 0})
     fourth = await one(now=400)
     assert fourth.last_end == "crashed"
     assert set(fourth.ends) == set(PROCESS_ENDS)

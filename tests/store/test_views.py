@@ -232,13 +232,13 @@ async def test_a_turn_is_found_by_its_name_and_shown_whole(store: Store) -> None
     turn = await answered_turn(store, "m-1")
     assert await store.views.chat_of_turn("r-1") == LAURA
     assert await store.views.chat_of_turn("r-2") is None
-    life = await store.views.story("r-1")
+    life = await store.views.trace("r-1")
     assert life is not None
     assert life.turn is not None
     assert (life.turn["id"], [m["id"] for m in life.messages]) == (turn.id, ["m-1"])
     (told,) = await store.views.turns(LAURA, limit=5)
     assert (told["outcome"], told["messages"], told["sent"]) == ("answered", 1, 1)
-    assert await store.views.story("") is None
+    assert await store.views.trace("") is None
 
 
 async def test_the_work_lists_waiting_and_failed_rows(store: Store) -> None:

@@ -151,7 +151,7 @@ CASES: dict[str, Case] = {}
 REPEATED_ON_PURPOSE = {
     "Audit.write": "each attempt, to sign in for example, is a row",
     "WaitingCalls.add": "the gateway repeats the call, and the intake knows its messages",
-    "ProcessLife.begin": "a start that fails has been a process: the next one counts its end",
+    "ProcessHistory.begin": "a start that fails has been a process: the next one counts its end",
     "Runs.round_started": "each try to ask the model is counted, that of unknown outcome too",
     "UsageBook.charge": "a real call each time; without its run, none knows the other",
     "UsageBook.take": "likewise; a budget rather counts too much",
@@ -662,10 +662,10 @@ async def _enquiry_noted(scene: Scene) -> Action:
     return partial(scene.store.enquiries.note, found, now=9e5)
 
 
-@case("Topics.sorted_as")
+@case("Topics.set_topic")
 async def _sorted(scene: Scene) -> Action:
     (number,) = await _enquired(scene)
-    return partial(scene.store.topics.sorted_as, number, "precios")
+    return partial(scene.store.topics.set_topic, number, "precios")
 
 
 @case("Operations._replay_dead")
@@ -866,10 +866,10 @@ async def _agree(scene: Scene) -> bytes:
 # -- the process's own records, housekeeping ---------------------------------------------------
 
 
-@case("ProcessLife._note")
+@case("ProcessHistory._note")
 async def _stopping(scene: Scene) -> Action:
-    await scene.store.process_life.begin(now=150)
-    return partial(scene.store.process_life.stopping, now=200)
+    await scene.store.process_history.begin(now=150)
+    return partial(scene.store.process_history.stopping, now=200)
 
 
 @case("Stages.drop_old")

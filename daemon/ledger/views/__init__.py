@@ -30,7 +30,7 @@ class Views(Role):
     costs = reading(work.costs_of)
     turns = reading(traces.turns_of)
     chat_of_turn = reading(traces.chat_of_turn)
-    story = reading(traces.story_of)
+    trace = reading(traces.trace_by_name)
     recorded = reading(recordings_until)
     nodes = reading(running_nodes)
 

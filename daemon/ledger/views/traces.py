@@ -58,8 +58,8 @@ class MessageTrace:
     """Of the turn, as they began; empty if retention or a crash has taken them."""
 
 
-def life_of(connection: Connection, message_id: str) -> MessageTrace | None:
-    """Read the life of an inbound or outbound message by its WhatsApp id; None if it is unknown."""
+def trace_of_message(connection: Connection, message_id: str) -> MessageTrace | None:
+    """Read the trace of an inbound or outbound message by its WhatsApp id; None if it is unknown."""
     sent = _first(
         connection,
         f"{_OUTBOX} WHERE message_id = ? OR id IN (SELECT outbox_id FROM send_failures"
@@ -82,11 +82,11 @@ def life_of(connection: Connection, message_id: str) -> MessageTrace | None:
             audit=_audit(connection, [] if came is None else [came]),
             opted_out_at=_opted_out_at(connection, known["channel"], known["chat"]),
         )
-    return life_of_turn(connection, turn_id, message_id=message_id)
+    return trace_of_turn(connection, turn_id, message_id=message_id)
 
 
-def life_of_turn(connection: Connection, turn_id: int, *, message_id: str = "") -> MessageTrace:
-    """Read the life of a turn that exists; ``message_id`` is the message that was asked for."""
+def trace_of_turn(connection: Connection, turn_id: int, *, message_id: str = "") -> MessageTrace:
+    """Read the trace of a turn that exists; ``message_id`` is the message that was asked for."""
     (turn,) = _all(
         connection,
         "SELECT turns.*, digest AS version, model_name AS model FROM turns"
@@ -262,15 +262,15 @@ def chat_of_turn(connection: Connection, request_id: str) -> ChatKey | None:
     return ChatKey(*row) if row else None
 
 
-def story_of(connection: Connection, request_id: str) -> MessageTrace | None:
+def trace_by_name(connection: Connection, request_id: str) -> MessageTrace | None:
     """Everything the ledger has about a turn, each round of its runs with its ``charge``."""
     row = connection.execute(
         "SELECT id FROM turns WHERE request_id = ? ORDER BY id DESC LIMIT 1", (request_id,)
     ).fetchone()
     if row is None:
         return None
-    life = life_of_turn(connection, int(row[0]))
-    for run in life.runs:
+    trace = trace_of_turn(connection, int(row[0]))
+    for run in trace.runs:
         charges = _all(
             connection,
             "SELECT round, tokens, micros, state FROM usage WHERE run_id = ? ORDER BY id",
@@ -279,7 +279,7 @@ def story_of(connection: Connection, request_id: str) -> MessageTrace | None:
         by_round = {charge["round"]: charge for charge in charges}
         for response in run["responses"]:
             response["charge"] = by_round.get(response["round"])
-    return life
+    return trace
 
 
 def _all(connection: Connection, sql: str, values: Sequence[object]) -> list[JsonObject]:

@@ -7,7 +7,7 @@ import click
 from daemon.conversation.config_loader import toolbox_of
 from daemon.domain.messages import ChatKey
 from daemon.ledger.recordings import recordings_until
-from daemon.ledger.views.traces import life_of
+from daemon.ledger.views.traces import trace_of_message
 from daemon.ops.commands.place import (
     CONFIG,
     CommandFailure,
@@ -41,11 +41,11 @@ def case_command(config: Path | None, *, message_id: str, turns: int, name: str)
     settings = read_settings(config)
     place = place_of(settings)
     with failures(), place.reading() as connection:
-        life = life_of(connection, message_id)
-        if life is None or life.turn is None:
+        trace = trace_of_message(connection, message_id)
+        if trace is None or trace.turn is None:
             raise CommandFailure(f"no turn with message {message_id} is known")
-        key = ChatKey(life.channel, life.chat)
-        found = recordings_until(connection, key, life.turn["request_id"], most=turns)
+        key = ChatKey(trace.channel, trace.chat)
+        found = recordings_until(connection, key, trace.turn["request_id"], most=turns)
     if not any(one.says for one in found):
         raise CommandFailure("nothing of it is text that was answered")
     with failures():

@@ -14,7 +14,7 @@ from daemon.domain.redaction import Redactor
 from daemon.domain.states import WITH_AGENT
 from daemon.domain.transitions.handover import AGENT_WROTE
 from daemon.domain.versions import SHOWN_DIGITS
-from daemon.ledger.views.traces import MessageTrace, life_of
+from daemon.ledger.views.traces import MessageTrace, trace_of_message
 from daemon.ops.commands.place import AS_JSON, CommandFailure, Place, note, print_json, takes_place
 
 SHOWN_CHARACTERS = 200
@@ -349,7 +349,7 @@ def explain_command(place: Place, *, message_id: str, as_json: bool, reveal: boo
     that Recado sent). Phone numbers are shortened and texts left out unless --reveal is given.
     """
     with place.reading() as connection:
-        trace = life_of(connection, message_id)
+        trace = trace_of_message(connection, message_id)
     if trace is None:
         raise CommandFailure(f"no message {message_id} is known")
     if reveal:

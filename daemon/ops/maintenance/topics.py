@@ -41,7 +41,7 @@ async def _sort_one(number: NumberRuntime, now: float) -> bool:
     counted = {name: services.telemetry.metrics.enquiry_topics.labels(name) for name in rules.known}
     if services.model.state.fault:
         return False
-    one = await topics.next_one(number.name, now=now, quiet_seconds=AFTER_SECONDS)
+    one = await topics.next_unsorted(number.name, now=now, quiet_seconds=AFTER_SECONDS)
     if one is None:
         return False
     topic = OTHER
@@ -56,6 +56,6 @@ async def _sort_one(number: NumberRuntime, now: float) -> bool:
         )
         topic = topic_in(response, rules.names) if response and not response.incomplete else ""
     if topic:
-        await topics.sorted_as(one.id, topic)
+        await topics.set_topic(one.id, topic)
         counted[topic].inc()
     return True

@@ -54,7 +54,7 @@ async def open_postgres(
     ownership = Ownership(url, process, terms, numbers)
     database = PostgresDatabase(url, ownership, clock=clock, meter=meter)
     try:
-        await _patiently(partial(_open, url, database, upgrading), waits)
+        await _until_reached(partial(_open, url, database, upgrading), waits)
         yield database
     finally:
         await database.close()
@@ -72,7 +72,7 @@ async def _open(url: str, database: PostgresDatabase, upgrading: Progress) -> No
     await database.take_part()
 
 
-async def _patiently(step: Callable[[], Awaitable[None]], waits: Callable[[str], None]) -> None:
+async def _until_reached(step: Callable[[], Awaitable[None]], waits: Callable[[str], None]) -> None:
     """Try until the store is there; ``waits`` gets the reason why it is not, when it changes."""
     reported = ""
     while True:
