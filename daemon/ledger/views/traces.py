@@ -59,7 +59,7 @@ class MessageTrace:
 
 
 def trace_of_message(connection: Connection, message_id: str) -> MessageTrace | None:
-    """Read the trace of an inbound or outbound message by its WhatsApp id; None if it is unknown."""
+    """Read the trace of a message, in or out, by its WhatsApp id; None if it is unknown."""
     sent = _first(
         connection,
         f"{_OUTBOX} WHERE message_id = ? OR id IN (SELECT outbox_id FROM send_failures"
