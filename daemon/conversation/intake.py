@@ -99,7 +99,7 @@ async def keep_files(
 
 
 async def share_files(messages: Iterable[Message], files: FileStore) -> None:
-    """Make the files durable for all nodes that messages name in the place of their bytes.
+    """Make the files durable for all nodes that messages name in place of their bytes.
 
     Raises FilesUnavailable.
     """
@@ -120,7 +120,7 @@ def comes_with_bytes(message: Message) -> bool:
 
 
 def keep_bytes(opened: Opened, message: Message, *, folder: Path, limit: int) -> Message:
-    """The message with names of files in the place of the bytes that it came with.
+    """The message with names of files in place of the bytes that it came with.
 
     Blocks; for a worker thread, or a command. Raises MediaDelayed if they cannot be written.
     """

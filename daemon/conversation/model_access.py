@@ -33,7 +33,7 @@ others some, and a run takes up to two minutes."""
 
 
 class RunSlots:
-    """So many runs at the same time. Any task may ask.
+    """Limits how many runs go on at the same time. Any task may ask.
 
     A free place goes to the number that has fewest; within a number, to who waits longest.
     """

@@ -192,7 +192,7 @@ class Numbers:
             one.chats.pause(key, until)
 
     def give_back(self, key: ChatKey, at: float) -> None:
-        """A person has given a chat back to the bot at a time (Unix seconds); likewise."""
+        """A person has given a chat back to the bot at a time (Unix seconds); the store has it."""
         if one := self.get(key.number):
             one.chats.give_back(key, at)
 

@@ -197,7 +197,7 @@ class ChatRegistry:
             chat.signals.paused(until)
 
     def give_back(self, key: ChatKey, at: float) -> None:
-        """A person has given a chat back to the bot at a time (Unix seconds); likewise."""
+        """A person has given a chat back to the bot at a time (Unix seconds); the store has it."""
         self.pause(key, at)
         self.wake(key)
 

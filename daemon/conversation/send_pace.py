@@ -45,7 +45,7 @@ class SendPace:
         self._delayed: dict[ChatSignals, str] = {}
 
     def set_pace(self, per_minute: float) -> None:
-        """So many messages at most in the long run from now on; 0: no limit."""
+        """Set the most messages per minute in the long run; 0: no limit."""
         self._interval = 60.0 / per_minute if per_minute else 0.0
 
     async def wait_until_usable(self, signals: ChatSignals) -> None:
@@ -100,7 +100,7 @@ class SendPace:
         return f"chats whose sends wait: {len(self._delayed)} ({why})"
 
     def try_now(self) -> None:
-        """An operator wants the number tried again at once, and asked how it is."""
+        """Try the number again at once, as an operator wants, and ask for its condition."""
         self._breaker.try_now()
         self.doubt.set()
         for signals in self._waiting:

@@ -219,7 +219,7 @@ class NumberSharing:
                 return
 
     async def _lead_all(self, scope: trio.CancelScope) -> None:
-        """Do what is of no number until another node leads."""
+        """Do what belongs to no number until another node leads."""
         self._log.info("this node leads")
         try:
             with scope:

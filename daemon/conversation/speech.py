@@ -161,7 +161,7 @@ class BudgetedTranscriber:
             raise MediaRefused(f"its file cannot be read: {error.strerror}") from error
         declared, least = max(spoken_seconds(sound), recording.seconds), least_seconds(sound)
         if max(declared, least) > longest_seconds:
-            raise MediaRefused("it is too long to be heard")
+            raise MediaRefused("it is too long to be transcribed")
         seconds = max(declared, least) if declared else len(sound) / THIN_SOUND
         cost = transcription_use(seconds, self._call_budget.budget.hearing)
         reservation = await self._call_budget.reserve(recording.key, cost)

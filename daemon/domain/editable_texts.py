@@ -128,7 +128,7 @@ def fault_of(name: str, text: str) -> str:
 
 
 def example_of(name: str, text: str, language: str, *, word: str) -> str:
-    """A text as its readers get it, with examples in the place of what is filled in.
+    """A text as its readers get it, with examples in place of what is filled in.
 
     ``word``: the configured word that opts in again.
     """
@@ -138,7 +138,7 @@ def example_of(name: str, text: str, language: str, *, word: str) -> str:
 
 
 def compared(before: str, after: str) -> list[LineChange]:
-    """Compare two texts line by line. Of very long ones nothing is said to be the same."""
+    """Compare two texts line by line. Very long ones count as different throughout."""
     old, new = before.splitlines(), after.splitlines()
     if len(old) + len(new) > MOST_LINES:
         return [

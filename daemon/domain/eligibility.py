@@ -133,7 +133,7 @@ NOTED = frozenset({A_REACTION, A_VOTE, A_MENU, A_MOVE})
 
 @dataclass(frozen=True, slots=True)
 class AccessList:
-    """The ids that are let in, in their normal form."""
+    """The ids that are admitted, in their normal form."""
 
     allow: frozenset[str] = frozenset()
     """Empty: everybody."""

@@ -130,7 +130,7 @@ def figures_of(rows: Sequence[EnquiryRow]) -> OutcomeFigures:
 
 
 class Group(NamedTuple):
-    """By what figures are told apart; empty where they are not."""
+    """What figures are grouped by; empty where they are not."""
 
     day: str = ""
     number: str = ""

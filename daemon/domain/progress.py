@@ -1,10 +1,10 @@
-"""How far long work has come, for whoever watches it."""
+"""The progress of long work, for a display."""
 
 from collections.abc import Callable
 
 Progress = Callable[[int, int, str], None]
-"""Called with what is done, all there is (0: not known), and what is under way (may be empty)."""
+"""Called with the count done, the total (0: unknown), and the item under way (may be empty)."""
 
 
 def unwatched(_done: int, _total: int, _item: str) -> None:
-    """Show nothing: nobody watches."""
+    """Show nothing."""

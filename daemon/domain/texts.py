@@ -57,7 +57,7 @@ class Texts:
         return self.opted_out.replace("{word}", word)
 
     def closed_until(self, opens: str) -> str:
-        """What a customer is told outside of opening hours."""
+        """The text outside of opening hours."""
         return self.closed.replace("{opens}", opens)
 
     def note_of(self, name: str) -> str:

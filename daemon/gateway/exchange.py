@@ -181,7 +181,7 @@ class Api:
 
     def _outgoing(self, call: ApiCall, trace: "_Beginning") -> httpx.Request:
         path = f"{call.path}?{urlencode(call.query)}" if call.query else call.path
-        # ``target`` is what httpx asks for in the place of the URL's path, which it would parse.
+        # ``target`` is what httpx asks for in place of the URL's path, which it would parse.
         extensions = {"target": self._path + path.encode("ascii"), "trace": trace}
         headers, content = self._headers, b""
         if call.content is not None:

@@ -44,8 +44,10 @@ class Capabilities:
     bubbles: int = 0
     """Into how many messages an answer is cut, if it fits; 0: as `delivery.max_bubbles` says."""
     window_seconds: float = 0
-    """So long after a customer's last message anything may be sent, later only templates; 0: there
-    is no such limit."""
+    """For how long after a customer's last message anything may be sent, later only templates.
+
+    0: there is no such limit.
+    """
     templates: bool = False
     """Whether the templates that may be sent can be listed."""
     pair_seconds: float = 0
@@ -190,7 +192,7 @@ class FileServer(NamedTuple):
     key: str
     """The setting that ``url`` comes from."""
     path: str = "/media/{}"
-    """Of a file, with ``{}`` in the place of its id."""
+    """Of a file, with ``{}`` in place of its id."""
     hosts: tuple[str, ...] = ()
     """Where the files are that ``path`` only gives the addresses of, as the ``url`` of a JSON
     object; they take the token too. Empty: ``path`` gives the file itself."""

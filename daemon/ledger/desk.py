@@ -16,7 +16,7 @@ MOST_NOTES = 200
 MOST_MARKED = 20
 """Of one chat, that the model reads: the newest."""
 MOST_UNREAD = 50
-"""Chats that a browser is told of at once."""
+"""The most chats that one answer to a browser has."""
 
 
 class DeskRecords(Role):

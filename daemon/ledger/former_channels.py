@@ -45,7 +45,7 @@ class Renamed:
 
 
 def name_channels(connection: Connection, ids: Mapping[str, str], only: str) -> Renamed:
-    """Put names in the place of the gateway's ids, inside the caller's transaction.
+    """Put names in place of the gateway's ids, inside the caller's transaction.
 
     ``ids``: the names of the numbers whose ids are configured, by these. ``only``: the one number
     that there is, empty if there are several; it gets what was last active under no configured id,

@@ -281,7 +281,7 @@ class Passages(Role):
         return search(connection, folder, question[:LONGEST_QUESTION])
 
     async def store(self, folder: str, document: ReadDocument, *, now: float) -> None:
-        """Put a version of a document in the place of the one before. Raises StoreUnavailable."""
+        """Put a version of a document in place of the one before. Raises StoreUnavailable."""
         number = await self._begin(folder, document, now=now)
         for start in range(0, len(document.passages), PASSAGES_A_WRITE):
             some = document.passages[start : start + PASSAGES_A_WRITE]

@@ -232,7 +232,7 @@ class NodeState:
     """Host, process id, and what tells it from an earlier one."""
     version: str
     leads: bool
-    """Whether it does what is of no single number."""
+    """Whether it does what belongs to no single number."""
     numbers: tuple[str, ...]
     silent_seconds: float
     """Since it has renewed its lease."""

@@ -23,7 +23,7 @@ class Templates(Role):
     def replace(
         self, connection: Connection, number: str, templates: Sequence[Template], *, now: float
     ) -> bool:
-        """Keep what the gateway lists, in the place of what it listed before; True if that differs.
+        """Keep what the gateway lists, in place of what it listed before; True if that differs.
 
         ``now``: Unix seconds.
         """

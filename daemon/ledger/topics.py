@@ -1,4 +1,4 @@
-"""The topics of enquiries: which lack one, what their customers wrote, and what the model said."""
+"""The topics of enquiries: which lack one, what customers wrote, what the model chose."""
 
 from typing import NamedTuple
 

@@ -149,7 +149,7 @@ class FetchRules:
     hosts: Sequence[str] = ()
     """The only hosts that a link may name; empty: any."""
     path: str = "/media/{}"
-    """Of a file at the gateway, with ``{}`` in the place of its id."""
+    """Of a file at the gateway, with ``{}`` in place of its id."""
     file_hosts: Sequence[str] = ()
     """Where the files are that ``path`` only gives the addresses of; they take the token too.
     Empty: it gives the file itself."""

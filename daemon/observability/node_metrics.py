@@ -15,7 +15,7 @@ class NodeMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         gauge = partial(Gauge, registry=registry)
         self.numbers = gauge("recado_node_numbers", "Numbers that this node owns")
-        self.leads = gauge("recado_node_leads", "1 while this node does what is of no number")
+        self.leads = gauge("recado_node_leads", "1 while this node does what belongs to no number")
         self.lease = gauge("recado_node_lease_seconds", "What is left of this node's lease")
         self.waiting_calls = gauge(
             "recado_node_waiting_calls",

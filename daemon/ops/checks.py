@@ -261,7 +261,7 @@ async def _file_store(settings: Settings) -> list[Finding]:
     except FilesUnavailable as error:
         return [Finding("error", f"files.url: {error}")]
     except SettingsError:
-        return []  # said by `offline_findings`
+        return []  # reported by `offline_findings`
     notes = [f"files.url: the bucket {note}" for note in notes]
     return [Finding("warning", note) for note in notes] or [
         Finding("ok", "files.url: a file was written, read and deleted")

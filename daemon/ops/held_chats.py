@@ -43,7 +43,7 @@ class ChatsOfAllNodes:
         await self.look()
         for number in sorted({key.number for key in keys} & {*self._numbers.names}):
             while not await self._is_held(number):
-                continue  # nobody owns it at the moment: whoever comes to will look
+                continue  # it has no owner at the moment: its next one will look
         yield
 
     async def _is_held(self, number: str) -> bool:

@@ -129,7 +129,7 @@ class OperatorViews:
 
         `states` counts the chats in each state but ``idle``; ``mine`` those of the filter's
         account, and ``unread`` those that wait for somebody to look. ``words`` False: the query is
-        not looked for in what was said.
+        not looked for in messages.
         """
         wanted = replace(filters.wanted(), words=words, before=_list_place(before), limit=limit)
         if wanted.query and words:

@@ -38,7 +38,7 @@ KEPT_SECONDS = 3600.0
 NOTICE = "commands"
 
 LEDGER = ""
-"""The number of what is of no number that is configured: the node that leads does it."""
+"""The name for work of no configured number: the node that leads does it."""
 
 LOST_RESULT = b"null"
 """The result of a command whose owner ended, or failed, before it could say what came of it."""

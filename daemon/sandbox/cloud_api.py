@@ -1,7 +1,7 @@
 """A simulated Cloud API: it takes what Meta takes, refuses what Meta refuses, and signs its calls.
 
 As Meta's, it answers many sends with a 200 and says later, by a status, that they failed; and it
-takes a user id in the place of a phone number, and delivers that nowhere.
+takes a user id in place of a phone number, and delivers that nowhere.
 """
 
 import hashlib

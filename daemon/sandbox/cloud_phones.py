@@ -32,7 +32,7 @@ CLOUD_CONTACTS = (
     Contact("573005550188", "Emma Carter"),
     Contact(NAMELESS, "Valentina"),
 )
-"""The invented people of the number; the last one shows a username in the place of her number."""
+"""The invented people of the number; the last one shows a username in place of her number."""
 
 _UNSUPPORTED = ("unsupported", {"type": "poll_creation"})
 

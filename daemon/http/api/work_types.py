@@ -247,7 +247,7 @@ class NodeRow(ApiResponse, frozen=True):
     name: str
     process: str
     version: str
-    leads: Annotated[bool, Meta(description="it does what is of no single number")]
+    leads: Annotated[bool, Meta(description="it does what belongs to no single number")]
     numbers: Annotated[tuple[str, ...], Meta(description="those that it owns")]
     silent_seconds: float
     lease_seconds: Annotated[float, Meta(description="0 or less: its numbers are free")]
@@ -339,7 +339,7 @@ Day = Annotated[str, Meta(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2})?$", descriptio
 
 
 class OutcomeFilter(ApiRequest, frozen=True, rename={"first_day": "from", "last_day": "to"}):
-    """Whose enquiries, and by what they are told apart; without days those of the last 30."""
+    """Whose enquiries, and how they are grouped; without days those of the last 30."""
 
     first_day: Day = ""
     last_day: Day = ""
@@ -364,7 +364,7 @@ class OutcomeCounts(ApiResponse, frozen=True):
 
 
 class OutcomeRow(OutcomeCounts, frozen=True):
-    """The same of one group; what it is not told apart by is empty."""
+    """The same of one group; empty where it is not grouped by it."""
 
     day: str = ""
     number: str = ""

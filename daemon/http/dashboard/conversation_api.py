@@ -109,7 +109,7 @@ def _day(text: str) -> str:
 async def wanted_chats(
     shell: Shell, address: PageAddress, *, before: str, words: bool = True
 ) -> JsonObject:
-    """One page of the list, as an address wants it. ``words`` False: not by what was said."""
+    """One page of the list, as an address wants it. ``words`` False: messages are not searched."""
     return await shell.operations.views.chats(
         _filters(shell, address), before=before, limit=CHATS_SHOWN, words=words
     )

@@ -108,7 +108,7 @@ async def _page(shell: Shell, ref: str) -> Response:
     }
     if "list" in wanted:
         before = "" if ref else address.before
-        dated = bool(address.since or address.until)  # then a list is of what was said, too
+        dated = bool(address.since or address.until)  # then the list also shows messages
         values["list"] = await wanted_chats(shell, address, before=before, words=dated)
         values["messages"] = await wanted_messages(shell, address)
         values["all_labels"] = await shell.operations.views.labels()

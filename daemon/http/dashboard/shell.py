@@ -34,7 +34,7 @@ REASON_SHAPES = (
         "WhatsApp did not take it: {status}, {meaning}",
     ),
 )
-"""Errors of other systems, and how they are said to people."""
+"""Errors of other systems, in words for people."""
 
 
 @dataclass(frozen=True, slots=True)

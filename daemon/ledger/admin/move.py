@@ -182,7 +182,7 @@ def _moved(
 
 
 class _Rows:
-    """The rows of all tables, for whoever watches."""
+    """The rows of all tables, for the progress bar."""
 
     def __init__(self, of: Mapping[str, int], progress: Progress) -> None:
         self.of = of
@@ -192,7 +192,7 @@ class _Rows:
         self._progress = progress
 
     def add(self, rows: int, table: str) -> None:
-        """So many more rows of a table are done."""
+        """Count more rows of a table as done."""
         self._done += rows
         self._progress(self._done, self._all, table)
 

@@ -17,7 +17,7 @@ SHORTEST_NUMBER = 8
 """Digits. A shorter id is removed only where it is a whole chat id."""
 
 OF_CHAT = "channel || '/' || chat = ?"
-"""The condition that the indexes of a whole conversation are for; see `told`."""
+"""The condition that the indexes of a whole conversation are for; see `recorded`."""
 
 NUMBERS = "(SELECT CAST(value AS BIGINT) FROM json_each(?))"
 """The numbers of a JSON list that is a parameter, as SQL."""

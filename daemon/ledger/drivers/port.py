@@ -158,7 +158,7 @@ class Database(Transactions, Protocol):
 
     @property
     def leads(self) -> bool:
-        """Whether this process does what is of no single number, and may write for all of them."""
+        """Whether this process does what belongs to no single number, and may write for all."""
 
     def settles_at(self, number: str) -> float:
         """From when on no send of its former owner is under way, on the boot clock; 0: now."""

@@ -70,26 +70,28 @@ def ask_command(
         asked = run_until_signal(_ask, settings, texts, effects, simulated)
     for line in asked.calls:
         click.echo(line, err=True)
-    for answer in asked.heard.answers:
+    for answer in asked.result.answers:
         click.echo(answer)
     bill = (
-        f"{asked.heard.tokens} tokens of the simulated model" if simulated else asked.bill(settings)
+        f"{asked.result.tokens} tokens of the simulated model"
+        if simulated
+        else asked.bill(settings)
     )
     click.echo(bill, err=True)
-    if asked.heard.outcome != "answered":
-        why = asked.heard.reason or "no answer came in time"
+    if asked.result.outcome != "answered":
+        why = asked.result.reason or "no answer came in time"
         raise NotDone(f"not answered: {why}")
 
 
 @dataclass(slots=True)
 class _Asked:
     calls: list[str] = field(default_factory=list)
-    heard: BurstResult = field(default_factory=BurstResult)
+    result: BurstResult = field(default_factory=BurstResult)
     cost: float = 0.0
 
     def bill(self, settings: Settings) -> str:
         """Tokens and cost, in a line."""
-        tokens = f"{self.heard.tokens} tokens"
+        tokens = f"{self.result.tokens} tokens"
         if settings.assistant.model in settings.budget.prices:
             return f"{tokens}, {self.cost:.4f} {settings.budget.currency}".rstrip()
         return f"{tokens}; without a price of {settings.assistant.model} in budget.prices"
@@ -121,6 +123,6 @@ async def _ask(
     )
     async with open_rehearsal(settings, terms) as rehearsal:
         key = rehearsal.new_chat()
-        asked.heard = await rehearsal.say(key, texts, seconds=PATIENCE_SECONDS)
+        asked.result = await rehearsal.say(key, texts, seconds=PATIENCE_SECONDS)
         asked.cost = await rehearsal.cost(key)
     return asked

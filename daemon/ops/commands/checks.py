@@ -80,7 +80,7 @@ def upgrade_check_command(
 
 def _edited(config: Path | None) -> Iterator[Finding]:
     """The texts that were edited in the dashboard."""
-    with suppress(SettingsError):  # which was said
+    with suppress(SettingsError):  # which was reported
         yield from edited_findings(
             load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings
         )
@@ -98,7 +98,7 @@ def _process(pid: int) -> tuple[Mapping[str, str], Path]:
 def _place(
     config: Path | None, data_dir: Path | None, environ: Mapping[str, str], cwd: Path
 ) -> Place | None:
-    """Where the store is; None if the configuration cannot be read, which was said."""
+    """Where the store is; None if the configuration cannot be read, which was reported."""
     if data_dir is not None:
         return Place(data_dir, None, url=environ.get("RECADO_STORE__URL", ""))
     try:

@@ -65,7 +65,7 @@ def mcp_command(place: Place, *, allow_send: bool) -> None:
     if token and allow_send:
         raise click.UsageError(f"the role of {VARIABLE} decides: leave --allow-send out")
     tools = ChatTools(place, token, allow_send=allow_send)
-    # A fault of the store or of the token is told now, not at the first call.
+    # A fault of the store or of the token is reported now, not at the first call.
     with place.reading() as connection:
         role, _ = tools.caller(connection)
     try:

@@ -90,7 +90,7 @@ def number_at_work(
     """The settings of a number as customers are answered: with the texts that were edited.
 
     Instructions among them are in a file that lasts as long as the command, unless it has its own.
-    What is used is said on stderr. Fails like `number_settings`.
+    Prints on stderr what is used. Fails like `number_settings`.
     """
     number, settings = number_settings(config, named), read_settings(config)
     url = settings.store.url.get_secret_value() if settings.store.url else ""

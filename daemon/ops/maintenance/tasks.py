@@ -217,7 +217,7 @@ def start_housekeeping(
 
 
 def start_leading(side: Side, settings: Settings, process: Process, forgetter: Forgetter) -> None:
-    """Start what is of no single number: of several nodes the one that leads does it."""
+    """Start what belongs to no single number: of several nodes the one that leads does it."""
     every, kept = settings.housekeeping, settings.retention
     store, telemetry, log = process.store, process.telemetry, process.telemetry.log
 

@@ -17,7 +17,7 @@ NEXT_SECONDS = 1.0
 """The same while there are some, so that the model server is not flooded."""
 
 AFTER_SECONDS = 3600.0
-"""An enquiry is asked about once it has been quiet for so long: most have said all by then."""
+"""How long an enquiry is quiet before it is sorted: most customers have finished by then."""
 
 
 async def keep_topics(process: Process, numbers: Numbers, log: Log) -> None:

@@ -39,9 +39,9 @@ def comparison_lines(report: ComparisonReport) -> Iterator[str]:
         if turn.verdict == "same":
             continue
         unknown = ", ".join(turn.not_recorded)
-        told = f"; results not recorded: {unknown}" if unknown else ""
+        note = f"; results not recorded: {unknown}" if unknown else ""
         name = turn.recording.request_id
-        yield f"{turn.verdict:<8} {name}  {mask_private(turn.reason)}{told}".rstrip()
+        yield f"{turn.verdict:<8} {name}  {mask_private(turn.reason)}{note}".rstrip()
     yield from comparison_figures(report)
 
 

@@ -90,10 +90,10 @@ class Persona:
 
     async def _asked(self, player: Judge, lines: Sequence[JsonObject]) -> list[str]:
         """The next messages of a customer whom a model plays."""
-        said = "\n".join(f"{one['who']}: {one['text']}" for one in lines if one["who"] != "tool")
+        so_far = "\n".join(f"{one['who']}: {one['text']}" for one in lines if one["who"] != "tool")
         mood = self._customer.mood or "friendly"
         you = f"<you>\nGoal: {self._customer.goal}\nMood: {mood}\n</you>"
-        answer = await player.ask(PLAYS, f"{you}\n<so_far>\n{said}\n</so_far>")
+        answer = await player.ask(PLAYS, f"{you}\n<so_far>\n{so_far}\n</so_far>")
         written = [line.strip() for line in answer.splitlines() if line.strip()]
         if END in written:
             self._left = 0

@@ -156,7 +156,7 @@ class _Group:
         self._progress, self._total, self._done = progress, total, 0
 
     async def play(self, plays: Sequence[Play], rehearsal: Rehearsal) -> None:
-        """Play them, so many at once."""
+        """Play them, at most ``at_once`` of them together."""
         limit = trio.CapacityLimiter(self._order.at_once)
         judge = Judge(rehearsal.services.model.engine)
 
@@ -197,13 +197,13 @@ async def _play(
         played = PlayedTurn(says=list(map(str, turn.burst)))
         play.turns.append(played)
         began = time.perf_counter()
-        heard = await rehearsal.say(key, turn.burst, name=case.customer, seconds=TURN_SECONDS)
+        result = await rehearsal.say(key, turn.burst, name=case.customer, seconds=TURN_SECONDS)
         played.seconds = time.perf_counter() - began
-        played.answers = list(heard.answers)
-        played.calls, played.tokens = mocks.taken(key.chat), heard.tokens
-        played.outcome, played.reason = heard.outcome, heard.reason
-        if heard.outcome not in {"answered", HELD}:
-            why = heard.reason or heard.outcome or f"no answer in {TURN_SECONDS:g} s"
+        played.answers = list(result.answers)
+        played.calls, played.tokens = mocks.taken(key.chat), result.tokens
+        played.outcome, played.reason = result.outcome, result.reason
+        if result.outcome not in {"answered", HELD}:
+            why = result.reason or result.outcome or f"no answer in {TURN_SECONDS:g} s"
             play.failures.append(f"turn {number}: {why}")
             break
         found = failures(turn, [played])

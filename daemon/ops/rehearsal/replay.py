@@ -150,14 +150,14 @@ async def _play_again(
     begin = partial(begin_thread, key=key, name=recording.name, items=recording.past, now=now)
     await store.database.write(begin)
     began = time.perf_counter()
-    heard = await rehearsal.say(key, recording.says, name=recording.name, seconds=TURN_SECONDS)
+    result = await rehearsal.say(key, recording.says, name=recording.name, seconds=TURN_SECONDS)
     turn.seconds = time.perf_counter() - began
-    turn.answers = heard.answers
+    turn.answers = result.answers
     turn.calls = tuple(recorded.made[key.chat])
     turn.not_recorded = tuple(recorded.missing[key.chat])
     turn.cost = await rehearsal.cost(key)
-    if heard.outcome != "answered":
-        turn.fault = heard.reason or heard.outcome or f"no answer in {TURN_SECONDS:g} s"
+    if result.outcome != "answered":
+        turn.fault = result.reason or result.outcome or f"no answer in {TURN_SECONDS:g} s"
 
 
 async def _preference(turn: ComparedTurn, judge: Judge, *, swap: bool) -> AnswerPreference | None:

@@ -102,7 +102,7 @@ def as_html(summary: RehearsalSummary) -> str:
 def _row(play: Play) -> str:
     state = "<span class=good>passed</span>" if play.passed else "<span class=bad>failed</span>"
     faults = "".join(f"<li class=bad>{html.escape(fault)}</li>" for fault in play.failures)
-    said = "".join(
+    lines = "".join(
         f"<tr><td class=who>{line['who']}<td><pre>{html.escape(line['text'])}</pre></tr>"
         for line in transcript(play.turns)
     )
@@ -110,7 +110,7 @@ def _row(play: Play) -> str:
     return (
         f"<tr><td>{html.escape(play.found.case.name)}<td>{state}, try {play.attempt}"
         f"<ul>{faults}</ul><details{is_open}><summary>conversation</summary>"
-        f"<table>{said}</table></details></tr>\n"
+        f"<table>{lines}</table></details></tr>\n"
     )
 
 
@@ -132,9 +132,9 @@ def as_junit(summary: RehearsalSummary) -> str:
             attributes["time"] = f"{sum(turn.seconds for turn in play.turns):.3f}"
         test = ET.SubElement(suite, "testcase", attributes)
         if not play.passed:
-            said = "\n".join(f"{line['who']}: {line['text']}" for line in transcript(play.turns))
+            words = "\n".join(f"{line['who']}: {line['text']}" for line in transcript(play.turns))
             failure = ET.SubElement(test, "failure", message=_xml("; ".join(play.failures)))
-            failure.text = _xml(said)
+            failure.text = _xml(words)
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 

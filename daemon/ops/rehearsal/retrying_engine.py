@@ -1,7 +1,7 @@
 """An engine that waits while its server is too busy.
 
-A customer of the daemon is told of a delay; in a rehearsal that would be a part of the answer, and
-whatever is checked of it would fail.
+The daemon sends customers a line about a delay. In a rehearsal that line would be part of the
+answer, and its checks would fail.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

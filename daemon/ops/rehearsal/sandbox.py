@@ -25,9 +25,9 @@ from daemon.ops.rehearsal.cases import CustomerMessage
 from daemon.ops.rehearsal.stage import (
     FOLDER_PREFIX,
     LOOK_SECONDS,
+    CustomerText,
     Rehearsal,
     RehearsalOptions,
-    Said,
     environment_of,
     prepared,
     rehearsed,
@@ -86,11 +86,11 @@ class PhoneCarrier:
         self._phone_of = phone_of
         self._phones: dict[ChatKey, CustomerPhone] = {}
 
-    async def bring(self, key: ChatKey, texts: Sequence[Said], name: str) -> None:
+    async def bring(self, key: ChatKey, texts: Sequence[CustomerText], name: str) -> None:
         """See `Carrier`: one message after the other."""
         phone = self._phone(key, name)
-        for said in texts:
-            await _sent(phone, CustomerMessage(said) if isinstance(said, str) else said)
+        for text in texts:
+            await _write(phone, CustomerMessage(text) if isinstance(text, str) else text)
         while await self._state(key) in AT_WORK:  # noqa: ASYNC110 - rows tell nobody
             await trio.sleep(LOOK_SECONDS)
 
@@ -109,13 +109,13 @@ class PhoneCarrier:
         return str(chat["state"]) if chat else "idle"
 
 
-async def _sent(phone: CustomerPhone, said: CustomerMessage) -> None:
-    if said.voice:
-        await phone.speak(said.text)
+async def _write(phone: CustomerPhone, message: CustomerMessage) -> None:
+    if message.voice:
+        await phone.speak(message.text)
         return
-    message_id = await phone.write(said.text)
-    if said.edit:
-        await phone.edit(message_id, said.edit)
+    message_id = await phone.write(message.text)
+    if message.edit:
+        await phone.edit(message_id, message.edit)
 
 
 @asynccontextmanager

@@ -56,7 +56,7 @@ NO_SECONDS = {
 HELD = "held"
 """The outcome of a burst that began no turn: a person has the chat."""
 
-Said = str | CustomerMessage
+CustomerText = str | CustomerMessage
 
 LOOK_SECONDS = 0.1
 """Between two looks at what does not tell of itself."""
@@ -102,7 +102,7 @@ class BurstResult:
 class Carrier(Protocol):
     """The way between customers and the chats."""
 
-    async def bring(self, key: ChatKey, texts: Sequence[Said], name: str) -> None:
+    async def bring(self, key: ChatKey, texts: Sequence[CustomerText], name: str) -> None:
         """Bring the messages of a burst, and wait until nothing is left to be done with them.
 
         If it is cancelled, the chat gives up what it is at.
@@ -128,7 +128,7 @@ class Rehearsal:
         return ChatKey(self.services.number.name, chat_id(f"57300{next(self._numbers):07}"))
 
     async def say(
-        self, key: ChatKey, texts: Sequence[Said], *, name: str = "", seconds: float
+        self, key: ChatKey, texts: Sequence[CustomerText], *, name: str = "", seconds: float
     ) -> BurstResult:
         """Let a customer write a burst, and wait at most ``seconds`` for the end of its turn."""
         if self._trouble:
@@ -184,7 +184,7 @@ class MemoryCarrier:
         self._gateway = gateway
         self._numbers = count(1)
 
-    async def bring(self, key: ChatKey, texts: Sequence[Said], name: str) -> None:
+    async def bring(self, key: ChatKey, texts: Sequence[CustomerText], name: str) -> None:
         """See `Carrier`: all in one call. A voice note is a text here."""
         messages = [message for text in texts for message in self._written(key, text, name)]
         await self._intake.accept(webhook_body(tuple(messages)), "")
@@ -198,22 +198,22 @@ class MemoryCarrier:
         """See `Carrier`."""
         return list(map(shown_message, self._gateway.sent[key.chat]))
 
-    def _written(self, key: ChatKey, said: Said, name: str) -> list[Message]:
+    def _written(self, key: ChatKey, text: CustomerText, name: str) -> list[Message]:
         """A message, and its edit if it is changed."""
-        said = CustomerMessage(said) if isinstance(said, str) else said
+        written = CustomerMessage(text) if isinstance(text, str) else text
         message = Message(
             id=f"said-{key.chat}-{next(self._numbers)}",
             key=key,
             kind="text",
-            content=Text(body=said.text),
+            content=Text(body=written.text),
             source="mobile",
             author=key.chat.partition("@")[0],
             author_name=name,
             sent_at=self._now(),
         )
-        if not said.edit:
+        if not written.edit:
             return [message]
-        change = Edit(target=message.id, body=said.edit)
+        change = Edit(target=message.id, body=written.edit)
         edit = {"id": f"{message.id}-edit", "kind": "action", "content": change}
         return [message, msgspec.structs.replace(message, **edit)]
 

@@ -20,7 +20,7 @@ _MASKED_NUMBER = re.compile(r"\+?\d{0,8}…\d+")
 
 
 def anonymous(text: str, names: Sequence[str]) -> str:
-    """A text with another name, number and address in the place of a person's."""
+    """A text with another name, number and address in place of a person's."""
     masked = _MASKED_MAIL.sub(MAIL, mask_private(text))
     masked = _MASKED_NUMBER.sub(NUMBER, masked)
     for pattern in sorted(_names(names), key=len, reverse=True):

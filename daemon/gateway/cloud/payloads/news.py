@@ -57,7 +57,7 @@ def condition_of(status: str) -> NumberCondition:
 
 
 def errors_news(value: JsonObject) -> Iterator[NumberNews]:
-    """Read the errors that stand in the place of messages: they are of the account."""
+    """Read the errors that stand in place of messages: they are of the account."""
     if errors := objects(value.get("errors")):
         yield _notice(f"the gateway reports: {failure_words(errors)[0]}")
 

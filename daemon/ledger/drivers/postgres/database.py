@@ -121,7 +121,7 @@ class PostgresDatabase:
 
     @property
     def leads(self) -> bool:
-        """Whether this node does what is of no single number."""
+        """Whether this node does what belongs to no single number."""
         return LEDGER in self._ownership.holds
 
     @property
@@ -262,7 +262,7 @@ class PostgresDatabase:
         self._ownership.close()
 
     def _writer_of(self, numbers: Numbers) -> Writer:
-        """The connection for these numbers; 0 is for what is of no single one."""
+        """The connection for these numbers; 0 is for what belongs to no single one."""
         place = 1 + crc32(numbers[0].encode()) % WRITERS if numbers and len(numbers) == 1 else 0
         if place not in self._writers:
             self._writers[place] = Writer(

@@ -8,9 +8,9 @@ by the same rows how many numbers each of them has.
 The fence is the row of a number: every write first locks the rows of its numbers with the owner and
 the epoch that the writer knows. So a process that was replaced stores nothing any more, whatever it
 still believes, and two writers never work on the same number at once. The row of the ledger itself,
-the number without a name, is for work that is of no single number: its owner *leads*. Of nodes of
-different versions only one that knows the newest tables leads: an older one would not find all rows
-of a person who is to be forgotten.
+the number without a name, is for work that belongs to no single number: its owner *leads*. Of nodes
+of different versions only one that knows the newest tables leads: an older one would not find all
+rows of a person who is to be forgotten.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from daemon.ledger.drivers.postgres.tables import tables_of
 from daemon.ledger.migrations import latest_version
 
 LEDGER = ""
-"""The number of what is of no single number."""
+"""The number of what belongs to no single number."""
 
 LOOK_SECONDS = 0.5
 """Between two looks for numbers that can be had, or are to be handed over."""

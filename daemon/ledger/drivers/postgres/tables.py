@@ -121,7 +121,7 @@ def tables_of(connection: "psycopg.Connection[Any]") -> Tables:
         row = connection.execute("SELECT version, oldest FROM ledger_version").fetchone()
     except UndefinedTable:
         row = None
-    except UndefinedColumn:  # those before said only which they are
+    except UndefinedColumn:  # those before had only a version
         row = connection.execute("SELECT version, version FROM ledger_version").fetchone()
     return Tables(int(row[0]), int(row[1])) if row else Tables(0, 0)
 
