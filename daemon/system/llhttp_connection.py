@@ -21,8 +21,8 @@ import trio
 T = TypeVar("T")
 
 IDLE_SECONDS = 5.0
-"""How long an idle connection is kept (httpx's value). The longer, the likelier is a request on one
-that the other side is just closing: its outcome would be unknown."""
+"""So long is a connection kept without a request (httpx's value). The longer, the likelier is a
+request on one that the other side is just closing: its outcome would be unknown."""
 
 MOST_HEAD_BYTES = 64 * 1024
 """Of an answer's head, those of interim answers included."""
