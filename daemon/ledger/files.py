@@ -7,7 +7,6 @@ deleted for all nodes.
 
 import hashlib
 import os
-import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,9 @@ from daemon.files.port import FileStore
 from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.system.private_files import make_folder, new_file
 
-VOICE_NAME = re.compile(r"voice_\d+_\d+\.(?:mp3|ogg)")
-"""Names of voice notes: the time in milliseconds, and a number that cannot be guessed, since
-``/audio`` serves a file to every client that has its name."""
-
 RANDOM_BITS = 63
+"""Of the name of a voice note: ``/audio`` serves a file to every client that has its name."""
+
 LONGEST_ENDING = 8
 AUDIO_FOLDER = "audio"
 """The folder of voice notes and files of tools, in the data folder."""

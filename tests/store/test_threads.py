@@ -1,9 +1,9 @@
 """Threads: the stored conversation, and what is known of a chat."""
 
+from support.history import fit
 from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, thread_of
 
 from daemon.domain.messages import JsonObject
-from daemon.domain.prompt.history_budget import fit
 from daemon.domain.records import ChatRecord
 from daemon.ledger.ledger import Store
 

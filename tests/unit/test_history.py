@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from support.history import Entry, fit
 
 from daemon.domain.messages import JsonObject
 from daemon.domain.prompt.history_budget import (
@@ -13,10 +14,7 @@ from daemon.domain.prompt.history_budget import (
     ITEM_TOKENS,
     consistent,
     estimate_tokens,
-    fit,
 )
-
-Entry = tuple[int | None, JsonObject, int]
 
 
 def _said(words: str) -> JsonObject:

@@ -5,7 +5,7 @@ tokens as the server counts them; the sizes of stored items are estimates, corre
 each chat learns from the server's counts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 import msgspec
@@ -29,18 +29,6 @@ def estimate_tokens(text: str) -> int:
 def tokens_of_bytes(size: int) -> int:
     """Estimate the tokens of one item from the bytes of its JSON text, in UTF-8."""
     return ITEM_TOKENS + size // BYTES_PER_TOKEN
-
-
-def fit(
-    items: Iterable[tuple[int | None, JsonObject, int]], *, budget: int
-) -> tuple[JsonObject, ...]:
-    """The newest turns of a thread whose tokens together are at most ``budget``.
-
-    ``items``: turn (None for what belongs to none), item and its tokens, oldest first.
-    """
-    entries = list(items)
-    first = first_that_fits([(turn, tokens) for turn, _, tokens in entries], budget=budget)
-    return consistent([item for _, item, _ in entries[first:]])
 
 
 def first_that_fits(sizes: Sequence[tuple[int | None, int]], *, budget: int) -> int:
