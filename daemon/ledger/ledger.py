@@ -2,9 +2,9 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import dataclass, fields
+from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import trio
 
@@ -19,7 +19,7 @@ from daemon.ledger.candidates import Candidates
 from daemon.ledger.chats import ChatSnapshots, Exchanges, Handovers
 from daemon.ledger.comparisons import Comparisons
 from daemon.ledger.desk import DeskRecords
-from daemon.ledger.drivers.port import Cluster, Database, Meter, Role, Transactions
+from daemon.ledger.drivers.port import Cluster, Database, Meter, Transactions
 from daemon.ledger.drivers.sqlite.opening import open_database
 from daemon.ledger.enquiries import Enquiries
 from daemon.ledger.files import AUDIO_FOLDER, DeletedFiles, KeptFiles
@@ -68,107 +68,95 @@ OUR_FILES = ("recado.", "contact.key")
 """Beginnings of the names of our files: the data directory may hold others."""
 
 
-OF_NO_NUMBER = frozenset(
-    {
-        "passages",
-        "deleted_files",
-        "dashboard_log",
-        "samples",
-        "accounts",
-        "sessions",
-        "stages",
-        "process_history",
-        "waiting_calls",
-        "api_tokens",
-        "idempotency_keys",
-        "commands",
-        "audit",
-        "notifications",
-        "mcp_lists",
-        "desk",
-        "text_versions",
-        "search",
-        "comparisons",
-    }
-)
-"""Roles that write for no single number."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """All that is durable. The class of each field says who may call it."""
+    """All that is durable. The class of each attribute says who may call it."""
 
-    data_dir: Path
-    """Where the files beside the database are."""
-    contact_key: bytes
-    """The key of the hashes of contacts."""
-    database: Database
-    writes: Transactions
-    """How those who use this one write: for one number, or for all of them."""
-    inbox: Inbox
-    references: References
-    calls: Calls
-    turns: Turns
-    runs: Runs
-    orphans: Orphans
-    notifications: Notifications
-    outbox: Outbox
-    files: KeptFiles
-    file_store: FileStore
-    deleted_files: DeletedFiles
-    threads: Threads
-    validations: Validations
-    media: MediaItems
-    memories: Memories
-    identities: Identities
-    facts: Facts
-    interim: InterimMessages
-    escalations: Escalations
-    usage: UsageBook
-    exchanges: Exchanges
-    dashboard_log: DashboardLog
-    samples: Samples
-    accounts: Accounts
-    desk: DeskRecords
-    sessions: Sessions
-    stages: Stages
-    snapshots: ChatSnapshots
-    process_history: ProcessHistory
-    backlog: Backlog
-    waiting_calls: WaitingCalls
-    commands: Commands
-    cluster: Cluster | None
-    """The nodes of a database that can have several; None: this process has everything."""
-    operator_actions: OperatorActions
-    templates: Templates
-    audit: Audit
-    api_tokens: ApiTokens
-    idempotency_keys: IdempotencyKeys
-    handovers: Handovers
-    passages: Passages
-    mcp_lists: McpLists
-    questions: Questions
-    views: Views
-    webhooks: WebhookDeliveries
-    reminders: Reminders
-    enquiries: Enquiries
-    topics: Topics
-    candidates: Candidates
-    text_versions: TextVersions
-    search: SearchIndex
-    comparisons: Comparisons
+    def __init__(
+        self,
+        database: Database,
+        data_dir: Path,
+        *,
+        contact_key: bytes,
+        events: Path | None,
+        files: FileStore,
+        cluster: Cluster | None,
+    ) -> None:
+        """``events``: the folder of large webhook calls; None: they are rows."""
+        self.data_dir = data_dir
+        """Where the files beside the database are."""
+        self.contact_key = contact_key
+        """The key of the hashes of contacts."""
+        self.database = database
+        self.cluster = cluster
+        """The nodes of a database that can have several; None: this process has everything."""
+        self.file_store = files
+        self._events = events
+        # What is written for no single number, here or by the task of the process that leads.
+        process = database.of()
+        self.notifications = Notifications(process)
+        self.deleted_files = DeletedFiles(database)
+        self.audit = Audit(process)
+        self.api_tokens = ApiTokens(process)
+        self.idempotency_keys = IdempotencyKeys(process)
+        self.passages = Passages(database)
+        self.mcp_lists = McpLists(process)
+        self.text_versions = TextVersions(process)
+        self.search = SearchIndex(database)
+        self.comparisons = Comparisons(process)
+        self.dashboard_log = DashboardLog(process)
+        self.samples = Samples(process)
+        self.accounts = Accounts(process)
+        self.desk = DeskRecords(process)
+        self.sessions = Sessions(process)
+        self.stages = Stages(process)
+        self.process_history = ProcessHistory(process)
+        self.waiting_calls = WaitingCalls(process)
+        self.commands = Commands(process)
+        self.files = KeptFiles(files)
+        self._write_by(database)
 
-    def of(self, number: str) -> "Store":
+    def _write_by(self, writes: Transactions) -> None:
+        """Make the roles of those who write for one number, or for all of them."""
+        self.writes = writes
+        self.inbox = Inbox(writes, self._events, self.contact_key)
+        self.media = MediaItems(writes, self.data_dir / MEDIA_FOLDER)
+        self.references = References(writes)
+        self.calls = Calls(writes)
+        self.turns = Turns(writes)
+        self.runs = Runs(writes)
+        self.orphans = Orphans(writes)
+        self.outbox = Outbox(writes)
+        self.threads = Threads(writes)
+        self.validations = Validations(writes)
+        self.memories = Memories(writes)
+        self.identities = Identities(writes)
+        self.facts = Facts(writes)
+        self.interim = InterimMessages(writes)
+        self.escalations = Escalations(writes)
+        self.usage = UsageBook(writes)
+        self.exchanges = Exchanges(writes)
+        self.operator_actions = OperatorActions(writes)
+        self.templates = Templates(writes)
+        self.handovers = Handovers(writes)
+        self.questions = Questions(writes)
+        self.views = Views(writes)
+        self.webhooks = WebhookDeliveries(writes)
+        self.reminders = Reminders(writes)
+        self.enquiries = Enquiries(writes)
+        self.topics = Topics(writes)
+        self.candidates = Candidates(writes)
+        self.snapshots = ChatSnapshots(writes)
+        self.backlog = Backlog(writes)
+
+    def of(self, number: str) -> Self:
         """The same ledger for those who write for this number of ours only."""
         return self.over(self.database.of(number))
 
-    def over(self, writes: Transactions) -> "Store":
+    def over(self, writes: Transactions) -> Self:
         """The same ledger over another way into the database."""
-        values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
-        for name, role in values.items():
-            if isinstance(role, Role) and name not in OF_NO_NUMBER:
-                values[name] = role.over(writes)
-        return Store(**{**values, "writes": writes})
+        other = copy(self)
+        other._write_by(writes)  # noqa: SLF001 - its own
+        return other
 
 
 @contextlib.asynccontextmanager
@@ -197,62 +185,12 @@ async def open_store(
     )
     async with opening as opened:
         database, key, cluster = opened
-        process = database.of()
         store = Store(
-            data_dir=data_dir,
+            database,
+            data_dir,
             contact_key=key,
-            database=database,
-            writes=database,
-            inbox=Inbox(database, None if url else data_dir / EVENTS_FOLDER, key),
-            references=References(database),
-            calls=Calls(database),
-            turns=Turns(database),
-            runs=Runs(database),
-            orphans=Orphans(database),
-            notifications=Notifications(process),
-            outbox=Outbox(database),
-            files=KeptFiles(files),
-            file_store=files,
-            deleted_files=DeletedFiles(database),
-            threads=Threads(database),
-            validations=Validations(database),
-            media=MediaItems(database, data_dir / MEDIA_FOLDER),
-            memories=Memories(database),
-            identities=Identities(database),
-            facts=Facts(database),
-            interim=InterimMessages(database),
-            escalations=Escalations(database),
-            usage=UsageBook(database),
-            exchanges=Exchanges(database),
-            operator_actions=OperatorActions(database),
-            templates=Templates(database),
-            audit=Audit(process),
-            api_tokens=ApiTokens(process),
-            idempotency_keys=IdempotencyKeys(process),
-            handovers=Handovers(database),
-            passages=Passages(database),
-            mcp_lists=McpLists(process),
-            questions=Questions(database),
-            views=Views(database),
-            webhooks=WebhookDeliveries(database),
-            reminders=Reminders(database),
-            enquiries=Enquiries(database),
-            topics=Topics(database),
-            candidates=Candidates(database),
-            text_versions=TextVersions(process),
-            search=SearchIndex(database),
-            comparisons=Comparisons(process),
-            dashboard_log=DashboardLog(process),
-            samples=Samples(process),
-            accounts=Accounts(process),
-            desk=DeskRecords(process),
-            sessions=Sessions(process),
-            stages=Stages(process),
-            snapshots=ChatSnapshots(database),
-            process_history=ProcessHistory(process),
-            backlog=Backlog(database),
-            waiting_calls=WaitingCalls(process),
-            commands=Commands(process),
+            events=None if url else data_dir / EVENTS_FOLDER,
+            files=files,
             cluster=cluster,
         )
         await trio.to_thread.run_sync(_keep_private, data_dir)

@@ -6,6 +6,7 @@ The daemon does not know them: the victim (`support.crash_victim`) wraps the cha
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -91,13 +92,14 @@ class KillPoints:
 
 def watched(services: ChatServices, points: KillPoints) -> ChatServices:
     """The same services with kill points around everything with an effect outside."""
-    store, model, number = services.store, services.model, services.number
+    store, model, number = copy(services.store), services.model, services.number
     _watch_commits(store, points)
+    store.outbox = _WatchedOutbox(store.outbox, points)
     chat_config = services.config.current
     toolbox = _WatchedToolbox(chat_config.toolbox, points)
     return replace(
         services,
-        store=replace(store, outbox=_WatchedOutbox(store.outbox, points)),
+        store=store,
         model=replace(model, engine=_WatchedEngine(model.engine, points)),
         number=replace(number, gateway=_WatchedGateway(number.gateway, points)),
         config=LiveConfig(replace(chat_config, toolbox=toolbox)),
