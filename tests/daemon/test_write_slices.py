@@ -7,7 +7,6 @@ or its disk is does not change it.
 import gc
 import io
 import json
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -27,6 +26,7 @@ from daemon.conversation.registry import ChatRegistry
 from daemon.conversation.services import ChatServices
 from daemon.domain.messages import ChatKey, Message, Quote, Webhook
 from daemon.domain.records import NewPart
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.forget.forget import look
 from daemon.ledger.forget.stages import IDS, Batch, Work
 from daemon.ops.maintenance.retention import DAY_SECONDS, Forgetter, drop_old_events
@@ -159,7 +159,7 @@ async def test_a_person_with_thousands_of_messages_is_forgotten_in_short_writes(
 ) -> None:
     writes, rows = Writes(), []
 
-    def looked(connection: sqlite3.Connection, work: Work) -> Batch:
+    def looked(connection: Connection, work: Work) -> Batch:
         batch = look(connection, work)
         rows.append(len(batch.rows))
         return batch

@@ -1,7 +1,6 @@
 """Writes that wait together share one transaction, and fail or land each for itself."""
 
 import contextlib
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,14 @@ from support.place import sqlite_of, store_in
 from trio.testing import wait_all_tasks_blocked
 
 from daemon.errors import StoreError, StoreUnavailable
-from daemon.ledger.drivers.sqlite.database import MAX_BATCH
+from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.sqlite.database import MAX_BATCH, connect
 from daemon.ledger.ledger import Store
 
 pytestmark = pytest.mark.sqlite
 
 
-def _refused_by_a_constraint(connection: sqlite3.Connection) -> None:
+def _refused_by_a_constraint(connection: Connection) -> None:
     insert_event("half done")(connection)
     connection.execute(
         "INSERT INTO turns (channel, chat, state, request_id, opened_at)"
@@ -25,7 +25,7 @@ def _refused_by_a_constraint(connection: sqlite3.Connection) -> None:
     )
 
 
-def _broken(connection: sqlite3.Connection) -> None:
+def _broken(connection: Connection) -> None:
     insert_event("half done")(connection)
     raise ValueError("a verb of ours is wrong")
 
@@ -174,7 +174,7 @@ async def test_a_transaction_that_fails_amid_its_rows_does_not_stop_the_next_wri
 ) -> None:
     """Its cursor would hold the writer to an old state once a command has written beside it."""
 
-    def broken(connection: sqlite3.Connection) -> None:
+    def broken(connection: Connection) -> None:
         rows = connection.execute("SELECT value FROM json_each('[1,2]'), events")
         for _row in rows:
             raise ValueError("a row of ours is wrong")
@@ -182,9 +182,8 @@ async def test_a_transaction_that_fails_amid_its_rows_does_not_stop_the_next_wri
     await store.database.write(insert_event("a"))
     with pytest.raises(ValueError, match="a row of ours") as raised:
         await store.database.write(broken)
-    with contextlib.closing(sqlite3.connect(tmp_path / "recado.db")) as beside:
+    with contextlib.closing(connect(tmp_path / "recado.db")) as beside:
         insert_event("b")(beside)
-        beside.commit()
     await store.database.write(insert_event("c"))
     assert await events(store) == ["a", "b", "c"]
     assert str(raised.value) == "a row of ours is wrong"

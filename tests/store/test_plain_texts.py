@@ -26,7 +26,7 @@ pytestmark = pytest.mark.sqlite
 GROUP = ChatKey(CHANNEL, "120363000000000001@g.us")
 ALIAS = ChatKey(CHANNEL, "200000000000001@lid")
 OTHER_NUMBER = ChatKey("second", LAURA.chat)
-Write = Callable[[sqlite3.Connection], Accepted]
+Write = Callable[[SqliteConnection], Accepted]
 
 
 # Mostly new messages of the same few chats: those are what is stored together.
@@ -144,7 +144,7 @@ def _write(webhook: Webhook, now: float) -> Write:
     return cast("Write", database.taken)
 
 
-def run_writes(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Accepted]:
+def run_writes(connection: SqliteConnection, writes: Sequence[Write]) -> list[Accepted]:
     """Commit writes that wait together, as the database's thread does."""
     try:
         with transaction(connection):
@@ -153,25 +153,25 @@ def run_writes(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[
         return [_alone(connection, write) for write in writes]
 
 
-def _alone(connection: sqlite3.Connection, write: Write) -> Accepted:
+def _alone(connection: SqliteConnection, write: Write) -> Accepted:
     with transaction(connection):
         return write(connection)
 
 
 @lru_cache(1)
-def _empty() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def _empty() -> SqliteConnection:
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=SqliteConnection)
     migrate(connection)
     return connection
 
 
-def _store() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def _store() -> SqliteConnection:
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=SqliteConnection)
     _empty().backup(connection)
     return connection
 
 
-def _rows(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
+def _rows(connection: SqliteConnection) -> dict[str, list[tuple[object, ...]]]:
     """All rows, without the names that are drawn at random."""
     tables = connection.execute(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'knowledge%'"

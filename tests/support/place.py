@@ -19,7 +19,7 @@ from daemon.ledger.admin.connection import open_cli_connection
 from daemon.ledger.drivers.port import Connection, Meter
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect
 from daemon.ledger.drivers.postgres.tables import migrate
-from daemon.ledger.drivers.sqlite.database import SqliteDatabase
+from daemon.ledger.drivers.sqlite.database import SqliteConnection, SqliteDatabase
 from daemon.ledger.drivers.sqlite.database import connect as connect_file
 from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ledger.ledger import Store, open_store
@@ -65,7 +65,8 @@ class Sqlite:
         folder = place if isinstance(place, Path) else place.data_dir
         path = folder / STORE_FILE
         address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-        with closing(sqlite3.connect(address, uri=True)) as connection, connection:
+        opened = sqlite3.connect(address, uri=True, factory=SqliteConnection)
+        with closing(opened) as connection, connection:
             connection.execute("PRAGMA foreign_keys = ON")
             yield connection
 

@@ -11,7 +11,7 @@ integers 0 and 1 for truth. Modules that need more belong to one engine, and
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from functools import wraps
+from functools import update_wrapper, wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 import trio
@@ -324,10 +324,11 @@ def reading(
 ) -> Callable[Concatenate[Role, P], Coroutine[Any, Any, T]]:
     """A `query` method of a `Role` that is a function of a module already."""
 
-    def method(_role: Role, connection: Connection, *args: P.args, **named: P.kwargs) -> T:
+    def method(_: Role, connection: Connection, /, *args: P.args, **named: P.kwargs) -> T:
         return function(connection, *args, **named)
 
-    return query(wraps(function)(method))
+    update_wrapper(method, function)
+    return query(method)
 
 
 def transaction(

@@ -26,7 +26,7 @@ from daemon.ledger.knowledge import questions_of
 from daemon.ledger.operator_actions import done_by_hand
 from daemon.ledger.people import has_opted_out
 from daemon.ledger.tokens import find_token
-from daemon.ledger.views.bubbles import Before, bubbles
+from daemon.ledger.views.bubbles import Before, bubbles_before
 from daemon.ledger.views.chat_list import Wanted, key_of, list_chats
 from daemon.ledger.views.work import outbox_counts
 from daemon.ops.commands.place import CommandFailure, Place, os_actor, takes_place
@@ -130,7 +130,7 @@ class ChatTools:
             key = key_of(connection, ref)
             if key is None:
                 return {"error": "there is no such chat"}
-            page, _ = bubbles(connection, key, before=Before(), limit=_bounded(limit))
+            page, _ = bubbles_before(connection, key, before=Before(), limit=_bounded(limit))
         return {"messages": [_message(one) for one in page]}
 
     def figures(self) -> dict[str, Any]:

@@ -25,7 +25,18 @@ from daemon.ledger.drivers.sqlite.text_index import SqliteTextIndex
 from daemon.ledger.drivers.threads import HandOver, QueuedWrite, Readers
 
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], object]
+
+
+class SqliteConnection(sqlite3.Connection):
+    """A `daemon.ledger.drivers.port.Connection`."""
+
+    @property
+    def text_index(self) -> SqliteTextIndex:
+        """The index of words."""
+        return SqliteTextIndex(self)
+
+
+Operation = Callable[[SqliteConnection], object]
 
 MAX_BATCH = 256
 """Writes in one transaction. More would only delay the first of them."""
@@ -62,10 +73,10 @@ dropped the dirty pages, so a later commit could acknowledge what is not on the 
 class _SqliteReading:
     """A read-only connection; see `daemon.ledger.drivers.threads.ReadSource`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: SqliteConnection) -> None:
         self.connection = connection
 
-    def use(self) -> sqlite3.Connection:
+    def use(self) -> SqliteConnection:
         return self.connection
 
     def has_ended(self, error: Exception) -> bool:  # noqa: ARG002 - it does so at the close only
@@ -131,7 +142,7 @@ class SqliteDatabase:
         """See `daemon.ledger.drivers.port.Database`. The next start opens the file afresh."""
         return StoreUnavailable(self.fatal_error)
 
-    async def write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, operation: Callable[[SqliteConnection], T]) -> T:
         """Run ``operation`` inside the next transaction and return its result once it is durable.
 
         ``operation`` runs in the writer thread and uses only the connection it is given. It may be
@@ -150,7 +161,7 @@ class SqliteDatabase:
             raise write.error
         return cast("T", write.result)
 
-    async def read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, operation: Callable[[SqliteConnection], T]) -> T:
         """Run ``operation`` on a read-only connection in a thread; it sees all that is committed.
 
         It uses only the connection it is given. Raises StoreUnavailable if the database cannot be
@@ -305,7 +316,7 @@ def _empty_log(path: Path) -> None:
         empty_log(connection)
 
 
-def empty_log(connection: sqlite3.Connection) -> None:
+def empty_log(connection: SqliteConnection) -> None:
     """Move the write-ahead log into the file and empty it, outside of a transaction.
 
     Writers wait for one try at most, some milliseconds. Raises StoreUnavailable.
@@ -323,7 +334,7 @@ def empty_log(connection: sqlite3.Connection) -> None:
     )
 
 
-def _take_room(connection: sqlite3.Connection) -> None:
+def _take_room(connection: SqliteConnection) -> None:
     connection.execute("CREATE TABLE room AS SELECT zeroblob(65536) AS bytes")
     connection.execute("DROP TABLE room")
 
@@ -340,7 +351,7 @@ def _is_of_the_disk(error: Exception) -> TypeGuard[sqlite3.Error]:
     )
 
 
-def run_together(connection: sqlite3.Connection, writes: Sequence[Operation]) -> list[object]:
+def run_together(connection: SqliteConnection, writes: Sequence[Operation]) -> list[object]:
     """Run writes in their order, neighbours of one joint kind together; gives their results."""
     results: list[object] = []
     for kind, alike in groupby(writes, key=_joint_kind):
@@ -355,7 +366,7 @@ def _joint_kind(write: object) -> type[JointWrite[object]] | None:
     return type(write) if isinstance(write, JointWrite) else None
 
 
-def _apply(connection: sqlite3.Connection, write: QueuedWrite[object]) -> None:
+def _apply(connection: SqliteConnection, write: QueuedWrite[object]) -> None:
     """Run one write so that its failure undoes it alone."""
     connection.execute("SAVEPOINT one_write")
     try:
@@ -373,7 +384,7 @@ def _apply(connection: sqlite3.Connection, write: QueuedWrite[object]) -> None:
 
 
 @contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: SqliteConnection) -> Iterator[None]:
     """Make the block one transaction: all of it is stored, or nothing."""
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -384,15 +395,6 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-class SqliteConnection(sqlite3.Connection):
-    """A `daemon.ledger.drivers.port.Connection`."""
-
-    @property
-    def text_index(self) -> SqliteTextIndex:
-        """The index of words."""
-        return SqliteTextIndex(self)
 
 
 def connect(path: Path, *, read_only: bool = False) -> SqliteConnection:
