@@ -15,7 +15,12 @@ from support.ledgers import CHANNEL, LAURA, PEDRO, message
 from daemon.domain.eligibility import Policy, verdict
 from daemon.domain.messages import ChangeOrigin, ChatKey, Edit, Webhook
 from daemon.domain.records import Accepted
-from daemon.ledger.drivers.sqlite.database import SqliteDatabase, run_together, transaction
+from daemon.ledger.drivers.sqlite.database import (
+    SqliteConnection,
+    SqliteDatabase,
+    run_together,
+    transaction,
+)
 from daemon.ledger.intake import Inbox
 from daemon.ledger.migrations import migrate
 from daemon.ledger.plain_texts import LEAST
