@@ -7,7 +7,6 @@ seconds until its COMMIT, those until the end of it, and the writer's processor 
 
 import json
 import signal
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ class Meter:
         self._holds: list[tuple[float, float, float, float]] = []
 
     @contextmanager
-    def transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+    def transaction(self, connection: database.SqliteConnection) -> Iterator[None]:
         """Stand in for `database.transaction`."""
         cpu, began = time.thread_time(), time.perf_counter()
         worked = began
