@@ -10,9 +10,8 @@ from typing import Any, Protocol
 
 import trio
 
-from daemon.domain.messages import ChatInfo, ChatKey, Label
+from daemon.domain.messages import ChatInfo, ChatKey
 from daemon.errors import GatewayError
-from daemon.gateway.port import Gateway
 from daemon.observability.logs import Log
 
 FRESH_SECONDS = 300.0
@@ -121,71 +120,3 @@ def _details_of(info: ChatInfo | None) -> ChatDetails:
         return ChatDetails()
     labels = tuple(label.name or label.id for label in info.labels)
     return ChatDetails(info.name, tuple(label for label in labels if label))
-
-
-# -- the number's WhatsApp labels by name, remembered for a while -----------------------------
-
-CACHE_SECONDS = 300.0
-MAX_LABELS = 1000
-"""WhatsApp Business allows far fewer; what comes after is not known here."""
-
-
-class ChatLabels:
-    """Puts labels on chats by their names. Any task may call it."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._ids: dict[str, str] = {}
-        self._labels: tuple[Label, ...] = ()
-        self._retry_at = float("-inf")
-        self._read_at = float("-inf")
-        self._reading = trio.Lock()
-
-    async def change(self, key: ChatKey, *, add: tuple[str, ...], remove: tuple[str, ...]) -> str:
-        """Change the labels of a chat; gives what is wrong with the names, empty if nothing is.
-
-        Names are compared without regard to case. Nothing is done if one is unknown. Raises
-        GatewayError.
-        """
-        wanted = {_folded(name): name for name in (*add, *remove)}
-        await self._refresh()
-        unknown = [name for folded, name in wanted.items() if folded not in self._ids]
-        if unknown:
-            there = ", ".join(label.name for label in self._labels) or "none"
-            return f"there is no label {', '.join(unknown)}; the labels are: {there}"
-        for name in add:
-            await self._gateway.add_label(self._ids[_folded(name)], key.chat)
-        for name in remove:
-            await self._gateway.remove_label(self._ids[_folded(name)], key.chat)
-        return ""
-
-    async def known(self) -> tuple[Label, ...]:
-        """The number's labels; those that were read last if the gateway does not answer soon."""
-        if trio.current_time() >= self._retry_at:
-            with trio.move_on_after(PATIENCE_SECONDS) as scope:
-                try:
-                    await self._refresh()
-                except GatewayError:
-                    self._retry_at = trio.current_time() + RETRY_SECONDS
-            if scope.cancelled_caught:
-                self._retry_at = trio.current_time() + RETRY_SECONDS
-        return self._labels
-
-    def forget(self) -> None:
-        """The number's labels have changed: read them again when they are needed."""
-        self._read_at = float("-inf")
-
-    async def _refresh(self) -> None:
-        """Read the labels if they are old; those who want them at the same time read them once."""
-        async with self._reading:
-            now = trio.current_time()
-            if now - self._read_at < CACHE_SECONDS:
-                return
-            labels = (await self._gateway.list_labels())[:MAX_LABELS]
-            self._ids = {_folded(label.name): label.id for label in labels}
-            self._labels = labels
-            self._read_at = now
-
-
-def _folded(name: str) -> str:
-    return " ".join(name.split()).casefold()

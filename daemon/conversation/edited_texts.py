@@ -7,8 +7,8 @@ from typing import Protocol
 
 import trio
 
-from daemon.conversation.live_config import ChatConfig
-from daemon.domain.editable_texts import CONSENT, INSTRUCTIONS, TextVersion
+from daemon.conversation.live_config import ChatConfig, TriedConfig
+from daemon.domain.editable_texts import CANDIDATE, CONSENT, INSTRUCTIONS, TextVersion
 from daemon.domain.versions import hash_of
 from daemon.errors import StoreUnavailable
 from daemon.ledger.text_versions import TextVersions
@@ -59,6 +59,22 @@ def with_texts(config: ChatConfig, texts: Mapping[str, str]) -> ChatConfig:
     )
 
 
+def with_candidate(config: ChatConfig, tried: TextVersion | None) -> ChatConfig:
+    """The configuration with instructions that are tried; not if they are for all already."""
+    if tried is None or tried.text is None or tried.text == config.rules.instructions:
+        return config
+    share = tried.share or 0.0
+    candidate = TriedConfig(
+        instructions=tried.text,
+        model="",
+        budget=config.rules.budget,
+        version=replace(config.version, instructions=hash_of(tried.text)),
+        share=share,
+        is_shadow=not share,
+    )
+    return replace(config, candidate=candidate)
+
+
 class EditedTexts:
     """The configuration of chats as in the files, and with the edits over it. One a process."""
 
@@ -79,7 +95,10 @@ class EditedTexts:
         return self._of_files[number]
 
     def edit(self, number: str, name: str) -> TextVersion | None:
-        """The version of a text that is at work in place of the file's; None: the file's is."""
+        """The version of a text that is at work in place of the file's; None: the file's is.
+
+        The newest candidate too, whether or not it is tried still.
+        """
         newest = self._edits.get(number, {}).get(name)
         return newest if newest is not None and newest.text is not None else None
 
@@ -96,7 +115,7 @@ class EditedTexts:
         """Take what a reload has read; returns what is to be at work. No checkpoint."""
         before, self._of_files = self._of_files, of_files
         for number, edits in self._edits.items():
-            for name in (one for one in edits if self.edit(number, one)):
+            for name in (one for one in edits if one != CANDIDATE and self.edit(number, one)):
                 known = before.get(number), of_files.get(number)
                 if known[0] and known[1] and text_of(known[0], name) != text_of(known[1], name):
                     self._log.warning(
@@ -146,6 +165,11 @@ class EditedTexts:
 
     def _config(self, number: str) -> ChatConfig:
         edits = self._edits.get(number, {})
-        texts = {name: edit.text for name, edit in edits.items() if edit.text is not None}
+        texts = {
+            name: edit.text
+            for name, edit in edits.items()
+            if edit.text is not None and name != CANDIDATE
+        }
         config = self._of_files[number]
-        return with_texts(config, texts) if texts else config
+        config = with_texts(config, texts) if texts else config
+        return with_candidate(config, edits.get(CANDIDATE))

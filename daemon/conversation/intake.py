@@ -242,7 +242,7 @@ class Intake:
         for change in webhook.label_changes:
             key = await identities.canonical(change.key)
             number.chat_info.labels_changed(key, change.labels)
-            await self._store.desk.keep_labels(key, change.labels)
+            await self._store.chat_labels.keep(key, change.labels, now=self._telemetry.now())
         for renaming in webhook.name_changes:
             key = await identities.canonical(renaming.key)
             number.chat_info.renamed(key, renaming.name)

@@ -12,9 +12,10 @@ import trio
 from daemon.assistant.payloads.responses import keeps_responses
 from daemon.assistant.sound import Hearing, Transcriber
 from daemon.conversation.attachments import AttachmentRules, Attachments
-from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
+from daemon.conversation.chat_info import ChatInfoCache
 from daemon.conversation.intake import Intake
 from daemon.conversation.knowledge.vectors import open_knowledge
+from daemon.conversation.labels import ChatLabels, GatewayLabels, LedgerLabels
 from daemon.conversation.live_config import ChatConfig, ChatRules, LiveConfig
 from daemon.conversation.number_state import NumberState, NumberWatch
 from daemon.conversation.opening import Process, secret_text
@@ -132,7 +133,7 @@ async def open_services(
                 pace=pace,
                 state=state,
                 chat_info=ChatInfoCache(gateway, telemetry.log),
-                labels=ChatLabels(gateway),
+                labels=_labels(gateway, store, telemetry),
             ),
             attachments=attachments,
             voice=VoiceNotes(
@@ -153,6 +154,12 @@ def _open_gateway(settings: Settings, telemetry: Telemetry) -> AbstractAsyncCont
         observe=partial(telemetry.call_ended, kind.name),
         tls=authorities(),
     )
+
+
+def _labels(gateway: Gateway, store: Store, telemetry: Telemetry) -> ChatLabels:
+    if gateway.capabilities.labels:
+        return GatewayLabels(gateway)
+    return LedgerLabels(store.chat_labels, now=telemetry.now)
 
 
 def _messages_per_minute(rules: ChatRules) -> float:

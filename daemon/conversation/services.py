@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from daemon.conversation.attachments import Attachments
-from daemon.conversation.chat_info import ChatInfoCache, ChatLabels
+from daemon.conversation.chat_info import ChatInfoCache
 from daemon.conversation.knowledge.base import KnowledgeBase
+from daemon.conversation.labels import ChatLabels
 from daemon.conversation.live_config import LiveConfig
 from daemon.conversation.model_access import ModelAccess
 from daemon.conversation.number_state import NumberState

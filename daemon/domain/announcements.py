@@ -128,7 +128,7 @@ class ReminderChanged(Announcement, frozen=True, kw_only=True):
     text: str
 
 
-Change = Literal["new", "name", "opt_out", "facts", "identity"]
+Change = Literal["new", "name", "opt_out", "facts", "identity", "labels"]
 
 
 class ContactChanged(Announcement, frozen=True, kw_only=True):
@@ -140,6 +140,7 @@ class ContactChanged(Announcement, frozen=True, kw_only=True):
     name: str
     opted_out: Annotated[bool, Meta(description="The contact wants no unrequested messages")]
     facts: Annotated[list[str], Meta(description="What the assistant remembers of the contact")]
+    labels: Annotated[list[str], Meta(description="Of the chat, by name")]
     before: Annotated[str, Meta(description="identity: the chat id that is not used any more")] = ""
 
 

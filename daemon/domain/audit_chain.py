@@ -35,6 +35,7 @@ Action = Literal[
     "export",
     "forget",
     "label",
+    "label list",
     "login",
     "login failed",
     "logout",

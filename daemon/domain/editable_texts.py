@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 INSTRUCTIONS = "instructions"
 """What the model is to do: the developer's part of each prompt."""
 CONSENT = "consent_notice"
+CANDIDATE = "candidate"
+"""Instructions that are tried before they are for all."""
 
 TO_CUSTOMERS = (
     "apology",
@@ -96,6 +98,8 @@ class TextVersion:
     author: str
     saved_at: float
     """Unix seconds."""
+    share: float | None = None
+    """Of a candidate: the share of the chats that it answers; 0: it answers beside the others."""
 
 
 class LineChange(NamedTuple):
@@ -112,7 +116,8 @@ def plain(text: str) -> str:
 
 def fault_of(name: str, text: str) -> str:
     """What is wrong with a text, in words that the pages translate; empty if nothing is."""
-    most = MOST_INSTRUCTIONS if name == INSTRUCTIONS else MOST_CHARACTERS
+    is_for_model = name in {INSTRUCTIONS, CANDIDATE}
+    most = MOST_INSTRUCTIONS if is_for_model else MOST_CHARACTERS
     if not text:
         return "the text is empty"
     if len(text) > most:
@@ -121,7 +126,7 @@ def fault_of(name: str, text: str) -> str:
         return "the text has a control character"
     if name == "document_name" and (len(text) > MOST_NAME or _NO_NAME.search(text)):
         return "a file's name has at most 60 characters, and no / or line break"
-    for found in () if name == INSTRUCTIONS else _BRACES.findall(text):
+    for found in () if is_for_model else _BRACES.findall(text):
         if found not in PLACEHOLDERS.get(name, ()):
             return f"nothing is filled in for a word in braces: {{{found}}}"
     return ""

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from daemon.domain.labels import names_in
 from daemon.domain.messages import ChatKey, JsonObject, Message, ModelResponse
 from daemon.domain.states import WANTED, MediaState, Outcome
 
@@ -202,6 +203,13 @@ class ChatRecord:
     """Since when the contact wants no messages that they have not asked for."""
     consent_at: float = 0
     """When the contact got the notice about their data."""
+    stored_labels: str = ""
+    """As the ledger has them; `labels` are their names."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of its labels, as they were told last."""
+        return names_in(self.stored_labels)
 
 
 @dataclass(frozen=True, slots=True)

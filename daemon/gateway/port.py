@@ -52,6 +52,8 @@ class Capabilities:
     """Whether the templates that may be sent can be listed."""
     pair_seconds: float = 0
     """Between two messages to the same chat, at least."""
+    labels: bool = False
+    """Whether chats have labels there. False: the desk keeps its own list."""
     status_seconds: float = 0
     """How long the delivery updates of a send of unknown outcome, which carry its tag, are waited
     for; 0: they carry no tag."""

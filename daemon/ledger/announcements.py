@@ -18,6 +18,7 @@ from daemon.domain.announcements import (
     body_of,
     moment,
 )
+from daemon.domain.labels import names_in
 from daemon.domain.messages import ChatKey, Message
 from daemon.domain.states import WITH_AGENT
 from daemon.domain.transitions.changes import words
@@ -162,7 +163,7 @@ def contact_changed(
     if not is_wanted(connection, ContactChanged, key.number):
         return
     row = connection.execute(
-        "SELECT contact_name, opted_out_at FROM chats WHERE channel = ? AND chat = ?", key
+        "SELECT contact_name, opted_out_at, labels FROM chats WHERE channel = ? AND chat = ?", key
     ).fetchone()
     facts = connection.execute(
         "SELECT fact FROM facts WHERE channel = ? AND chat = ? ORDER BY id", key
@@ -173,6 +174,7 @@ def contact_changed(
         name=row[0] if row else "",
         opted_out=bool(row and row[1]),
         facts=[fact for (fact,) in facts],
+        labels=list(names_in(row[2])) if row else [],
         before=before,
     )
     announce(connection, key, announcement, now, announcement, now=now)

@@ -3,8 +3,6 @@
 Functions with a connection work inside the caller's transaction.
 """
 
-from collections.abc import Sequence
-
 from daemon.domain.accounts import login_of
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import ChatKey, JsonObject
@@ -53,15 +51,6 @@ class DeskRecords(Role):
             mark_unread(connection, key, now=now)
         write_audit(connection, by, "assign", key.chat, before=before, after=name, now=now)
         return True
-
-    @transaction
-    def keep_labels(self, connection: Connection, key: ChatKey, labels: Sequence[str]) -> None:
-        """Note the labels of a chat, as the gateway says."""
-        names = "".join(f"{' '.join(name.split())}\n" for name in labels)
-        connection.execute(
-            "UPDATE chats SET labels = ? WHERE channel = ? AND chat = ?",
-            (f"\n{names}" if names else "", *key),
-        )
 
     @transaction
     def add_note(
@@ -202,7 +191,7 @@ def take(connection: Connection, key: ChatKey, by: Actor) -> None:
 
 def marked_notes(connection: Connection, key: ChatKey) -> tuple[str, ...]:
     """The newest notes of a chat that the model reads, oldest first, each with its author."""
-    rows: Sequence[tuple[str, str]] = connection.execute(
+    rows = connection.execute(
         "SELECT author, text FROM notes WHERE channel = ? AND chat = ? AND for_model = 1"
         " ORDER BY id DESC LIMIT ?",
         (*key, MOST_MARKED),

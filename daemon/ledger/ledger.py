@@ -25,6 +25,7 @@ from daemon.ledger.enquiries import Enquiries
 from daemon.ledger.files import AUDIO_FOLDER, DeletedFiles, KeptFiles
 from daemon.ledger.intake import Calls, Inbox
 from daemon.ledger.knowledge import Passages, Questions
+from daemon.ledger.labels import ChatLabelRecords, DeskLabels
 from daemon.ledger.mcp import McpLists
 from daemon.ledger.media import MediaItems
 from daemon.ledger.nodes import Commands, Node, SharedKeys, WaitingCalls
@@ -107,6 +108,7 @@ class Store:
         self.samples = Samples(process)
         self.accounts = Accounts(process)
         self.desk = DeskRecords(process)
+        self.desk_labels = DeskLabels(process)
         self.sessions = Sessions(process)
         self.stages = Stages(process)
         self.process_history = ProcessHistory(process)
@@ -136,6 +138,7 @@ class Store:
         self.usage = UsageBook(writes)
         self.exchanges = Exchanges(writes)
         self.operator_actions = OperatorActions(writes)
+        self.chat_labels = ChatLabelRecords(writes)
         self.templates = Templates(writes)
         self.handovers = Handovers(writes)
         self.questions = Questions(writes)

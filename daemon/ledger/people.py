@@ -16,6 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from daemon.domain.ids import chat_of, is_alias, local_part, phone_digits
+from daemon.domain.labels import joined_labels
 from daemon.domain.messages import ChatKey, IdentityChange, Message
 from daemon.domain.records import Fact, Turn
 from daemon.domain.states import TURN_DONE, UNSETTLED
@@ -156,7 +157,10 @@ def follow(connection: Connection, change: IdentityChange, *, now: float) -> Non
 
 def _join_chats(connection: Connection, alias: ChatKey, key: ChatKey, now: float) -> None:
     """Make one row of the two of a person."""
-    kept = "first_seen_at, apologised_at, opted_out_at, consent_at, forgotten_at, customer_wrote_at"
+    kept = (
+        "first_seen_at, apologised_at, assigned_to, labels, unread_at, opted_out_at, consent_at,"
+        " forgotten_at, customer_wrote_at"
+    )
     read = f"SELECT name, contact_name, last_activity_at, {kept} FROM chats"
     found = connection.execute(f"{read} WHERE channel = ? AND chat = ?", alias).fetchone()
     if found is None:
@@ -167,15 +171,17 @@ def _join_chats(connection: Connection, alias: ChatKey, key: ChatKey, now: float
     if other is None:
         connection.execute(
             f"INSERT INTO chats (channel, chat, name, contact_name, last_activity_at, {kept})"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*key, *found),
         )
     else:
-        latest = map(max, found[-4:], other[-4:])
+        whose = found[5] if other[5] is None else other[5]
+        labels, latest = joined_labels(other[6], found[6]), map(max, found[-5:], other[-5:])
         connection.execute(
-            "UPDATE chats SET first_seen_at = ?, opted_out_at = ?, consent_at = ?,"
-            " forgotten_at = ?, customer_wrote_at = ? WHERE channel = ? AND chat = ?",
-            (min(found[3], other[3]), *latest, *key),
+            "UPDATE chats SET first_seen_at = ?, assigned_to = ?, labels = ?, unread_at = ?,"
+            " opted_out_at = ?, consent_at = ?, forgotten_at = ?, customer_wrote_at = ?"
+            " WHERE channel = ? AND chat = ?",
+            (min(found[3], other[3]), whose, labels, *latest, *key),
         )
     change_hold(connection, key, lambda mine: joined(mine, hold))
     announcements.contact_changed(connection, key, "identity", before=alias.chat, now=now)

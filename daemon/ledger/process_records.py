@@ -11,7 +11,7 @@ from daemon.domain.dashboard_values import LogLine, LogQuery, Sample
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.states import DEAD, WITH_AGENT, ProcessEnd
 from daemon.errors import StoreUnavailable
-from daemon.ledger.drivers.port import Connection, Role, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, escaped, query, transaction
 from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.outbox import OPEN_ROWS
 from daemon.ledger.people import canonical
@@ -319,7 +319,7 @@ def matches(line: LogLine, query: LogQuery) -> bool:
 
 def _conditions(query: LogQuery) -> tuple[str, list[object]]:
     """The conditions of a query as SQL, and the values in it."""
-    text = query.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    text = escaped(query.text)
     conditions: tuple[tuple[str, object], ...] = (
         ("id > ?", query.after),
         ("id < ?", query.before),

@@ -14,7 +14,7 @@ MOST_SHOWN = 50
 ADMIN = "the admin token"
 """The author who has signed in with it, in words that the pages translate."""
 
-_COLUMNS = "number, name, revision, text, digest, file_digest, author, saved_at"
+_COLUMNS = "number, name, revision, text, digest, file_digest, author, saved_at, share"
 
 
 class TextVersions(Role):
@@ -64,6 +64,7 @@ class TextVersions(Role):
         file_digest: str,
         by: Actor,
         now: float,
+        share: float | None = None,
     ) -> bool:
         """Save a version after the revision ``after`` (0: the first); False if one came between.
 
@@ -71,9 +72,9 @@ class TextVersions(Role):
         """
         digest = "" if text is None else hash_of(text)
         row = connection.execute(
-            f"INSERT INTO text_versions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            f"INSERT INTO text_versions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (number, name, revision) DO NOTHING RETURNING id",
-            (number, name, after + 1, text, digest, file_digest, author_of(by), now),
+            (number, name, after + 1, text, digest, file_digest, author_of(by), now, share),
         ).fetchone()
         if row is None:
             return False
@@ -87,7 +88,8 @@ class TextVersions(Role):
             "edit text",
             f"{name} of {number}",
             before=f"revision {after} {before[0] if before else ''}".strip(),
-            after=f"revision {after + 1} {digest or 'the file'}",
+            after=f"revision {after + 1} {digest or 'the file'}"
+            + ("" if share is None else f" share {share:g}"),
             now=now,
         )
         return True
@@ -119,7 +121,7 @@ def author_of(by: Actor) -> str:
 
 
 def _version(row: Any) -> TextVersion:
-    number, name, revision, text, digest, file_digest, author, saved_at = row
+    number, name, revision, text, digest, file_digest, author, saved_at, share = row
     return TextVersion(
         number=number,
         name=name,
@@ -129,4 +131,5 @@ def _version(row: Any) -> TextVersion:
         file_digest=file_digest,
         author=author,
         saved_at=saved_at,
+        share=share,
     )

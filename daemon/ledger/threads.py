@@ -144,7 +144,7 @@ def chat_record(connection: Connection, key: ChatKey) -> ChatRecord:
     """See `Threads.chat`; inside a transaction."""
     row = connection.execute(
         "SELECT name, contact_name, paused_until, apologised_at, context_at, context_text,"
-        " token_ratio, imported_at, loop_until, opted_out_at, consent_at FROM chats"
+        " token_ratio, imported_at, loop_until, opted_out_at, consent_at, labels FROM chats"
         " WHERE channel = ? AND chat = ?",
         key,
     ).fetchone()

@@ -11,6 +11,7 @@ the journal, a field has the same value in every language, for machines; the lin
 it: an outcome in words, a number with its noun, a cost if there is one.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,6 +60,7 @@ _KINDS = {
     "video": "video",
 }
 """WhatsApp's types in Spanish; in English they are words already, except for the underscore."""
+_KINDS_BY_WORD = {words: kind for kind, words in _KINDS.items()}
 
 
 def turn_words(fields: Mapping[str, object], language: Literal["es", "en"]) -> Mapping[str, object]:
@@ -126,6 +128,38 @@ class EventKind:
         """The line for people, with ``fields`` filled in."""
         worded = self.phrasing(fields, language) if self.phrasing else {}
         return self.template(language).format_map(_Shown({**fields, **worded}))
+
+    def translated(self, line: str, language: str, *, error: Callable[[str], str] = str) -> str:
+        """A line for people in this language, whatever its own is; ``error`` words its error.
+
+        One that has been written otherwise stays as it is.
+        """
+        for shape in self._shapes:
+            if found := shape.fullmatch(line):
+                fields = dict(found.groupdict())
+                if "error" in fields:
+                    fields["error"] = error(fields["error"])
+                if self.phrasing is kind_words:
+                    fields["kind"] = _KINDS_BY_WORD.get(
+                        fields["kind"], fields["kind"].replace(" ", "_")
+                    )
+                return self.line("es" if language == "es" else "en", fields)
+        return line
+
+    @cached_property
+    def _shapes(self) -> tuple[re.Pattern[str], ...]:
+        """What its lines look like in each language."""
+        return tuple(
+            re.compile(
+                "".join(
+                    re.escape(words) + (f"(?P<{name}>.*?)" if name else "")
+                    for words, name, _, _ in Formatter().parse(template)
+                ),
+                re.DOTALL,
+            )
+            for template in (self.es, self.en)
+            if template
+        )
 
     @cached_property
     def fields(self) -> frozenset[str]:

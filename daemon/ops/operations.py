@@ -113,6 +113,7 @@ class Operations:
         self.sessions = process.store.sessions
         self.accounts = process.store.accounts
         self.desk = process.store.desk
+        self.desk_labels = process.store.desk_labels
         self.comparisons = process.store.comparisons
         self.passwords = Passwords()
         self.now = process.telemetry.now

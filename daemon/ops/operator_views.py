@@ -14,7 +14,7 @@ from daemon.conversation.recovery import RecoveryReport
 from daemon.domain.ids import is_group, local_part, phone_digits
 from daemon.domain.knowledge.ranking import FoundPassage
 from daemon.domain.limits import MICROS, day_of
-from daemon.domain.messages import ChatKey, JsonObject
+from daemon.domain.messages import ChatKey, JsonObject, Label
 from daemon.domain.records import MEDIA_FOLDER
 from daemon.domain.redaction import mask_numbers
 from daemon.domain.rendering.templates import APPROVED
@@ -102,7 +102,7 @@ class OperatorViews:
         self._files = process.store.file_store
         self._views = process.store.views
         self._search = process.store.search
-        self._desk = process.store.desk
+        self._desk_labels = process.store.desk_labels
         self._reminders = process.store.reminders
         self._templates = process.store.templates
         self._comparisons = process.store.comparisons
@@ -186,11 +186,16 @@ class OperatorViews:
         number = self._numbers.get(key.number)
         details = await number.services.number.chat_info.details(key) if number else None
         costs = await self._views.costs(key)
-        if details and tuple(details.labels) != chat["labels"]:  # of a time without us
-            await self._desk.keep_labels(key, details.labels)
+        labels = None
+        if number:
+            services = number.services
+            labels = services.number.labels.of_chat(details, chat["labels"])
+            if labels not in {None, chat["labels"]} and self._numbers.serves(key.number):
+                # They were changed while nobody was told.
+                await services.store.chat_labels.keep(key, labels or (), now=self._now())
         return {
             **self._shown_chat(chat),
-            "labels": list(details.labels) if details else None,
+            "labels": None if labels is None else list(labels),
             "costs": {name: micros / MICROS for name, micros in costs.items()},
             "currency": number.services.config.rules.budget.currency if number else "",
         }
@@ -200,14 +205,27 @@ class OperatorViews:
 
         A colour is a word of CSS; empty if there is none.
         """
-        found: dict[str, str] = {}
+        labels, of_desk = list[Label](), False
         for number in self._numbers:
             if key is None or number.name == key.number:
-                for label in await number.services.number.labels.known():
-                    color = label.color.lower()
-                    is_word = color.isascii() and color.isalpha()
-                    found.setdefault(label.name, color if is_word else "")
+                known = await number.services.number.labels.known()
+                labels += known or ()
+                of_desk |= known is None
+        if of_desk:
+            labels += await self._desk_labels.all()
+        found: dict[str, str] = {}
+        for label in labels:
+            color = label.color.lower()
+            is_word = color.isascii() and color.isalpha()
+            found.setdefault(label.name, color if is_word else "")
         return found
+
+    @property
+    def labelled_here(self) -> tuple[str, ...]:
+        """The numbers whose chats have labels of the desk's list: their gateways have none."""
+        return tuple(
+            one.name for one in self._numbers if not one.services.number.gateway.capabilities.labels
+        )
 
     async def as_case(self, key: ChatKey, request_id: str) -> str:
         """Return a turn of a chat, and those before it, as a case for `recado rehearse`.

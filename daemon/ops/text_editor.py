@@ -18,6 +18,7 @@ from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.domain.audit_chain import Actor
 from daemon.domain.editable_texts import (
+    CANDIDATE,
     EXAMPLES,
     INSTRUCTIONS,
     NAMES,
@@ -42,6 +43,8 @@ Origin = Literal["file", "built-in", "edited"]
 
 FILES_ONLY = "texts are edited in the files here: dashboard.edit_texts is false"
 NO_VERSION = "there is no such version"
+ENGINE = "candidates are tried with the engine responses alone"
+AS_ALL = "these are the instructions of all already"
 UNCHANGED = "this text is at work already"
 
 
@@ -65,6 +68,8 @@ class TextState:
     author: str
     """Of an edited text."""
     saved_at: float
+    share: float | None
+    """Of a candidate that is tried; see `TextVersion.share`."""
     file_changed: bool
     """Whether the file has got another text since this one was saved."""
 
@@ -76,6 +81,8 @@ class TextChange:
     base: str
     text: str | None = None
     revision: int | None = None
+    share: float | None = None
+    """Of a candidate; see `TextVersion.share`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +125,11 @@ class TextEditor:
 
     def knows(self, number: str, name: str) -> bool:
         """Whether there is such a number and text."""
-        return self._numbers.get(number) is not None and name in NAMES
+        return self._numbers.get(number) is not None and name in {*NAMES, CANDIDATE}
+
+    def can_try(self, number: str) -> bool:
+        """Whether a number can try a candidate."""
+        return numbers_of(self._settings())[number].assistant.engine == "responses"
 
     def all(self, number: str) -> list[TextState]:
         """All texts of a number, in the order in which they are shown."""
@@ -127,7 +138,7 @@ class TextEditor:
     def state(self, number: str, name: str) -> TextState:
         """A text as it is now."""
         of_files, edit = self._edited.of_files(number), self._edited.edit(number, name)
-        file_text = text_of(of_files, name)
+        file_text = "" if name == CANDIDATE else text_of(of_files, name)
         text = file_text if edit is None or edit.text is None else edit.text
         language = of_files.rules.language
         known = getattr(texts(language), name, "")
@@ -142,6 +153,7 @@ class TextEditor:
             base=hash_of(str(self._edited.revision(number, name)), text),
             author=edit.author if edit else "",
             saved_at=edit.saved_at if edit else 0.0,
+            share=edit.share if edit else None,
             file_changed=edit is not None and edit.file_digest != hash_of(file_text),
         )
 
@@ -187,21 +199,22 @@ class TextEditor:
         """
         if not self.is_enabled:
             return FILES_ONLY
-        text = change.text
+        text, share = change.text, change.share
         if change.revision is not None:
             found = await self._rows.find(number, name, change.revision)
             if found is None:
                 return NO_VERSION
-            text = found.text
+            text, share = found.text, found.share
         text = None if text is None else plain(text)
-        if text is not None and (fault := fault_of(name, text)):
+        if text is not None and (fault := self._fault(number, name, text)):
             return fault
         async with self._saving:
             await self.renew()
             now_there = self.state(number, name)
             if change.base != now_there.base:
                 raise EditConflict(now_there.author, now_there.saved_at)
-            is_same = text == now_there.text and not now_there.file_changed
+            is_same = (text, share) == (now_there.text, now_there.share)
+            is_same = is_same and not now_there.file_changed
             if is_same or (text is None and now_there.origin != "edited"):
                 return UNCHANGED
             saved = await self._rows.save(
@@ -212,6 +225,7 @@ class TextEditor:
                 file_digest=hash_of(now_there.file_text),
                 by=by,
                 now=now,
+                share=share,
             )
             await self.renew()
         if not saved:  # by another node, at the same moment
@@ -223,8 +237,17 @@ class TextEditor:
         """Put in force what was saved, here or on another node."""
         await self._edited.look(self._numbers)
 
+    def _fault(self, number: str, name: str, text: str) -> str:
+        """What is wrong with a text, of a candidate also whether it can be tried."""
+        if name == CANDIDATE:
+            if not self.can_try(number):
+                return ENGINE
+            if text == self.state(number, INSTRUCTIONS).text:
+                return AS_ALL
+        return fault_of(name, text)
+
     def _place(self, number: str, name: str) -> str:
-        if name == INSTRUCTIONS:
+        if name in {INSTRUCTIONS, CANDIDATE}:
             return str(numbers_of(self._settings())[number].assistant.instructions_file)
         return f"contacts.{name}" if not hasattr(texts("en"), name) else f"texts.{name}"
 

@@ -47,6 +47,18 @@ def test_both_languages_have_the_same_entries(kind: EventKind) -> None:
     assert bool(kind.en) != (kind in PLAIN.values())
 
 
+@pytest.mark.parametrize("kind", sorted(DASHBOARD, key=str), ids=lambda kind: kind.name)
+def test_a_line_of_the_dashboard_reads_in_the_other_language(kind: EventKind) -> None:
+    """A customer's words are left alone, whatever they are."""
+    fields = dict.fromkeys(kind.fields, "No answer for a: b\n(x)")
+    fields |= {"name": "Ana: Sin respuesta", "kind": "live_location"}
+    spanish, english = kind.line("es", fields), kind.line("en", fields)
+    assert kind.translated(spanish, "en") == english
+    assert kind.translated(english, "es") == spanish
+    assert kind.translated(spanish, "es") == spanish
+    assert kind.translated("of an earlier version", "es") == "of an earlier version"
+
+
 def test_the_dashboard_shows_the_conversation_and_no_noise() -> None:
     shown = {kind.name for kind in DASHBOARD}
     assert {"message", "response", "voice", "image", "an agent writes"} <= shown

@@ -60,6 +60,21 @@ class CloudStage(Stage):
         return [message.text for message in self.cloud.sent(chat)]
 
 
+async def open_cloud(nursery: trio.Nursery) -> tuple[ScriptedCloud, str]:
+    """A simulated Cloud API in a nursery, and its address."""
+    rng = random.Random(7)  # noqa: S311 - repeatable on purpose
+    api = ScriptedCloud(
+        token=TOKEN, app_secret=APP_SECRET, phone_number_id=PHONE_NUMBER_ID, rng=rng
+    )
+    await nursery.start(api.run)
+    start = partial(
+        serve, api, binds=["127.0.0.1:0"], stop=trio.Event(), grace_seconds=1, log=MemoryLog()
+    )
+    (url,) = await nursery.start(start)
+    api.set_base_url(url)
+    return api, url
+
+
 @asynccontextmanager
 async def open_cloud_stage(
     data_dir: Path,
@@ -69,24 +84,10 @@ async def open_cloud_stage(
     **changes: Mapping[str, Any],
 ) -> AsyncIterator[CloudStage]:
     """Both simulators and a running daemon; see `support.stage.open_stage`."""
-    rng = random.Random(7)  # noqa: S311 - repeatable on purpose
     with trio.fail_after(120):
         settings = quick_settings(data_dir, changes)
         async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
-            api = ScriptedCloud(
-                token=TOKEN, app_secret=APP_SECRET, phone_number_id=PHONE_NUMBER_ID, rng=rng
-            )
-            await nursery.start(api.run)
-            start = partial(
-                serve,
-                api,
-                binds=["127.0.0.1:0"],
-                stop=trio.Event(),
-                grace_seconds=1,
-                log=MemoryLog(),
-            )
-            (url,) = await nursery.start(start)
-            api.set_base_url(url)
+            api, url = await open_cloud(nursery)
             stage = CloudStage(settings, outside, nursery)
             stage.cloud, stage.cloud_url, stage.cloud_changes = api, url, cloud or {}
             stage.rules = rules or {}

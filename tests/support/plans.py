@@ -45,6 +45,7 @@ EXCEPTIONS = {
     "views/chat_list.py:_chats_of_time": "the newest messages, as many as MESSAGES_OF_TIME",
     "views/chat_list.py:chats_of": "in the order of an index, MOST_CHATS",
     "views/chat_list.py:_rows": "in the order of an index, as far as the page",
+    "labels.py:_replace": "of one chat; of all when an operator renames or deletes a label",
     "notifications.py:Notifications.escalations": "the newest ones, NEWEST_ESCALATIONS",
     "audit.py:audit_rows": "what an operator asks for; the chain is verified as a whole",
     "threads.py:Threads.counts": "all chats are counted, in their index, once in a while",

@@ -113,7 +113,7 @@ class Site:
         self.processes: list[DaemonProcess] = []
         self.environ = _environ(folder, outside)
         self._folder = folder
-        self._nursery = nursery
+        self.nursery = nursery
 
     async def launch(
         self,
@@ -135,7 +135,7 @@ class Site:
             )
         )
         self.processes.append(process)
-        self._nursery.start_soon(process.read, name="stderr of the daemon")
+        self.nursery.start_soon(process.read, name="stderr of the daemon")
         return process
 
     async def start(self, **variables: str) -> DaemonProcess:

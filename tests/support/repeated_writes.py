@@ -980,10 +980,42 @@ async def _assigned(scene: Scene) -> Action:
     return partial(scene.store.desk.assign, scene.key, account.id, by=OPERATOR, now=200)
 
 
-@case("DeskRecords.keep_labels")
+@case("ChatLabelRecords.keep")
 async def _labels_kept(scene: Scene) -> Action:
     await scene.received()
-    return partial(scene.store.desk.keep_labels, scene.key, ["Nuevo cliente"])
+    return partial(scene.store.chat_labels.keep, scene.key, ["Nuevo cliente"], now=200)
+
+
+async def _label(scene: Scene) -> int:
+    await scene.store.desk_labels.add("VIP", "gold", by=OPERATOR, now=150)
+    (label,) = await scene.store.desk_labels.all()
+    return int(label.id)
+
+
+@case("ChatLabelRecords.change")
+async def _labels_changed(scene: Scene) -> Action:
+    await scene.received()
+    await _label(scene)
+    change = scene.store.chat_labels.change
+    return partial(change, scene.key, add=["vip"], remove=[], now=200)
+
+
+@case("DeskLabels.add")
+async def _label_added(scene: Scene) -> Action:
+    return partial(scene.store.desk_labels.add, "VIP", "gold", by=OPERATOR, now=200)
+
+
+@case("DeskLabels.edit")
+async def _label_edited(scene: Scene) -> Action:
+    number, own = await _label(scene), (scene.key.number,)
+    edit = scene.store.desk_labels.edit
+    return partial(edit, number, "Oro", "gold", channels=own, by=OPERATOR, now=200)
+
+
+@case("DeskLabels.drop")
+async def _label_dropped(scene: Scene) -> Action:
+    number, own = await _label(scene), (scene.key.number,)
+    return partial(scene.store.desk_labels.drop, number, channels=own, by=OPERATOR, now=200)
 
 
 @case("DeskRecords.seen")

@@ -346,7 +346,7 @@ async def test_labels_are_changed_at_whapi(tmp_path: Path) -> None:
         page = (await browser.get(f"/dashboard/chats/{ref}?label=Cotizado")).text
         assert page.count('fill="lightblue"') == 2  # in the list, and in the chat
         known = (await browser.get("/api/v1/labels")).json()["labels"]
-        assert {"name": "Cotizado", "color": "lightblue"} in known
+        assert {"id": None, "name": "Cotizado", "color": "lightblue"} in known
         assert (await post(browser, ref, "labels", add=[], remove=["Cotizado"])).is_success
         assert (await browser.get(f"/dashboard/api/chats/{ref}")).json()["labels"] == []
         assert [command for command, _ in audit(stage)] == ["label"] * 2

@@ -45,6 +45,25 @@ async def test_stored_lines_are_filtered_and_paged(start_edge: Start, daemon: Me
     assert nonsense.json()["count"] == 10
 
 
+async def test_lines_are_in_the_readers_language_and_so_are_known_errors(
+    start_edge: Start, daemon: MemoryDaemon
+) -> None:
+    wrong = "the channel is not usable"
+    daemon.watch.say(f"Sin respuesta para Ana: {wrong}", kind="turn given up")
+    daemon.watch.say(f'Ana: "{wrong}"', kind="message")
+    served = await start_edge()
+    english = [f"No answer for Ana: {wrong}", f'Ana: "{wrong}"']
+    spanish = ["Sin respuesta para Ana: el canal no se puede usar", f'Ana: "{wrong}"']
+    for language, lines in (("en", english), ("es", spanish)):
+        headers = {"Accept-Language": language}
+        found = (await get(f"{served.url}/dashboard/logs", headers=headers)).json()["lines"]
+        assert [line["line"] for line in found] == lines
+        with trio.fail_after(30):
+            asked = [(b"accept-language", language.encode())]
+            async with websocket(served.port, PATH, headers=asked) as client:
+                assert [line["line"] for line in await client.live()] == lines
+
+
 async def test_history_comes_first_then_new_lines(start_edge: Start, daemon: MemoryDaemon) -> None:
     for number in range(5):
         daemon.watch.say(f"old {number}")

@@ -31,6 +31,7 @@ def test_every_text_has_its_spanish() -> None:
         "role: ",
         "text: ",
         "verdict: ",
+        "color: ",
         "English",
         "English text",
         "English {x}",

@@ -220,3 +220,39 @@ async def test_where_files_alone_count_edits_are_neither_taken_nor_used(tmp_path
             assert refused.status_code == 409
             page = (await again.get("/dashboard/texts/main/instructions")).text
             assert 'data-testid="save"' not in page
+
+
+async def test_a_draft_is_tried_in_shadow_then_on_all_chats_then_for_all(tmp_path: Path) -> None:
+    """Until it is put to work nothing of it is sent in shadow, also after kill -9."""
+
+    def shadows(stage: Stage) -> list[dict[str, Any]]:
+        return rows(stage.settings.data_dir, "candidate_answers", "text")
+
+    async with open_desk(tmp_path) as stage, open_browser(stage, "Olga", PASSWORD) as olga:
+        assert (await change(olga, "candidate", text=NEW)).status_code == 422
+        tried = await change(olga, "candidate", text=NEW, share=0)
+        assert tried.status_code == 200, tried.text
+        assert (tried.json()["text"], tried.json()["share"]) == (NEW, 0)
+        await stage.crash()
+        await stage.start()
+        async with open_browser(stage, "Olga", PASSWORD) as again:
+            stage.model.script(say("Sí."), say("En la sombra."))
+            await stage.gateway.customer_says(LAURA, "¿Hay cupo?", name="Laura")
+            await stage.gateway.wait_sent(LAURA)
+            assert await found(lambda: shadows(stage)) == [{"text": "En la sombra."}]
+            live, shadow = (str(one.body["instructions"]) for one in stage.model.calls[-2:])
+            assert NEW not in live
+            assert shadow.startswith(NEW)
+            assert len(stage.gateway.sent(LAURA)) == 1
+            page = (await again.get("/dashboard/texts/main/instructions")).text
+            assert 'data-testid="tried"' in page
+            assert (await again.get("/dashboard/texts/main/candidate")).status_code == 404
+            assert (await change(again, "candidate", text=NEW, share=1)).status_code == 200
+            assert (await answered(stage, "¿Y mañana?")).startswith(NEW)
+            assert (await change(again, "candidate")).status_code == 200
+            assert NEW not in await answered(stage, "¿Y el lunes?")
+            assert (await change(again, text=NEW)).status_code == 200
+            as_all = await change(again, "candidate", text=NEW, share=0.5)
+            assert as_all.status_code == 422
+            listed = await recado_on(stage.settings.data_dir, "texts", "list")
+            assert "candidate" not in listed.stdout

@@ -165,7 +165,7 @@ class PromptBuilder:
         subject = subject_of(
             memory.chat,
             saved_name=details.name if details else "",
-            labels=details.labels if details else None,
+            labels=self._services.number.labels.of_chat(details, memory.chat.labels),
         )
         since = past[0].created_at if past else now
         if not is_due(memory.chat, subject, now=now, shown_since=since):

@@ -38,6 +38,7 @@ by a Whapi that takes a fifth of a second. More than that wait for one another."
 _CAPABILITIES = Capabilities(
     kinds=KINDS,
     lists_messages=True,
+    labels=True,
     shows_typing=True,
     sees_typing=True,
 )

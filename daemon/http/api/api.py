@@ -12,6 +12,7 @@ from daemon.http.access import Access
 from daemon.http.api.callers import Callers
 from daemon.http.api.chat_routes import add_chats, add_handover
 from daemon.http.api.daemon_routes import add_daemon, add_reading
+from daemon.http.api.label_routes import add_label_list
 from daemon.http.api.message_routes import add_reminder_routes, add_sending
 from daemon.http.api.openapi import describe
 from daemon.http.api.problems import LATER, ApiProblem, problem
@@ -34,6 +35,7 @@ def api_routes(
     api = ApiRoutes(Callers(access, operations.api, guard, settings), operations.api)
     add_chats(api, operations)
     add_handover(api, operations)
+    add_label_list(api, operations)
     add_sending(api, operations)
     add_reminder_routes(api, operations)
     add_work(api, operations)

@@ -63,10 +63,14 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
 
     @api.add("GET", "/labels", action="read", tag="contacts")
     async def list_labels() -> LabelList:
-        """List the labels that chats can have, where the gateway has them."""
+        """List the labels that chats can have."""
         known = await operations.views.labels()
+        own = {label.name: int(label.id) for label in await operations.desk_labels.all()}
         return LabelList(
-            labels=[KnownLabel(name=name, color=color) for name, color in known.items()]
+            labels=[
+                KnownLabel(id=own.get(name), name=name, color=color)
+                for name, color in known.items()
+            ]
         )
 
     @api.add("GET", "/search", action="read", tag="chats")
@@ -144,7 +148,7 @@ def add_handover(api: ApiRoutes, operations: Operations) -> None:
         "POST", "/chats/{ref}/labels", action="label", tag="contacts", status=204, faults=(409,)
     )
     async def label_chat(ref: Ref, body: LabelsToChange, caller: Caller) -> None:
-        """Add and remove labels, where the gateway has them."""
+        """Add labels to a chat, and remove others."""
         key = await key_of(operations, ref)
         add, remove = tuple(body.add), tuple(body.remove)
         if fault := await operations.label(key, add=add, remove=remove, by=caller.actor):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from daemon.domain.editable_texts import MOST_INSTRUCTIONS
+from daemon.domain.editable_texts import CANDIDATE, MOST_INSTRUCTIONS
 from daemon.domain.versions import SHOWN_DIGITS
 from daemon.errors import EditConflict
 from daemon.http.api.callers import Caller
@@ -16,6 +16,9 @@ from daemon.ops.operations import Operations
 from daemon.ops.text_editor import TextChange, TextState
 
 Draft = Annotated[str, Meta(max_length=MOST_INSTRUCTIONS * 2)]
+Share = Annotated[
+    float, Meta(ge=0, le=1, description="Of the text `candidate`: of the chats; 0: in shadow")
+]
 Revision = Annotated[int, Meta(ge=1, le=2**31)]
 NumberName = Annotated[str, Meta(max_length=80)]
 TextName = Annotated[str, Meta(max_length=40)]
@@ -32,6 +35,7 @@ class EditableText(ApiResponse, frozen=True):
     base: Annotated[str, Meta(description="Names this state; for `base` of a change")]
     author: Annotated[str, Meta(description="Of an edited text")]
     saved_at: Moment | None
+    share: Annotated[float | None, Meta(description="Of a `candidate`: of the chats; 0: in shadow")]
     file_changed: Annotated[
         bool, Meta(description="Whether the file has got another text since it was edited")
     ]
@@ -101,6 +105,7 @@ class ChangedText(ApiRequest, frozen=True):
     base: Annotated[str, Meta(max_length=80, description="The state that it changes")]
     text: Draft | None = None
     revision: Revision | None = None
+    share: Share | None = None
 
 
 def add_texts(api: ApiRoutes, operations: Operations) -> None:
@@ -199,7 +204,11 @@ def add_text_editing(api: ApiRoutes, operations: Operations) -> None:
         in the files alone.
         """
         _require(operations, number, name)
-        change = TextChange(base=body.base, text=body.text, revision=body.revision)
+        if (name == CANDIDATE and body.text is not None) != (body.share is not None):
+            raise ApiProblem(422, "share is for the text of a candidate, which needs it")
+        change = TextChange(
+            base=body.base, text=body.text, revision=body.revision, share=body.share
+        )
         try:
             fault = await operations.edit_text(number, name, change, by=caller.actor)
         except EditConflict as error:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from daemon.domain.labels import LONGEST_NAME, Color
 from daemon.domain.messages import JsonObject
 from daemon.domain.records import MAX_REMINDER_CHARACTERS
 from daemon.domain.rendering.outgoing import MAX_ADDRESS, MAX_CAPTION, MAX_EMOJI
@@ -31,7 +32,7 @@ RowId = Annotated[int, Meta(ge=1, le=MOST_ROWS)]
 Place = Annotated[str, Meta(max_length=80, description="The `next` of the page before")]
 PageSize = Annotated[int, Meta(ge=1, le=MOST, description="Entries of one page")]
 Number = Annotated[str, Meta(max_length=80, description="Our number, by its name")]
-LabelName = Annotated[str, Meta(max_length=100, description="Name of a label of WhatsApp Business")]
+LabelName = Annotated[str, Meta(max_length=100, description="Name of a label")]
 Words = Annotated[str, Meta(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")]
 Caption = Annotated[str, Meta(max_length=MAX_CAPTION)]
 QuotedId = Annotated[
@@ -209,6 +210,9 @@ class SearchFilter(ApiRequest, frozen=True):
 class KnownLabel(ApiResponse, frozen=True):
     """A label that chats can have."""
 
+    id: Annotated[
+        int | None, Meta(description="In the desk's own list; null: it is WhatsApp Business's")
+    ]
     name: str
     color: Annotated[str, Meta(description="A word of CSS; empty if it has none")]
 
@@ -217,6 +221,13 @@ class LabelList(ApiResponse, frozen=True):
     """The labels of all our numbers."""
 
     labels: list[KnownLabel]
+
+
+class DeskLabel(ApiRequest, frozen=True):
+    """A label of the desk's own list."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
+    color: Color
 
 
 class SnippetText(ApiResponse, frozen=True):

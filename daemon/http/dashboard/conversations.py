@@ -137,6 +137,7 @@ async def _chat_values(
         talk["bubbles"] = await _with_notes(shell, key, talk, is_newest=not address.before)
         values |= {"talk": talk, "days": days_of(talk["bubbles"], w)}
         values["chat_labels"] = await views.labels(key)
+        values["labels_are_ours"] = key.number in views.labelled_here
         values |= {"colleagues": await shell.operations.desk.colleagues()}
         values["reminders"] = await views.reminders(key)
         values["reminder_zone"] = views.zone(key).key

@@ -19,6 +19,7 @@ from daemon.http.dashboard.comparisons import create_comparisons
 from daemon.http.dashboard.conversations import create_conversations
 from daemon.http.dashboard.desk import create_desk
 from daemon.http.dashboard.guard import DATA_PATHS, Guard
+from daemon.http.dashboard.labels import create_labels
 from daemon.http.dashboard.log_page import create_log
 from daemon.http.dashboard.login import create_login
 from daemon.http.dashboard.outcomes import create_outcomes
@@ -49,6 +50,7 @@ def register_dashboard(
         create_overview(shell),
         create_conversations(shell),
         create_desk(shell),
+        create_labels(shell),
         create_work(shell),
         create_outcomes(shell),
         create_texts(shell),

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from math import isfinite
+from operator import attrgetter
 
 import msgspec
 import trio
@@ -10,7 +11,7 @@ from quart.typing import ResponseReturnValue
 
 from daemon.domain.dashboard_values import FeedLost, LogLine, LogQuery
 from daemon.errors import StoreUnavailable
-from daemon.http.dashboard.shell import Shell
+from daemon.http.dashboard.shell import Shell, Wording
 from daemon.observability.events import DASHBOARD
 from daemon.observability.lines import iso_utc
 from daemon.ops.live_log import Feed
@@ -27,7 +28,7 @@ SIGNED_OUT = 1008
 """The close code for a reader whose session has ended: a policy (RFC 6455, section 7.4.1)."""
 LONGEST_TEXT = 200
 
-KINDS = tuple(sorted(kind.name for kind in DASHBOARD))
+KINDS = {kind.name: kind for kind in sorted(DASHBOARD, key=attrgetter("name"))}
 
 
 def create_log(shell: Shell) -> Blueprint:
@@ -38,7 +39,7 @@ def create_log(shell: Shell) -> Blueprint:
 
     @log.get("/dashboard/log")
     async def show() -> ResponseReturnValue:
-        return shell.page("log.html", section="log", kinds=KINDS, query=_query())
+        return shell.page("log.html", section="log", kinds=tuple(KINDS), query=_query())
 
     @log.get("/dashboard/logs")
     async def lines() -> ResponseReturnValue:
@@ -47,7 +48,7 @@ def create_log(shell: Shell) -> Blueprint:
         return {
             "timestamp": iso_utc(shell.operations.now()),
             "count": len(found),
-            "lines": [shown(line) for line in found],
+            "lines": [shown(line, shell.wording()) for line in found],
             "before": found[0].id if len(found) == query.limit else None,
             "after": found[-1].id if found else query.after,
         }
@@ -55,28 +56,29 @@ def create_log(shell: Shell) -> Blueprint:
     @log.websocket("/dashboard/api/logs")
     async def follow() -> None:
         await websocket.accept()
+        w = shell.wording(websocket)
         # First the feed, then the store: lines in between are in both and have the same number.
         with closing(shell.operations.live_log.follow()) as feed:
             try:
-                await _follow_in_session(shell, feed)
+                await _follow_in_session(shell, feed, w)
             except StoreUnavailable:
                 await websocket.close(TRY_AGAIN_LATER, "the store cannot be read")
 
     return log
 
 
-async def _follow_in_session(shell: Shell, feed: Feed) -> None:
+async def _follow_in_session(shell: Shell, feed: Feed, w: Wording) -> None:
     """Follow the log until the reader leaves or its session ends."""
     session = shell.guard.session_of(websocket)
     with shell.guard.sockets.held(session) as held:
         if session:
             held.deadline = trio.current_time() + await shell.guard.seconds_left(session)
-        await _follow(shell, feed, session)
+        await _follow(shell, feed, session, w)
     if held.cancelled_caught:
         await websocket.close(SIGNED_OUT, "the session has ended")
 
 
-async def _follow(shell: Shell, feed: Feed, session: str) -> None:
+async def _follow(shell: Shell, feed: Feed, session: str, w: Wording) -> None:
     """Send the lines after the reader's cursor, then new ones. Runs until it leaves."""
     cursor = _number(websocket.args.get("after", ""))
     history = min(_number(websocket.args.get("history", ""), FIRST_LINES), MOST_LINES)
@@ -85,11 +87,11 @@ async def _follow(shell: Shell, feed: Feed, session: str) -> None:
             LogQuery(after=cursor, limit=MOST_LINES)
         ):
             cursor = found[-1].id
-            await _send_lines(found)
+            await _send_lines(found, w)
     elif history:
         found = await shell.operations.live_log.lines(LogQuery(limit=history))
         cursor = found[-1].id if found else 0
-        await _send_lines(found)
+        await _send_lines(found, w)
     await _send({"type": "live", "after": cursor})
     looked_at = trio.current_time()
     while True:
@@ -109,19 +111,21 @@ async def _follow(shell: Shell, feed: Feed, session: str) -> None:
             await _send({"type": "beat"})
         elif fresh:
             cursor = fresh[-1].id
-            await _send_lines(fresh)
+            await _send_lines(fresh, w)
 
 
-async def _send_lines(lines: list[LogLine]) -> None:
-    await _send({"type": "lines", "lines": [shown(line) for line in lines]})
+async def _send_lines(lines: list[LogLine], w: Wording) -> None:
+    await _send({"type": "lines", "lines": [shown(line, w) for line in lines]})
 
 
 async def _send(message: dict[str, object]) -> None:
     await websocket.send(msgspec.json.encode(message).decode())
 
 
-def shown(line: LogLine) -> dict[str, object]:
-    """A line without the chat's id."""
+def shown(line: LogLine, w: Wording) -> dict[str, object]:
+    """A line without the chat's id, in the reader's language."""
+    kind = KINDS.get(line.kind)
+    words = kind.translated(line.line, w.language, error=w.reason) if kind else line.line
     return {
         "id": line.id,
         "at": line.at,
@@ -131,7 +135,7 @@ def shown(line: LogLine) -> dict[str, object]:
         "ref": line.ref,
         "turn": line.turn,
         "symbol": line.symbol,
-        "line": line.line,
+        "line": words,
     }
 
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from quart import Response, request
+from quart.wrappers import Request, Websocket
 from werkzeug.exceptions import NotFound
 
 from daemon.domain.accounts import LANGUAGES
@@ -176,17 +177,17 @@ class Shell:
             raise NotFound
         return key
 
-    def wording(self) -> Wording:
-        """The wording of the current request.
+    def wording(self, asked: Request | Websocket = request) -> Wording:
+        """The wording of the current request, or of a WebSocket.
 
         Its language is the account's, else it was chosen on a page, else it is one of the
         browser's, else the settings'.
         """
         account = visitor().account
         chosen = account.language if account else ""
-        chosen = chosen or request.cookies.get(LANGUAGE_COOKIE, "")
+        chosen = chosen or asked.cookies.get(LANGUAGE_COOKIE, "")
         if chosen not in LANGUAGES:
-            chosen = request.accept_languages.best_match(LANGUAGES) or ""
+            chosen = asked.accept_languages.best_match(LANGUAGES) or ""
         language = chosen or self.settings.language
         zone = ZoneInfo(account.zone) if account and account.zone else self._zone
         return Wording(language, zone, self.operations.now(), self._words[language])

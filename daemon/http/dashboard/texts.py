@@ -5,6 +5,7 @@ from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from daemon.domain.editable_texts import (
+    CANDIDATE,
     INSTRUCTIONS,
     MOST_CHARACTERS,
     MOST_INSTRUCTIONS,
@@ -12,7 +13,7 @@ from daemon.domain.editable_texts import (
     TO_CUSTOMERS,
     TO_TEAM,
 )
-from daemon.domain.versions import SHOWN_DIGITS
+from daemon.domain.versions import SHOWN_DIGITS, hash_of
 from daemon.http.dashboard.shell import Shell
 
 GROUPS = (
@@ -22,6 +23,8 @@ GROUPS = (
 )
 FIRST_CHARACTERS = 160
 """Of a text, in the list."""
+SHARES = (0.0, 0.1, 0.25, 0.5)
+"""Of the chats that a draft can be tried on; 0: in shadow."""
 
 
 def create_texts(shell: Shell) -> Blueprint:
@@ -41,6 +44,7 @@ def create_texts(shell: Shell) -> Blueprint:
             "texts.html",
             section="texts",
             groups=[(title, [states[name] for name in group]) for title, group in GROUPS],
+            tried=editor.state(number, CANDIDATE),
             number=number,
             numbers=names,
             editable=editor.is_enabled,
@@ -50,10 +54,15 @@ def create_texts(shell: Shell) -> Blueprint:
     @texts.get("/dashboard/texts/<number>/<name>")
     async def show_one(number: str, name: str) -> ResponseReturnValue:
         editor = operations.texts
-        if not editor.knows(number, name):
+        if name == CANDIDATE or not editor.knows(number, name):
             raise NotFound
         versions = await editor.versions(number, name)
-        digests = [one.digest for one in versions if one.digest] if name == INSTRUCTIONS else []
+        is_instructions = name == INSTRUCTIONS
+        digests = [one.digest for one in versions if one.digest] if is_instructions else []
+        tried = editor.state(number, CANDIDATE)
+        tried_digest = hash_of(tried.text)
+        if is_instructions and tried.origin == "edited":
+            digests.append(tried_digest)
         return shell.page(
             "text.html",
             section="texts",
@@ -63,8 +72,12 @@ def create_texts(shell: Shell) -> Blueprint:
             results=await editor.results(digests),
             digits=SHOWN_DIGITS,
             placeholders=PLACEHOLDERS.get(name, ()),
-            is_instructions=name == INSTRUCTIONS,
-            most=MOST_INSTRUCTIONS if name == INSTRUCTIONS else MOST_CHARACTERS,
+            is_instructions=is_instructions,
+            tried=tried,
+            tried_digest=tried_digest,
+            shares=SHARES,
+            can_try=is_instructions and editor.can_try(number),
+            most=MOST_INSTRUCTIONS if is_instructions else MOST_CHARACTERS,
             editable=editor.is_enabled,
         )
 

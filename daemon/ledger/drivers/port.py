@@ -261,6 +261,11 @@ def listed(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
+def escaped(text: str) -> str:
+    """A text as it is, in a pattern of ``LIKE`` whose escape is a backslash."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
 def named(cursor: Cursor) -> list[dict[str, Any]]:
     """The rows that are left, each by the names of its columns."""
     names = [column[0] for column in cursor.description]

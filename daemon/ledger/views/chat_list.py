@@ -4,11 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from daemon.domain.ids import is_group
+from daemon.domain.labels import names_in
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.states import DEAD, FAILED, WITH_AGENT
 from daemon.domain.transitions.handover import ESCALATED
-from daemon.ledger.drivers.port import Connection, marks
+from daemon.ledger.drivers.port import Connection, escaped, marks
 from daemon.ledger.handover import WaitingChat, waiting_chats
+from daemon.ledger.labels import HAS_LABEL, like_label
 from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.outbox import OPEN_ROWS
 from daemon.ledger.people import FORGOTTEN, REMEMBERED
@@ -225,8 +227,8 @@ def _conditions(wanted: Wanted) -> tuple[list[str], list[object]]:
         conditions.append(f"({like})")
         values += of_like
     if wanted.label:
-        conditions.append("labels LIKE ? ESCAPE '\\'")
-        values.append(f"%\n{_escaped(wanted.label)}\n%")
+        conditions.append(HAS_LABEL)
+        values.append(like_label(wanted.label))
     if wanted.number:
         conditions.append("channel = ?")
         values.append(wanted.number)
@@ -235,7 +237,7 @@ def _conditions(wanted: Wanted) -> tuple[list[str], list[object]]:
 
 def _is_called(query: str) -> tuple[str, list[object]]:
     """The condition of chats with this in their name or number, and its values."""
-    like = f"%{_escaped(query)}%"
+    like = f"%{escaped(query)}%"
     condition = (
         "lower(name) LIKE lower(?) ESCAPE '\\' OR lower(contact_name) LIKE lower(?) ESCAPE '\\'"
         " OR chat LIKE ? ESCAPE '\\'"
@@ -300,16 +302,12 @@ def rows_between(
     return first_from(since) if since else 0, first_from(until) - 1 if until else int(last)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
 def _digits(query: str) -> str:
     """A number as people write it, without what they put between the digits; an id as it is."""
     if any(map(str.isalpha, query)):
-        return _escaped(query)
+        return escaped(query)
     bare = "".join(letter for letter in query if letter not in " +-().")
-    return _escaped(bare or query)
+    return escaped(bare or query)
 
 
 def _key(entry: JsonObject) -> ChatKey:
@@ -336,7 +334,7 @@ def _entry(
         "assigned_to": row[13],
         "assignee": row[14] or "",
         "unread": float(str(row[15])) > 0,
-        "labels": tuple(filter(None, str(row[16]).split("\n"))),
+        "labels": names_in(str(row[16])),
         "waiting": _waiting(open_work.waiting.get(key), is_overdue=bool(row[10])),
         "paused_until": paused if paused > now else 0.0,
         "loop": float(str(loop_until)) > now,

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from daemon.conversation.config_loader import read_instructions
-from daemon.domain.editable_texts import CONSENT, INSTRUCTIONS, NAMES, TextVersion
+from daemon.domain.editable_texts import CANDIDATE, CONSENT, INSTRUCTIONS, NAMES, TextVersion
 from daemon.domain.texts import texts
 from daemon.domain.versions import hash_of
 from daemon.errors import StoreError
@@ -55,7 +55,8 @@ def _list(config: Path | None, *, as_json: bool) -> None:
         return
     for one in found:
         changed = ", the file has changed since" if _file_changed(settings, one) else ""
-        click.echo(f"{one.number}  {one.name}  {_by(one)}{changed}")
+        tried = f", {_tried(one)}" if one.name == CANDIDATE else ""
+        click.echo(f"{one.number}  {one.name}  {_by(one)}{tried}{changed}")
     if not found:
         click.echo("no text was edited in the dashboard", err=True)
 
@@ -68,13 +69,13 @@ def texts_command(**options: Any) -> None:  # noqa: D103 - its help is that of `
 
 
 @texts_command.command(name="show")
-@click.argument("name", type=click.Choice(NAMES), metavar="NAME")
+@click.argument("name", type=click.Choice((*NAMES, CANDIDATE)), metavar="NAME")
 @NUMBER
 @CONFIG
 def show_command(config: Path | None, *, name: str, number: str | None) -> None:
     """Print a text as it is at work: edited, or as the file says.
 
-    NAME is instructions, or the key of [texts] (closed, apology …).
+    NAME is instructions, the key of [texts] (closed, apology …), or candidate.
     """
     settings = read_settings(config)
     place = place_of(settings)
@@ -95,11 +96,11 @@ def number_at_work(
     number, settings = number_settings(config, named), read_settings(config)
     url = settings.store.url.get_secret_value() if settings.store.url else ""
     place = Place(settings.data_dir, None, numbers=tuple(numbers_of(settings)), url=url)
-    edited: dict[str, str] = {}
+    found: list[TextVersion] = []
     with suppress(StoreError):  # then the files are all that there is
         ours = place.number(named)
         found = [one for one in _edited(settings, place) if one.number == ours]
-        edited = {one.name: one.text for one in found if one.text is not None}
+    edited = {one.name: one.text for one in found if one.text and one.name != CANDIDATE}
     if own_instructions:
         edited.pop(INSTRUCTIONS, None)
     if edited:
@@ -126,15 +127,15 @@ def edited_findings(settings: Settings) -> Iterator[Finding]:
     with suppress(StoreError, CommandFailure):
         for one in _edited(settings, Place(settings.data_dir, None, url=url)):
             changed = " and has changed since" if _file_changed(settings, one) else ""
-            yield Finding(
-                "warning",
-                f"{one.name} of {one.number}: {_by(one)} in the dashboard; the file is not"
-                f" used{changed}",
-            )
+            what = f"the file is not used{changed}" if one.name != CANDIDATE else _tried(one)
+            text = f"{one.name} of {one.number}: {_by(one)} in the dashboard; {what}"
+            yield Finding("warning", text)
 
 
 def file_text(number: Settings, name: str) -> str:
     """A text as the files say, or as it is built in. Raises SettingsError."""
+    if name == CANDIDATE:
+        return ""
     if name == INSTRUCTIONS:
         return read_instructions(number.assistant.instructions_file)
     if name == CONSENT:
@@ -154,6 +155,10 @@ def _edited(settings: Settings, place: Place) -> list[TextVersion]:
 
 def _file_changed(settings: Settings, one: TextVersion) -> bool:
     return hash_of(file_text(numbers_of(settings)[one.number], one.name)) != one.file_digest
+
+
+def _tried(one: TextVersion) -> str:
+    return f"it answers {one.share:.0%} of the chats" if one.share else "it answers in shadow"
 
 
 def _by(one: TextVersion) -> str:

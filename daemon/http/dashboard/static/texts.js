@@ -87,7 +87,7 @@ async function preview(title = t("What changes")) {
 async function renew(state) {
   editor.dataset.base = state.base;
   const page = await getPage(location.href);
-  for (const id of ["now", "versions"]) document.getElementById(id).replaceWith(page.getElementById(id));
+  for (const id of ["now", "versions", "try"]) document.getElementById(id)?.replaceWith(page.getElementById(id) ?? "");
   const [before, after] = [editor, page.querySelector("[data-editor]")].map((form) => form.querySelector("[data-back]"));
   if (after && !before) editor.querySelector("[data-save]").parentElement.append(after);
   if (before && !after) before.remove();
@@ -137,6 +137,28 @@ async function keep() {
   await change({ text: (await getJson(path)).text });
 }
 
+// What is tried is a text of its own, beside the one at work.
+const tried = path.replace(/[^/]*$/, "candidate");
+
+async function putTried(fields, words) {
+  const headers = { "Content-Type": "application/json", Accept: "application/json" };
+  const { tryBase: base } = document.getElementById("try").dataset;
+  await ask(tried, { method: "PUT", headers, body: JSON.stringify({ base, ...fields }) });
+  await renew({ base: editor.dataset.base });
+  toast(t(words));
+}
+
+async function compareTried() {
+  const { text } = await getJson(tried);
+  const { changes } = await postJson(`${path}/preview`, { text });
+  show(t("What the draft on trial would change"), changes, null);
+}
+
+async function adopt() {
+  await change({ text: (await getJson(tried)).text });
+  await putTried({}, "The trial is over.");
+}
+
 function download(file) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([`${area.value}\n`], { type: "text/markdown" }));
@@ -154,13 +176,17 @@ function isKept() {
 }
 
 async function act(button) {
-  if (["back", "restore", "keep"].some((deed) => deed in button.dataset) && isKept()) return;
+  if (["back", "restore", "keep", "adopt"].some((deed) => deed in button.dataset) && isKept()) return;
   if ("preview" in button.dataset) await preview();
   else if ("back" in button.dataset) await change({});
   else if ("compare" in button.dataset) await compare(button.dataset.compare);
   else if ("restore" in button.dataset) await change({ revision: Number(button.dataset.restore) });
   else if ("compareFile" in button.dataset) await compareFile();
   else if ("keep" in button.dataset) await keep();
+  else if ("try" in button.dataset) await putTried({ text: area.value, share: Number(document.getElementById("share").value) }, "The draft is tried from the next turn on.");
+  else if ("endTry" in button.dataset) await putTried({}, "The trial is over.");
+  else if ("compareTried" in button.dataset) await compareTried();
+  else if ("adopt" in button.dataset) await adopt();
   else if ("download" in button.dataset) download(button.dataset.download);
 }
 
@@ -176,7 +202,7 @@ async function during(button, work) {
 }
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-preview], [data-back], [data-compare], [data-restore], [data-compare-file], [data-keep], [data-download]");
+  const button = event.target.closest("[data-preview], [data-back], [data-compare], [data-restore], [data-compare-file], [data-keep], [data-try], [data-end-try], [data-compare-tried], [data-adopt], [data-download]");
   if (button) during(button, () => act(button));
 });
 editor.addEventListener("submit", (event) => {
