@@ -74,6 +74,16 @@ async def test_a_cursor_leads_to_the_messages_before(client: Client) -> None:
         assert seen == ["Sí, hay cupo.", "¿Hay cupo el viernes?"]
 
 
+async def test_what_is_no_cursor_is_refused(client: Client) -> None:
+    """The first page again, instead, would never end."""
+    async with client("read") as api:
+        (chat,) = (await api.get("chats")).json()["chats"]
+        for path in ("chats", f"chats/{chat['ref']}/messages", "search?query=cupo"):
+            answer = await api.get(path, params={"cursor": "last week"})
+            assert answer.status_code == 422, path
+            assert "cursor" in answer.json()["detail"]
+
+
 async def test_what_is_not_there_is_a_problem(client: Client) -> None:
     async with client("read") as api:
         ref = (await the_chat(api))["ref"]

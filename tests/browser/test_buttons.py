@@ -1,5 +1,7 @@
 """The buttons of a chat's page do what they say; the API is behind them."""
 
+from datetime import UTC, datetime, timedelta
+
 from playwright.sync_api import Page, expect
 from support.stand import Stand
 
@@ -33,6 +35,15 @@ def test_the_buttons_of_a_chat(stand: Stand, page: Page) -> None:
     with page.expect_response("**/reaction") as reacted:
         page.locator("[data-react='👍']").first.click()
     assert reacted.value.status == 204
+
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    page.get_by_test_id("new-reminder").locator("summary").click()
+    page.get_by_test_id("remind-when").fill(f"{tomorrow:%Y-%m-%dT%H:%M}")
+    page.get_by_test_id("remind-text").fill("Hoy a las 9.")
+    page.get_by_test_id("remind-add").click()
+    expect(page.get_by_test_id("chat-reminders")).to_contain_text("Hoy a las 9.")
+    page.get_by_test_id("cancel-reminder").click()
+    expect(page.get_by_test_id("cancel-reminder")).to_have_count(0)
 
     number = page.locator("#talk-head [data-reveal]")
     number.click()

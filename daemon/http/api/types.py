@@ -29,7 +29,12 @@ Ref = Annotated[
     ),
 ]
 RowId = Annotated[int, Meta(ge=1, le=MOST_ROWS)]
-Place = Annotated[str, Meta(max_length=80, description="The `next` of the page before")]
+_NEXT = "The `next` of the page before"
+ChatPlace = Annotated[
+    str, Meta(max_length=80, pattern=r"^([0-9.e+-]+-[A-Za-z0-9_-]+)?$", description=_NEXT)
+]
+MessagePlace = Annotated[str, Meta(max_length=80, pattern=r"^([0-9]+-[0-9]+)?$", description=_NEXT)]
+FoundPlace = Annotated[str, Meta(max_length=80, pattern=r"^[0-9]*$", description=_NEXT)]
 PageSize = Annotated[int, Meta(ge=1, le=MOST, description="Entries of one page")]
 Number = Annotated[str, Meta(max_length=80, description="Our number, by its name")]
 LabelName = Annotated[str, Meta(max_length=100, description="Name of a label")]
@@ -179,7 +184,7 @@ class ChatFilter(ApiRequest, frozen=True):
     state: ChatState | None = None
     number: Number = ""
     label: LabelName = ""
-    cursor: Place = ""
+    cursor: ChatPlace = ""
     limit: PageSize = 40
 
 
@@ -203,7 +208,7 @@ class SearchFilter(ApiRequest, frozen=True):
     label: LabelName = ""
     since: Moment | None = None
     until: Moment | None = None
-    cursor: Place = ""
+    cursor: FoundPlace = ""
     limit: PageSize = 20
 
 
@@ -258,7 +263,7 @@ class FoundPage(ApiResponse, frozen=True):
 class MessageFilter(ApiRequest, frozen=True):
     """Which page."""
 
-    cursor: Place = ""
+    cursor: MessagePlace = ""
     limit: PageSize = 60
 
 
