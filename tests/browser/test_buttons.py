@@ -18,7 +18,9 @@ def test_the_buttons_of_a_chat(stand: Stand, page: Page) -> None:
     page.get_by_test_id("chat-name").wait_for()
 
     page.locator("[data-act=pause]").first.click()
+    expect(page.locator("#held")).to_contain_text("pausa")
     page.locator("[data-act=resume]").first.click()
+    expect(page.locator("#held")).to_be_hidden()
     expect(page.locator("[data-act=pause]").first).to_be_visible()
 
     page.get_by_test_id("add-label").click()
