@@ -11,6 +11,7 @@ streams are read here, to their end or to a cancellation.
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Literal, cast
 from urllib.parse import quote
 
@@ -34,6 +35,9 @@ TAIL_SECONDS = 1.0
 
 MAX_CONNECTIONS = 4000
 MAX_IDLE_CONNECTIONS = 50
+KNOWN_URLS = 16
+"""Addresses whose parts are remembered."""
+
 NO_KEY = "no-key"
 """Sent where no key is set: local servers want none, but an empty header is not valid HTTP."""
 
@@ -49,12 +53,36 @@ class _HttpClient(httpx.AsyncClient):
         tls = httpx2.create_ssl_context()
         tls.set_alpn_protocols(["http/1.1"])
         super().__init__(verify=tls, follow_redirects=True)
+        self._first = [
+            ("Host", url.netloc.decode("ascii")),
+            ("Accept-Encoding", self.headers["Accept-Encoding"]),
+        ]
+        self._known_url = lru_cache(KNOWN_URLS)(httpx.URL)
         self._connections = Connections(
             url,
             tls,
             most=MAX_CONNECTIONS,
             most_idle=MAX_IDLE_CONNECTIONS,
             unheard_seconds=idle_seconds,
+        )
+
+    def build_request(
+        self, method: str, url: httpx.URL | str, *, content: Any = None, **more: Any
+    ) -> httpx.Request:
+        """Make a request; see httpx.
+
+        A usual one of the SDK is whole, but for its length and the first headers. httpx would merge
+        it with settings that nobody has made, which costs more than the whole exchange.
+        """
+        merged = ("params", "files", "data")
+        if not isinstance(content, bytes) or any(more.get(name) for name in merged):
+            return super().build_request(method, url, content=content, **more)
+        return httpx.Request(
+            method,
+            self._known_url(url),
+            headers=[*self._first, *more["headers"], ("Content-Length", str(len(content)))],
+            stream=httpx.ByteStream(content),
+            extensions={"timeout": more["timeout"].as_dict()},
         )
 
     async def send(
@@ -93,8 +121,8 @@ class ModelConnection:
         """
         self._idle_seconds = idle_seconds
         timeout = httpx2.Timeout(idle_seconds, connect=CONNECT_SECONDS)
-        self._stream_timeout = httpx2.Timeout(idle_seconds, connect=CONNECT_SECONDS, read=None)
-        """`_read` limits the silence in streams: one limit for all parts, moved with each."""
+        self._stream_timeout = httpx2.Timeout(None, connect=CONNECT_SECONDS)
+        """`_read` limits the silence of streams: one limit for all parts, moved with them."""
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=api_key or NO_KEY,

@@ -184,13 +184,19 @@ class SetupSlots:
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Hold a place in this block, once there is one and the pace allows it."""
-        async with self._places:
+        try:
+            self._places.acquire_nowait()
+        except trio.WouldBlock:
+            await self._places.acquire()
+        try:
             now = trio.current_time()
             earliest = now - UNPACED / PER_SECOND
             self._paced_until = max(self._paced_until, earliest) + 1 / PER_SECOND
             if self._paced_until > now:
                 await trio.sleep_until(self._paced_until)
             yield
+        finally:
+            self._places.release()
 
 
 class ContactSetup:

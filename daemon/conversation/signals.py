@@ -416,6 +416,10 @@ class ChatSignals:
 
     async def woken(self, seconds: float) -> bool:
         """Wait for a signal at most so long; False if none came."""
+        if self._wake.is_set():
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._wake = trio.Event()
+            return True
         with trio.move_on_after(seconds) as scope:
             await self._wake.wait()
         self._wake = trio.Event()

@@ -171,12 +171,14 @@ class Api:
         stream = cast("httpx.AsyncByteStream", answer.stream)
         try:
             reply.status = answer.status_code
-            self.clock.note_date(answer.headers.get("date"))
-            reply.retry_after = retry_after(answer.headers.get("retry-after"))
+            # One look at all headers: httpx would go through them for each that is asked for.
+            headers = {name.lower(): value for name, value in answer.headers.raw}
+            self.clock.note_date(_text_of(headers, b"date"))
+            reply.retry_after = retry_after(_text_of(headers, b"retry-after"))
             body = await _whole_body(stream, reply)
         finally:
             await stream.aclose()
-        coding = answer.headers.get("content-encoding", "identity")
+        coding = _text_of(headers, b"content-encoding") or "identity"
         reply.body = unpacked(body, coding, most_bytes=_MOST_ANSWER_BYTES)
 
     def _outgoing(self, call: ApiCall, trace: "_Beginning") -> httpx.Request:
@@ -199,6 +201,11 @@ class Api:
         if content or call.method in _WITH_BODY:
             request.headers["Content-Length"] = str(len(content))
         return request
+
+
+def _text_of(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
 
 
 class _Beginning:

@@ -30,9 +30,10 @@ MOST_HEAD_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
 
 _TARGET = re.compile(rb"[\x21-\x7e]+")
-_NAMES = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
-_VALUES = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*")
+_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
 """What a request may be made of (RFC 9112, section 3; RFC 9110, sections 5.1 and 5.5)."""
+
+_UNKNOWN_LENGTH = re.compile(rb"^transfer-encoding:", re.IGNORECASE | re.MULTILINE)
 
 
 async def within(
@@ -167,7 +168,8 @@ class LlhttpConnection:
         writing, and for each part that is read; without it there is no limit.
         """
         head = _head_of(request)
-        content = await request.aread()
+        in_memory = isinstance(request.stream, httpx.ByteStream)
+        content = request.read() if in_memory else await request.aread()
         limits = request.extensions.get("timeout", {})
         if self._stream is None:
             seconds = limits.get("connect")
@@ -183,23 +185,15 @@ class LlhttpConnection:
         seconds = limits.get("read")
         taken = 0
         while not answer.has_head:
-            taken += await self._read(answer, seconds)
+            taken += await self.read_on(answer, seconds)
             if taken > MOST_HEAD_BYTES and not answer.has_head:
                 raise httpx.RemoteProtocolError("the head of the answer is too large")
-        if answer.is_complete:
-            self._finish(answer)
         body = _AnswerBody(self, answer, seconds)
         response = httpx.Response(
             answer.status, headers=answer.headers, stream=body, request=request
         )
         response.headers.encoding = "iso-8859-1"  # fits any; else httpx tries three in turn
         return response
-
-    async def read_on(self, answer: _Answer, seconds: float | None) -> None:
-        """Read more of a body. Raises httpx.TransportError."""
-        await self._read(answer, seconds)
-        if answer.is_complete:
-            self._finish(answer)
 
     def is_available(self) -> bool:
         """Whether it can take a request."""
@@ -242,12 +236,16 @@ class LlhttpConnection:
             raise httpx.ConnectError(str(error)) from None
         return secured
 
-    async def _read(self, answer: _Answer, seconds: float | None) -> int:
+    async def read_on(self, answer: _Answer, seconds: float | None) -> int:
+        """Read more of an answer; gives how many bytes. Raises httpx.TransportError."""
         if self._stream is None:
             raise httpx.ReadError("there is no connection")
+        receive = self._stream.receive_some
         try:
-            receive = self._stream.receive_some
-            data = await within(seconds, httpx.ReadTimeout, receive, READ_BYTES)
+            if seconds is None:
+                data = await receive(READ_BYTES)
+            else:
+                data = await within(seconds, httpx.ReadTimeout, receive, READ_BYTES)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise httpx.ReadError(str(error)) from None
         if not data:
@@ -258,11 +256,9 @@ class LlhttpConnection:
             answer.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             raise httpx.RemoteProtocolError(type(error).__name__) from None
-        return len(data)
-
-    def _finish(self, answer: _Answer) -> None:
         if answer.keeps_alive:
             self._idle_since = time.monotonic()
+        return len(data)
 
 
 class _AnswerBody(httpx.AsyncByteStream):
@@ -293,11 +289,14 @@ def _head_of(request: httpx.Request) -> bytes:
     """The request line and the headers. Raises httpx.LocalProtocolError for unfit bytes."""
     target = request.extensions.get("target", request.url.raw_path)
     headers = request.headers.raw
-    names = b"".join([name or b" " for name, _ in headers])
-    values = b"".join([value for _, value in headers])
-    if not (_TARGET.fullmatch(target) and _NAMES.fullmatch(names) and _VALUES.fullmatch(values)):
-        raise httpx.LocalProtocolError("a request with characters that end a line")
-    if b"transfer-encoding" in names.lower():
-        raise httpx.LocalProtocolError("a request of unknown length")
     lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    # As many lines as headers: none of them has brought another one.
+    if (
+        not _TARGET.fullmatch(target)
+        or not _LINES.fullmatch(lines)
+        or lines.count(b"\n") != len(headers)
+    ):
+        raise httpx.LocalProtocolError("a request with characters that end a line")
+    if _UNKNOWN_LENGTH.search(lines):
+        raise httpx.LocalProtocolError("a request of unknown length")
     return b"%b %b HTTP/1.1\r\n%b\r\n" % (request.method.encode("ascii"), target, lines)
