@@ -182,6 +182,7 @@ async def test_a_node_whose_lease_is_over_leaves_notifications_to_others(
         await found(lambda: len(looks), lambda looked: looked > seen + 2)
 
     monkeypatch.setattr(Notifications, "due", noted)
+    monkeypatch.setattr(notifier, "RETRY_SECONDS", 0.0)  # it is due at each look
     async with notifying(tmp_path) as (stage, target):
         target.status = 503
         await escalate(stage)
