@@ -260,6 +260,19 @@ async def test_a_write_that_fails_after_two_deadlocks_is_not_taken_for_stored(
         assert await own_ids(store) == ["good"]
 
 
+async def test_a_server_that_is_the_primary_no_more_is_left(tmp_path: Path, url: str) -> None:
+    """The connection may live on, behind a pooler or after a fail-over."""
+    async with open_store(tmp_path, url=url, numbers=("main",), clock=time.perf_counter) as store:
+        for database in (store.database, store.database.of("main")):
+            await database.write(lambda c: c.execute("SET default_transaction_read_only = on"))
+            with pytest.raises(StoreUnavailable, match="read-only"):
+                await database.write(lambda c: c.execute(INSERT, ["lost"]).rowcount)
+            await database.write(lambda c: c.execute("SELECT 1").fetchone())
+        await accept(store, message("m-1"))
+        assert await own_ids(store) == []
+        assert [row[0] for row in select(store, "messages", "id")] == ["m-1"]
+
+
 async def test_a_fault_of_the_writer_is_told_to_who_waits(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import trio
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import ReadOnlySqlTransaction
 from support.ledgers import accept, message
 from support.place import POSTGRES
 from support.postgres_proxy import proxy_before
@@ -399,6 +400,27 @@ async def test_a_node_keeps_its_numbers_over_an_outage_that_is_shorter_than_its_
             assert [database.epoch(number) for number in NUMBERS] == epochs
             await write(store, "eins", "1")
     assert written(tmp_path) == ["1"]
+
+
+async def test_a_server_that_refuses_the_lease_is_asked_by_another_connection(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not in a hurry: behind a pooler, the connection to a former primary may live on."""
+    asked: list[int] = []
+
+    def refuse(_ownership: Ownership, connection: Any) -> None:
+        asked.append(connection.info.backend_pid)
+        raise ReadOnlySqlTransaction("cannot execute UPDATE in a read-only transaction")
+
+    async with opened(tmp_path, url, "a", lease_seconds=60) as store:
+        database = database_of(store)
+        with monkeypatch.context() as refusing:
+            refusing.setattr(Ownership, "_look", refuse)
+            await until(lambda: len(asked) > 3)
+            assert "cannot reach the database" in database.last_write_error
+        await until(lambda: not database.last_write_error)
+        assert len(set(asked)) == len(asked)
+        assert database.owned == frozenset(NUMBERS)
 
 
 async def test_a_fault_of_the_lease_thread_is_reported_and_ends_no_lease(

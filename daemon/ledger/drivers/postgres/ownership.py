@@ -232,11 +232,17 @@ class Ownership:
                 self._drop(self._holds)
                 self.ended(str(error))
             except Exception as error:  # noqa: BLE001 - a node without this thread has no numbers
-                if is_new or not isinstance(error, psycopg.Error):
-                    self.trouble = _trouble(error)
-                    self._ended.wait(LOOK_SECONDS)
+                self._leave(connection, error, is_new=is_new)
         if connection is not None:
             connection.close()
+
+    def _leave(self, connection: Psycopg | None, error: Exception, *, is_new: bool) -> None:
+        """Close a connection after an error; a new one may find another server, or be in order."""
+        if connection is not None:
+            connection.close()
+        if is_new:
+            self.trouble = _trouble(error)
+            self._ended.wait(LOOK_SECONDS)
 
     def _look(self, connection: Psycopg) -> None:
         """Renew the lease if it is due, and come closer to this node's share."""

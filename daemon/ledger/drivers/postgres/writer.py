@@ -12,7 +12,7 @@ from traceback import clear_frames
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import DeadlockDetected, ReadOnlySqlTransaction, SerializationFailure
 
 from daemon.errors import CommitUnknown, NotOwned, StoreError, StoreUnavailable
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, Psycopg, connect, reason
@@ -119,6 +119,8 @@ class Writer:
                 self._try(batch)
             except psycopg.Error as error:
                 failure = StoreUnavailable(f"cannot write to the database: {reason(error)}")
+                if isinstance(error, ReadOnlySqlTransaction) and self._connection is not None:
+                    self._connection.close()  # another server is the primary by now
                 break
             except CommitUnknown as error:
                 failure = error
