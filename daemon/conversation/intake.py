@@ -138,6 +138,10 @@ def keep_bytes(opened: Opened, message: Message, *, folder: Path, limit: int) ->
     return msgspec.structs.replace(message, content=changed)
 
 
+TextStored = Callable[[BaseException | None, Callable[[], None]], None]
+"""Gets why a text is not stored, None if it is, and a function that then wakes its chat."""
+
+
 class Intake:
     """Accepts the webhook calls of one number. Called by the handlers of HTTP requests."""
 
@@ -151,6 +155,8 @@ class Intake:
         self._chats = chats
         self._large = trio.CapacityLimiter(1)
         self._judged_by: tuple[Policy, Judging] | None = None
+        self._read: tuple[bytes, str, Webhook] | None = None
+        """What `begin` has read and left to `accept`."""
 
     async def accept(self, body: bytes, path_event: str) -> None:
         """Store one webhook call durably, then wake the chats it is about.
@@ -165,6 +171,37 @@ class Intake:
         async with self._large:
             await self._accept(body, path_event)
 
+    def begin(self, body: bytes, path_event: str, stored: TextStored) -> bool:
+        """Begin to store a call with one plain text of a customer, as nearly all are.
+
+        No task waits for it: ``stored`` is called in the event loop once it is durable, or is not
+        stored; it returns at once, without raising. False: the call is to be given to `accept`.
+        """
+        if len(body) >= LARGE_BODY_BYTES:
+            return False
+        try:
+            webhook = self._number.gateway.parse_webhook(
+                body, number=self._number.name, path_event=path_event
+            )
+        except WebhookError:
+            return False
+        text = webhook.only_text
+        if text is not None and self._store.inbox.post_text(
+            webhook,
+            body,
+            judging=self._judging,
+            now=self._telemetry.now(),
+            finished=partial(self._finished, text, stored),
+        ):
+            return True
+        self._read = body, path_event, webhook
+        return False
+
+    def _finished(
+        self, text: Message, stored: TextStored, accepted: Accepted, error: BaseException | None
+    ) -> None:
+        stored(error, partial(self._text_stored, text, accepted))
+
     async def check(self, body: bytes, path_event: str) -> None:
         """Raise WebhookError if a call cannot be read, as `accept` does; store nothing."""
         parse = self._number.gateway.parse_webhook
@@ -174,13 +211,7 @@ class Intake:
 
     async def _accept(self, body: bytes, path_event: str) -> None:
         now, rules = self._telemetry.now(), self._config.rules
-        webhook, opened = await read_webhook(
-            body,
-            path_event,
-            number=self._number.name,
-            parse=self._number.gateway.parse_webhook,
-            nonce=self._nonce,
-        )
+        webhook, opened = await self._opened(body, path_event)
         text = webhook.only_text
         if text is None:
             webhook = await self._with_files(webhook, opened, now)
@@ -196,19 +227,38 @@ class Intake:
             if webhook.statuses
             else None,
         )
+        if text is not None:
+            self._text_stored(text, accepted)
+            return
         if accepted.duplicates:
             self._telemetry.metrics.duplicates.inc(accepted.duplicates)
-        if text is not None:
-            for arrival in accepted.arrivals:
-                self._chats.poke(arrival)
-            self._report_received(text, accepted)
-            return
         await self._wake(webhook, accepted)
         for update in accepted.delivery_updates:
             if update.error == WINDOW_SHUT:
                 await self._ask_for_person(update)
         await self._note_changes(webhook)
         self._report(webhook, accepted)
+
+    async def _opened(self, body: bytes, path_event: str) -> tuple[Webhook, Opened]:
+        """A call that is read, by `begin` or now."""
+        read, self._read = self._read, None
+        if read is not None and read[:2] == (body, path_event):
+            return read[2], Opened(body, body)
+        return await read_webhook(
+            body,
+            path_event,
+            number=self._number.name,
+            parse=self._number.gateway.parse_webhook,
+            nonce=self._nonce,
+        )
+
+    def _text_stored(self, text: Message, accepted: Accepted) -> None:
+        """Wake the chat of a text, and report it."""
+        if accepted.duplicates:
+            self._telemetry.metrics.duplicates.inc(accepted.duplicates)
+        for arrival in accepted.arrivals:
+            self._chats.poke(arrival)
+        self._report_received(text, accepted)
 
     async def _wake(self, webhook: Webhook, accepted: Accepted) -> None:
         """Notify the tasks of files and chats of stored work."""

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import trio
 
+from daemon.conversation.intake import TextStored
 from daemon.conversation.live_config import ChatConfig
 from daemon.conversation.number_runtime import NumberRuntime
 from daemon.conversation.registry import ChatState, Statistics
@@ -105,6 +106,10 @@ class Numbers:
                 return
         await self[number].intake.check(body, path_event)
         await self.waiting.add(number, path_event, body)
+
+    def begin(self, body: bytes, path_event: str, number: str, stored: TextStored) -> bool:
+        """See `daemon.conversation.intake.Intake.begin`. A node asks its others first: False."""
+        return self.waiting is None and self[number].intake.begin(body, path_event, stored)
 
     async def _take_in(self, body: bytes, path_event: str, number: str) -> None:
         await self[number].intake.accept(body, path_event)

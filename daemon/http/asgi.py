@@ -5,6 +5,7 @@ dictionaries, as the server has them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any, Protocol
@@ -38,6 +39,9 @@ class EdgeLog(Protocol):
 
     def exception(self, event: str, /, **fields: Any) -> Any:
         """Log a fault of ours with the current exception."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Write the lines of a block, in which no task waits, together."""
 
 
 @lru_cache(1)

@@ -33,15 +33,24 @@ from hypercorn.utils import parse_socket_addr
 from daemon.http.asgi import EdgeLog
 from daemon.http.clients import Client, ConnectionLimit, Networks
 from daemon.http.http11 import Http11, RequestTasks
-from daemon.http.whole_request import Direct, IsHot, WholeRequest, run_app, whole_request
+from daemon.http.usual_webhooks import UsualWebhooks
+from daemon.http.whole_request import (
+    END,
+    Answer,
+    Direct,
+    IsHot,
+    WholeRequest,
+    run_app,
+    whole_request,
+)
 
 BODY_READ_BYTES = 64 * 1024
 """Bytes read at once inside a request: hypercorn's own choice."""
 JUST_ANSWERED_SECONDS = 0.25
 """For so long after an answer the client may still send its next request during the stop."""
 
-END, CLOSING_END = b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"
-"""The end of a response's head, and of the last one on a connection."""
+CLOSING_END = b"\r\nconnection: close\r\n\r\n"
+"""The end of the head of the last response on a connection."""
 
 UNREAD = {h11.SEND_BODY, h11.ERROR}
 """h11's states of a client that may still be sending."""
@@ -92,6 +101,7 @@ class HttpConnection:
         log: EdgeLog,
         is_hot: IsHot,
         direct: Direct,
+        usual: UsualWebhooks | None,
         limit: ConnectionLimit,
         proxies: Networks,
     ) -> None:
@@ -101,6 +111,7 @@ class HttpConnection:
         self._log = log
         self._is_hot = is_hot
         self._direct = direct
+        self._usual = usual
         self._stream = stream
         self._limits = limits
         self._writing = trio.Lock()
@@ -113,8 +124,8 @@ class HttpConnection:
         socket = stream.socket
         peer = _address(socket, socket.getpeername)
         self._limit = limit
-        self._client = Client(peer[0] if peer else "", proxies, partial(limit.authenticated, self))
-        self._tasks = RequestTasks(context, log, self._client, self._proceed)
+        self.client = Client(peer[0] if peer else "", proxies, partial(limit.authenticated, self))
+        self._tasks = RequestTasks(context, log, self.client, self._proceed)
         self._protocol = Http11(
             app,
             config,
@@ -130,12 +141,12 @@ class HttpConnection:
     @property
     def address(self) -> str:
         """The address of the other end; empty if it has none."""
-        return self._client.peer
+        return self.client.peer
 
     @property
     def is_exempt(self) -> bool:
         """True if the other end is no single client: a trusted proxy, or a Unix socket."""
-        return self._client.through_proxy or not self._client.peer
+        return self.client.through_proxy or not self.client.peer
 
     @property
     def idle_since(self) -> float | None:
@@ -158,7 +169,7 @@ class HttpConnection:
                 await self._read()
             await self._linger()
         finally:
-            self._client.leave()
+            self.client.leave()
             await trio.aclose_forcefully(self._stream)
 
     def end_if_idle(self) -> None:
@@ -167,7 +178,7 @@ class HttpConnection:
         A client that was answered a moment ago may be sending its next request already. It gets
         `JUST_ANSWERED_SECONDS`, so that a restart under load resets no client. Delays end.
         """
-        self._client.leave()
+        self.client.leave()
         if self._idle_since is not None:
             self._due = self._idle_since + JUST_ANSWERED_SECONDS
 
@@ -178,7 +189,7 @@ class HttpConnection:
 
     def abort(self) -> None:
         """Close at once, in the middle of reading or writing."""
-        self._client.leave()
+        self.client.leave()
         self._reading.cancel()
         self._stream.socket.close()
 
@@ -202,6 +213,9 @@ class HttpConnection:
         """What the client has sent; nothing if it has closed, or the connection is broken."""
         try:
             if self.idle and not self._head_begun:
+                usual, client = self._usual, self.client
+                if usual is not None and client.authenticated and not client.through_proxy:
+                    return await usual.other_data(self)
                 # Past trio's stream, which costs as much as parsing a request, and without a read
                 # before the wait: after an answer it would find nothing.
                 descriptor = self._stream.socket.fileno()
@@ -234,10 +248,14 @@ class HttpConnection:
         No other task writes meanwhile, and a cancellation of this task closes the connection, so
         neither lock nor shield is needed.
         """
-        self._idle_since, self._due = None, inf
-        answer = await self._direct(request, self._client)
+        self.begin_request()
+        answer = await self._direct(request, self.client)
         if answer is None:
-            answer = await run_app(self._app, request, self._client, self._log)
+            answer = await run_app(self._app, request, self.client, self._log)
+        await self.send_answer(answer)
+
+    async def send_answer(self, answer: Answer) -> None:
+        """Send an answer in the reading task."""
         last = self._context.terminated.is_set()
         if isinstance(answer, bytes):
             content = answer.replace(END, CLOSING_END, 1) if last else answer
@@ -251,14 +269,46 @@ class HttpConnection:
         if self._context.terminated.is_set():
             self.end_if_idle()
 
+    # -- for `daemon.http.usual_webhooks`, whose tasks read and answer while the reading task waits
+
+    @property
+    def descriptor(self) -> int:
+        """The socket's; negative once it is closed."""
+        return self._stream.socket.fileno()
+
+    def begin_request(self) -> None:
+        """No time limit of the client holds until its answer."""
+        self._idle_since, self._due = None, inf
+
+    def answer_at_once(self, answer: Answer) -> Answer:
+        """Write an answer; gives what the reading task has to send, empty if nothing."""
+        if not isinstance(answer, bytes) or self._context.terminated.is_set():
+            return answer
+        sent = self._write_some(answer)
+        if sent is None:
+            self._reading.cancel()
+        elif sent < len(answer):
+            return answer[sent:]
+        else:
+            self._become_idle()
+        return b""
+
+    def _write_some(self, content: bytes) -> int | None:
+        """Write what the socket takes; None if the client is gone.
+
+        Past trio's stream: an answer to a webhook always fits into the socket's buffer.
+        """
+        try:
+            return os.write(self._stream.socket.fileno(), content)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return None
+
     async def _sent(self, content: bytes) -> bool:
         """Send an answer in the reading task; False if the client is gone."""
-        try:
-            # Past trio's stream: an answer to a webhook always fits into the socket's buffer.
-            sent = os.write(self._stream.socket.fileno(), content)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
+        sent = self._write_some(content)
+        if sent is None:
             return False
         if sent < len(content):
             self._due = trio.current_time() + self._limits.send_seconds

@@ -23,7 +23,7 @@ from daemon.http.asgi import (
     Send,
     answer_json,
 )
-from daemon.http.hook import Hook, declared_size
+from daemon.http.hook import Hook, declared_size, is_webhook
 from daemon.http.pages import BODY_WANTED
 from daemon.http.request_context import EdgeSettings
 from daemon.observability.events import UNEXPECTED_ERROR
@@ -53,11 +53,6 @@ PROBES = frozenset({"/health", "/ready"})
 def is_hot_path(path: str) -> bool:
     """True for the bare routes, which `daemon.http.server.serve` may answer without a task."""
     return is_webhook(path) or path in PROBES
-
-
-def is_webhook(path: str) -> bool:
-    """True for ``/hook…`` and ``/n/<number>/hook…``."""
-    return path == "/hook" or path.startswith(("/hook/", "/n/"))
 
 
 def create_hook(

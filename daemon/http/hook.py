@@ -23,7 +23,15 @@ from daemon.http.access import Access, has_bearer
 from daemon.http.asgi import EdgeLog, Headers, Receive, Scope, Send, answer_json, http_date
 from daemon.http.clients import Client, client_of
 from daemon.http.request_context import EdgeSettings, RequestCounts, WebhookIntake
-from daemon.http.whole_request import WHOLE, GatheredResponse, WholeRequest
+from daemon.http.usual_webhooks import Stored
+from daemon.http.whole_request import (
+    END,
+    WHOLE,
+    Answer,
+    GatheredResponse,
+    WholeRequest,
+    whole_request,
+)
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.lines import iso_utc
 from daemon.ops.webhook_auth import Challenge
@@ -37,6 +45,11 @@ RETRY: Headers = [(b"retry-after", b"2")]
 
 STORE_SECONDS = 20.0
 """How long a call waits to be stored: a database whose standby is gone does not say when."""
+
+
+MOST_HEADS, LONGEST_HEAD = 500, 2048
+"""Heads of usual requests that are known, and the bytes of the longest; theirs differ in the
+length of the body alone."""
 
 
 class _Refusal(Exception):
@@ -86,6 +99,8 @@ class Hook:
         )
         """True if no number takes calls without a secret."""
         self._bytes_left = settings.body_budget
+        self._heads: dict[bytes, tuple[str, str, int]] = {}
+        """The number, the event and the length of the body of requests that begin like this."""
         self._answered_second = -1
         self._answer = [b"", b""]
         """The answer of that second, before and after the fraction."""
@@ -125,7 +140,7 @@ class Hook:
             "environment": self._settings.environment,
         }
 
-    def _failed(self, error: Exception, address: str) -> tuple[int, dict[str, object], Headers]:
+    def _failed(self, error: BaseException, address: str) -> tuple[int, dict[str, object], Headers]:
         """Log why a call was not accepted; gives status, content and headers of its answer."""
         match error:
             case _Refusal():
@@ -151,16 +166,70 @@ class Hook:
 
     # -- the usual call ------------------------------------------------------------------------
 
-    async def direct(
-        self, request: WholeRequest, client: Client
-    ) -> GatheredResponse | bytes | None:
+    def begin(self, data: bytes, client: Client, stored: Stored) -> bool:
+        """Begin to store a request if it is a usual call with one text; see `direct`.
+
+        A client sends the same head with each body of one length, so it is read once.
+        """
+        if not client.authenticated or client.through_proxy:
+            return False
+        end = data.find(END) + len(END)
+        known = self._heads.get(data[:end]) or self._read_head(data, end)
+        if known is None:
+            return False
+        number, event, length = known
+        if len(data) - end != length:
+            return False
+        return self._intake.begin(data[end:], event, number, stored)
+
+    def _read_head(self, data: bytes, end: int) -> tuple[str, str, int] | None:
+        """What the head of a usual request says, which is kept; None for another one."""
+        request = whole_request(data, is_webhook)
+        if request is None or request.body != data[end:] or not request.body:
+            return None
+        called = self._usual_call(request)
+        if called is None:
+            return None
+        known = (*called, len(request.body))
+        if end <= LONGEST_HEAD:
+            if len(self._heads) >= MOST_HEADS:
+                self._heads.clear()
+            self._heads[data[:end]] = known
+        return known
+
+    async def answer(self, error: BaseException | None, client: Client, seconds: float) -> Answer:
+        """Return the answer to a call that was begun; ``error``: why it is not stored."""
+        if error is not None:
+            status, content, headers = self._failed(error, client.peer)
+            self._counts.hook_answered(status, seconds)
+            return await _gathered(status, content, headers)
+        self._counts.hook_answered(200, seconds)
+        return await self._ready_answer(self._now())
+
+    async def direct(self, request: WholeRequest, client: Client) -> Answer | None:
         """Answer a usual call without ASGI; None for another one, which has to come by `__call__`.
 
         Usual is a whole POST for a number that its path names, or the only one, whose client has
         sent the secret on this connection before and does so again. It costs half of the other
         way. A whole request is small, so it takes nothing of the memory for large bodies.
         """
-        if request.method != "POST" or not client.authenticated or client.through_proxy:
+        if not client.authenticated or client.through_proxy:
+            return None
+        called = self._usual_call(request)
+        if called is None:
+            return None
+        number, event = called
+        arrived_at = trio.current_time()
+        failure: Exception | None = None
+        try:
+            await self._intake.accept(request.body, event, number)
+        except Exception as error:  # noqa: BLE001 - the daemon outlives any one call
+            failure = error
+        return await self.answer(failure, client, trio.current_time() - arrived_at)
+
+    def _usual_call(self, request: WholeRequest) -> tuple[str, str] | None:
+        """The number and the event of a request that names them and has the secret; else None."""
+        if request.method != "POST":
             return None
         number, event = self._named_directly(request.path)
         auth = self._auth_of.get(number)
@@ -171,16 +240,7 @@ class Hook:
             or len(request.body) > self._settings.max_body_bytes
         ):
             return None
-        arrived_at = trio.current_time()
-        try:
-            await self._intake.accept(request.body, event, number)
-        except Exception as error:  # noqa: BLE001 - the daemon outlives any one call
-            status, content, headers = self._failed(error, client.peer)
-            answer = await _gathered(status, content, headers)
-            self._counts.hook_answered(status, trio.current_time() - arrived_at)
-            return answer
-        self._counts.hook_answered(200, trio.current_time() - arrived_at)
-        return await self._ready_answer(self._now())
+        return number, event
 
     def _named_directly(self, path: str) -> tuple[str, str]:
         """The number and the event that a path names; the number is empty if that is unclear."""
@@ -389,6 +449,11 @@ class _Body:
         if more > 0:
             self._hook.reserve(size, more)
             self.reserved = size
+
+
+def is_webhook(path: str) -> bool:
+    """True for ``/hook…`` and ``/n/<number>/hook…``."""
+    return path == "/hook" or path.startswith(("/hook/", "/n/"))
 
 
 async def _gathered(status: int, content: dict[str, object], headers: Headers) -> GatheredResponse:

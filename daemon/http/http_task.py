@@ -99,7 +99,7 @@ class HttpTask:
         operations.state.opened(self.urls)
         self._operations = operations
         hook = create_hook(operations, edge, log, access)
-        self._front.open(create_edge(operations, edge, pages, log, hook), hook.direct)
+        self._front.open(create_edge(operations, edge, pages, log, hook), hook.direct, hook)
 
     def _edge(self) -> EdgeSettings:
         settings = self._settings
@@ -147,6 +147,7 @@ class HttpTask:
                 proxies=read_networks(self._settings.web.trusted_proxies),
                 is_hot=is_hot_path,
                 direct=self._front.direct,
+                usual=self._front,
                 task_status=task_status,
             )
         except OSError as error:

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -83,6 +83,20 @@ class WebhookIntake(Protocol):
 
     async def accept(self, body: bytes, path_event: str, number: str, /) -> None:
         """Store a call durably. Raises WebhookError or StoreUnavailable."""
+
+    def begin(
+        self,
+        body: bytes,
+        path_event: str,
+        number: str,
+        stored: Callable[[BaseException | None, Callable[[], None]], None],
+        /,
+    ) -> bool:
+        """Begin to store a usual call; False: it is one for `accept`.
+
+        ``stored`` is called in the event loop once it is durable, or is not stored, and must not
+        raise; its second argument is to be called after the answer to a stored call.
+        """
 
     async def named_in(self, body: bytes, /) -> tuple[str, ...]:
         """Our numbers that a body names. Raises WebhookError."""

@@ -24,6 +24,7 @@ from hypercorn.utils import repr_socket_addr
 from daemon.http.asgi import ASGIApp, EdgeLog, http_date
 from daemon.http.clients import ConnectionLimit, Networks
 from daemon.http.connection import JUST_ANSWERED_SECONDS, HttpConnection, Limits
+from daemon.http.usual_webhooks import UsualWebhooks, Webhooks
 from daemon.http.whole_request import Direct, IsHot, no_direct_answer
 
 STOPPING_CHECK_SECONDS = JUST_ANSWERED_SECONDS / 5
@@ -41,6 +42,7 @@ async def serve(
     proxies: Networks = (),
     is_hot: IsHot = lambda _path: False,
     direct: Direct = no_direct_answer,
+    usual: Webhooks | None = None,
     now: Callable[[], float] = time.time,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -55,11 +57,13 @@ async def serve(
     connections are closed. ``proxies``: those whose ``X-Forwarded-For`` is trusted. ``is_hot``:
     the paths whose whole requests are answered in the connection's own task; their app reads the
     body at once and answers with a length, without waiting for the client. ``direct`` is asked for
-    their answer before the app. ``now``: wall clock in
+    their answer before the app. ``usual`` stores the usual webhooks, for which connections need no
+    task. ``now``: wall clock in
     Unix seconds, for the ``Date`` of answers. Errors of one connection are contained and logged.
     Raises OSError if an address cannot be listened on, and ValueError if it cannot be parsed.
     """
     listeners = await open_listeners(binds)
+    webhooks = UsualWebhooks(usual, log) if usual is not None else None
     try:
         config = _config(limits or Limits(), now)
         wrapped = ASGIWrapper(cast(ASGIFramework, app))
@@ -67,11 +71,15 @@ async def serve(
         async with trio.open_nursery() as around:
             await around.start(lifespan.handle_lifespan, name="http lifespan")
             await lifespan.wait_for_startup()
-            clients = _Clients(wrapped, config, limits or Limits(), log, is_hot, direct, proxies)
+            clients = _Clients(
+                wrapped, config, limits or Limits(), log, is_hot, direct, webhooks, proxies
+            )
             await clients.serve(listeners, stop, grace_seconds, task_status)
             await lifespan.wait_for_shutdown()
             around.cancel_scope.cancel()
     finally:
+        if webhooks is not None:
+            webhooks.close()
         for listener in listeners:
             listener.socket.close()
 
@@ -141,9 +149,11 @@ class _Clients:
         log: EdgeLog,
         is_hot: IsHot,
         direct: Direct,
+        usual: UsualWebhooks | None,
         proxies: Networks,
     ) -> None:
         self._log = log
+        self._usual = usual
         self._check_seconds = limits.check_seconds
         self._context = WorkerContext(None)
         self._limit = ConnectionLimit(
@@ -162,6 +172,7 @@ class _Clients:
             log=log,
             is_hot=is_hot,
             direct=direct,
+            usual=usual,
             limit=self._limit,
             proxies=proxies,
         )
@@ -175,6 +186,9 @@ class _Clients:
     ) -> None:
         """Accept and serve. Runs until `stop` and the end of all requests, or cancelled."""
         async with trio.open_nursery() as watching:
+            if self._usual is not None:
+                watching.start_soon(self._usual.read, name="http usual webhooks")
+                watching.start_soon(self._usual.answer, name="http usual answers")
             async with trio.open_nursery() as handlers:
                 watching.start_soon(
                     self._cut_after_grace, stop, grace_seconds, handlers, name="http grace"

@@ -17,6 +17,9 @@ from daemon.http.asgi import EdgeLog, Event, Headers, Scope
 from daemon.http.clients import CLIENT, Client
 from daemon.observability.events import UNEXPECTED_ERROR
 
+END = b"\r\n\r\n"
+"""The end of the head of a request, and of a response."""
+
 IsHot = Callable[[str], bool]
 """Whether the requests of a path may be answered in the connection's own task."""
 
@@ -165,11 +168,11 @@ class GatheredResponse:
         return b"HTTP/1.1 %d \r\n%b\r\n%b" % (self._status, b"".join(lines), self._body)
 
 
-Direct = Callable[[WholeRequest, Client], Awaitable[GatheredResponse | bytes | None]]
-"""Answers a request in the connection's own task, without ASGI; None: the app has to.
+Answer = GatheredResponse | bytes
+"""Bytes are a whole response that keeps the connection open, or its rest."""
 
-Bytes are a whole response that keeps the connection open.
-"""
+Direct = Callable[[WholeRequest, Client], Awaitable[Answer | None]]
+"""Answers a request in the connection's own task, without ASGI; None: the app has to."""
 
 
 async def no_direct_answer(_request: WholeRequest, _client: Client) -> None:

@@ -5,7 +5,7 @@ One call is one write: when it returns, the whole content of the call is durable
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,7 @@ from daemon.ledger.drivers.port import (
     query,
     transaction,
 )
+from daemon.ledger.drivers.threads import Finished
 from daemon.ledger.messages import UNANSWERED, WAITING, stored_message
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
@@ -39,13 +40,22 @@ ROW_BODY_BYTES = 64 * 1024
 class Inbox(Role):
     """Inbound messages. Used by the webhook handler and by chats; any task may call it."""
 
-    def __init__(self, database: Transactions, folder: Path | None, contact: bytes = b"") -> None:
+    def __init__(
+        self,
+        database: Transactions,
+        folder: Path | None,
+        contact: bytes = b"",
+        *,
+        post: Callable[[TextCall, Finished], bool] = lambda _call, _finished: False,
+    ) -> None:
         """``contact`` is the key of the hashes of contacts.
 
         ``folder``: of large bodies; None: they stay in their rows, where every node reads them.
+        ``post`` is that of `daemon.ledger.drivers.port.Database`.
         """
         super().__init__(database)
         self._folder = folder
+        self._post = post
         self._contact = contact
 
     async def accept(
@@ -93,10 +103,34 @@ class Inbox(Role):
 
         operation: Write[Accepted] = write
         if isinstance(verdicts, Judging) and not body_file:
-            message = plain_text(webhook, verdicts)
-            if message is not None:
-                operation = TextCall(webhook, message, body, judging=verdicts, now=now, alone=write)
+            operation = self._text_call(webhook, body, verdicts, now) or write
         return await self._database.write(operation)
+
+    def post_text(
+        self,
+        webhook: Webhook,
+        body: bytes,
+        *,
+        judging: Judging,
+        now: float,
+        finished: Finished,
+    ) -> bool:
+        """Store a call with a plain text, without a task that waits.
+
+        False: it has more, or the database wants a task; then it is a call for `accept`.
+        ``finished``: see `daemon.ledger.drivers.port.Database.post`.
+        """
+        call = self._text_call(webhook, body, judging, now)
+        return call is not None and self._post(call, finished)
+
+    def _text_call(
+        self, webhook: Webhook, body: bytes, judging: Judging, now: float
+    ) -> TextCall | None:
+        """The write of a call with a plain text; None for another call."""
+        message = plain_text(webhook, judging)
+        if message is None or len(body) > ROW_BODY_BYTES:
+            return None
+        return TextCall(webhook, message, body, judging=judging, now=now, contact=self._contact)
 
     @query
     def waiting(

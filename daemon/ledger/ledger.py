@@ -120,7 +120,7 @@ class Store:
     def _write_by(self, writes: Transactions) -> None:
         """Make the roles of those who write for one number, or for all of them."""
         self.writes = writes
-        self.inbox = Inbox(writes, self._events, self.contact_key)
+        self.inbox = Inbox(writes, self._events, self.contact_key, post=self.database.post)
         self.media = MediaItems(writes, self.data_dir / MEDIA_FOLDER)
         self.references = References(writes)
         self.calls = Calls(writes)

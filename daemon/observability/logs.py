@@ -102,6 +102,10 @@ class LogWriter:
         if written:
             self._write(record)
 
+    def together(self) -> AbstractContextManager[None]:
+        """See `daemon.observability.logs.Log.together`."""
+        return self._output.together()
+
     def close(self) -> None:
         """Write the counts of lines left out so far, and close the output."""
         with self._noise_mutex:
@@ -249,6 +253,10 @@ class Log(structlog.BoundLoggerBase):
     def tapped(self, tap: Tap, kinds: Collection[EventKind]) -> AbstractContextManager[None]:
         """Pass every event of these kinds to ``tap``, whatever the level, inside the block."""
         return self._logger.tapped(tap, kinds)
+
+    def together(self) -> AbstractContextManager[None]:
+        """Write the lines of the block at its end, with few system calls. No task waits in it."""
+        return self._logger.together()
 
     def set_level(self, level: str) -> None:
         """Write lines of this level or above from now on."""

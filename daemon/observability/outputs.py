@@ -17,7 +17,8 @@ import socket
 import stat
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal, Protocol, TextIO
 
@@ -170,17 +171,41 @@ class LineSink:
         if self.descriptor is not None:
             self._poll.register(self.descriptor, select.POLLOUT)
         self._cut = False
+        self._gathered: list[bytes] | None = None
+        """Lines of a block of `together`."""
         self.lost = 0
         """Lines lost since the last one that was written."""
 
     def write(self, line: bytes) -> None:
         """Write ``line`` and a line break."""
         with self._mutex:
-            try:
-                written = self._write(line + b"\n")
-            except (OSError, ValueError):  # closed, broken, or no longer there
-                written = False
-            self.lost = 0 if written else self.lost + 1
+            if self._gathered is None:
+                self._write_lines([line])
+            else:
+                self._gathered.append(line)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write the lines of the block at its end, with few system calls. No task runs meanwhile.
+
+        Each call gives the interpreter's lock away, for which a busy thread then has to wait.
+        """
+        with self._mutex:
+            self._gathered = self._gathered or []
+        try:
+            yield
+        finally:
+            with self._mutex:
+                lines, self._gathered = self._gathered, None
+                for some in _chunks(lines or []):
+                    self._write_lines(some)
+
+    def _write_lines(self, lines: list[bytes]) -> None:
+        try:
+            written = self._write(b"\n".join(lines) + b"\n")
+        except (OSError, ValueError):  # closed, broken, or no longer there
+            written = False
+        self.lost = 0 if written else self.lost + len(lines)
 
     def _write(self, data: bytes) -> bool:
         if self.descriptor is None:
@@ -203,6 +228,20 @@ class LineSink:
     def _is_ready(self) -> bool:
         # A file is always ready (poll(2)). After a loss there is no wait until there is room again.
         return self._is_file or bool(self._poll.poll(0 if self.lost else PATIENCE_MS))
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Lines by as many as a pipe takes at once, so that none of them is lost in part."""
+    some: list[bytes] = []
+    size = 0
+    for line in lines:
+        if some and size + len(line) >= _CHUNK_BYTES:
+            yield some
+            some, size = [], 0
+        some.append(line)
+        size += len(line) + 1
+    if some:
+        yield some
 
 
 def _descriptor_of(stream: TextIO) -> int | None:
@@ -234,6 +273,9 @@ class Output(Protocol):
     def write(self, record: LogRecord, chat_hash: str) -> None:
         """Write one event; ``chat_hash`` names its chat to machines, empty if it has none."""
 
+    def together(self) -> AbstractContextManager[None]:
+        """Write the events of a block, in which no task waits, with few system calls."""
+
     def close(self) -> None:
         """Close what was opened here; the stream stays open and may be written to."""
 
@@ -254,6 +296,9 @@ class _People:
         line = human_line(record, color=self._color, symbols=self._symbols)
         self._sink.write(line.encode("utf-8", "backslashreplace"))
 
+    def together(self) -> AbstractContextManager[None]:
+        return self._sink.together()
+
     def close(self) -> None:
         """Nothing was opened."""
 
@@ -270,6 +315,9 @@ class _Machines:
 
     def write(self, record: LogRecord, chat_hash: str) -> None:
         self._sink.write(json_line(record, chat_hash))
+
+    def together(self) -> AbstractContextManager[None]:
+        return self._sink.together()
 
     def close(self) -> None:
         """Nothing was opened."""
@@ -288,6 +336,9 @@ class _Journal:
 
     def write(self, record: LogRecord, chat_hash: str) -> None:
         self._socket.write(record, chat_hash)
+
+    def together(self) -> AbstractContextManager[None]:
+        return self._sink.together()
 
     def close(self) -> None:
         self._socket.close()

@@ -181,6 +181,33 @@ def test_a_file_gets_every_line(tmp_path: Path) -> None:
     assert [json.loads(line)["number"] for line in lines] == [0, 1, 2]
 
 
+def test_lines_of_a_block_are_written_at_its_end(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as stream:
+        log = make_log(stream)
+        with log.together():
+            for number in range(50):
+                log.info("a line", number=number)
+            assert not (tmp_path / "log").read_text()
+        log.info("a line", number=50)
+        lines = (tmp_path / "log").read_text().splitlines()
+    assert [json.loads(line)["number"] for line in lines] == list(range(51))
+
+
+def test_losses_of_a_block_are_counted_line_by_line() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream, os.fdopen(reader, "rb") as read_end:
+        log = make_log(stream, format="json")
+        with log.together():
+            for _ in range(200):
+                log.info("x" * 1000)
+        os.set_blocking(reader, False)
+        whole = read_end.read().splitlines()
+        log.info("again")
+        last = json.loads(read_end.read().splitlines()[-1])
+    assert all(json.loads(line)["event"] == "x" * 1000 for line in whole)
+    assert last["lost_lines"] == 200 - len(whole)
+
+
 def test_time_may_be_in_any_zone() -> None:
     stream = io.StringIO()
     log = open_log(

@@ -5,7 +5,7 @@ import threading
 import pytest
 import trio
 
-from daemon.ledger.drivers.threads import HandOver
+from daemon.ledger.drivers.threads import Done, HandOver
 
 
 async def test_messages_of_one_pass_arrive_together_and_in_order() -> None:
@@ -43,3 +43,32 @@ async def test_the_end_hands_over_the_waiting_work_and_then_none() -> None:
     assert handing_over.take(10) == []
     with pytest.raises(KeyError):
         trio.lowlevel.remove_instrument(handing_over)
+
+
+@pytest.mark.parametrize("times", [1, 50])
+async def test_what_a_thread_gives_back_is_done_though_the_loop_sleeps(times: int) -> None:
+    """Or is about to: one after the other, so that each comes at another moment of a pass."""
+    handing_over = HandOver[Done]()
+
+    def work() -> None:
+        while entries := handing_over.take(10):
+            for done in entries:
+                handing_over.give_back(done.set)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    with trio.fail_after(30):
+        for _ in range(times):
+            done = Done()
+            handing_over.put(done)
+            await done.wait()
+        handing_over.end()
+        await trio.to_thread.run_sync(thread.join)
+
+
+async def test_what_is_given_back_after_the_end_is_done_too() -> None:
+    handing_over, done = HandOver[int](), Done()
+    handing_over.end()
+    await trio.to_thread.run_sync(handing_over.give_back, done.set)
+    with trio.fail_after(30):
+        await done.wait()

@@ -106,7 +106,8 @@ def test_usual_texts_share_their_statements() -> None:
         connection.set_trace_callback(statements.append)
         run_writes(connection, [_write(_text(number + 20, LAURA), 101) for number in range(30)])
         connection.set_trace_callback(None)
-        assert sum(statement.startswith("SELECT") for statement in statements) == 3
+        assert sum(statement.startswith("SELECT") for statement in statements) == 1
+        assert sum(statement.startswith("INSERT") for statement in statements) == 3 * 4
         assert not any("RETURNING" in statement for statement in statements)
         stored = connection.execute("SELECT COUNT(*), COUNT(DISTINCT event_id) FROM messages")
         assert stored.fetchone() == (LEAST + 30, LEAST + 30)

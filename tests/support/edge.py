@@ -1,6 +1,7 @@
 """Both sides of the HTTP edge in its tests: a daemon in memory, and raw clients."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -69,6 +70,8 @@ class MemoryDaemon(Operations):
         self.stored: list[tuple[bytes, str]] = []
         self.numbers_named: list[str] = []
         self.failure: Exception | None = None
+        self.tasks: trio.Nursery | None = None
+        """For what `begin` stores; set by the server's fixture."""
         self.hold: trio.Event | None = None
         self.entered = trio.Event()
         self.done_once = trio.Event()
@@ -102,6 +105,25 @@ class MemoryDaemon(Operations):
             raise self.failure
         self.stored.append((body, path_event))
         self.done_once.set()
+
+    def begin(
+        self,
+        body: bytes,
+        path_event: str,
+        number: str,
+        stored: Callable[[BaseException | None, Callable[[], None]], None],
+    ) -> bool:
+        async def store() -> None:
+            failure: Exception | None = None
+            try:
+                await self.accept(body, path_event, number)
+            except Exception as error:  # noqa: BLE001 - passed on
+                failure = error
+            stored(failure, lambda: None)
+
+        if self.tasks is not None:
+            self.tasks.start_soon(store)
+        return self.tasks is not None
 
     def response_ended(self, response_id: str) -> None:
         self.ended.append(response_id)
@@ -156,6 +178,9 @@ class MemoryLog:
 
     def exception(self, event: str, /, **fields: Any) -> None:
         self.lines.append(("error", event, fields))
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def of(self, level: str) -> list[tuple[str, dict[str, Any]]]:
         """Return the events and fields logged at `level`."""

@@ -17,6 +17,7 @@ from daemon.http.edge import create_edge, create_hook, is_hot_path
 from daemon.http.pages import create_pages
 from daemon.http.request_context import EdgeSettings
 from daemon.http.server import serve
+from daemon.http.usual_webhooks import Webhooks
 from daemon.http.whole_request import Direct, IsHot, no_direct_answer
 
 
@@ -31,7 +32,7 @@ def log() -> MemoryLog:
 
 
 @pytest.fixture
-async def start(log: MemoryLog) -> AsyncIterator[Start]:
+async def start(log: MemoryLog, daemon: MemoryDaemon) -> AsyncIterator[Start]:
     """Serve an ASGI app on a free port until the test ends (or it sets the stop itself)."""
 
     async def start_one(
@@ -43,6 +44,7 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
         binds: Sequence[str] = ("127.0.0.1:0",),
         is_hot: IsHot = lambda _path: False,
         direct: Direct = no_direct_answer,
+        usual: Webhooks | None = None,
     ) -> Served:
         stop, ended = trio.Event(), trio.Event()
 
@@ -57,6 +59,7 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
                 proxies=proxies,
                 is_hot=is_hot,
                 direct=direct,
+                usual=usual,
                 task_status=task_status,
             )
             ended.set()
@@ -65,11 +68,12 @@ async def start(log: MemoryLog) -> AsyncIterator[Start]:
         return Served(urls[0], int(urls[0].rpartition(":")[2]), stop, ended)
 
     async with trio.open_nursery() as servers:
+        daemon.tasks = servers
         yield start_one
         servers.cancel_scope.cancel()
 
 
-@pytest.fixture(params=["directly", "at once", "in a task"])
+@pytest.fixture(params=["without a task", "directly", "at once", "in a task"])
 def start_edge(
     start: Start, daemon: MemoryDaemon, log: MemoryLog, request: pytest.FixtureRequest
 ) -> Start:
@@ -88,9 +92,14 @@ def start_edge(
         register_dashboard(pages, daemon, chosen, log, access, Guard(daemon, chosen, access))
         hook = create_hook(daemon, chosen, log, access)
         edge = create_edge(daemon, chosen, pages, log, hook)
-        direct = hook.direct if request.param == "directly" else no_direct_answer
+        is_usual, is_direct = request.param == "without a task", request.param == "directly"
         return await start(
-            edge, limits=limits, proxies=read_networks(proxies), is_hot=is_hot, direct=direct
+            edge,
+            limits=limits,
+            proxies=read_networks(proxies),
+            is_hot=is_hot,
+            direct=hook.direct if is_usual or is_direct else no_direct_answer,
+            usual=hook if is_usual else None,
         )
 
     return start_one

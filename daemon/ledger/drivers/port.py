@@ -156,6 +156,17 @@ class Database(Transactions, Protocol):
         On an engine with several writing connections others write meanwhile.
         """
 
+    def post(
+        self,
+        transaction: Callable[[Any], T],
+        finished: Callable[[Any, BaseException | None], None],
+    ) -> bool:
+        """Write like `write`, without a task that waits; False: not now, or not with this engine.
+
+        ``finished`` gets the result, or why it is not stored. It is called in the event loop, and
+        returns at once, without raising.
+        """
+
     @property
     def leads(self) -> bool:
         """Whether this process does what belongs to no single number, and may write for all."""

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from traceback import clear_frames
@@ -19,8 +20,11 @@ class HandOver(trio.abc.Instrument, Generic[T]):
 
     A thread that is woken for each entry competes with the loop for the interpreter lock and finds
     little to do each time; woken once a pass, it finds all of it, and a webhook costs a sixth less.
-    The delay is small: trio calls `before_io_wait` in each pass, before it polls or sleeps. The
-    thread calls `take`; the event loop calls everything else.
+    The delay is small: trio calls `before_io_wait` in each pass, before it polls or sleeps.
+
+    What the thread gives back is done in `after_io_wait`, so that the tasks that it wakes run in
+    the pass that begins then. Only a loop that sleeps is woken for it, which costs both threads a
+    system call. The thread calls `take` and `give_back`; the event loop calls everything else.
     """
 
     def __init__(self) -> None:
@@ -29,6 +33,10 @@ class HandOver(trio.abc.Instrument, Generic[T]):
         self._handed: queue.SimpleQueue[list[T] | None] = queue.SimpleQueue()
         self._waiting: list[T] = []
         self._ended = False
+        self._finished: deque[Callable[[], object]] = deque()
+        self._sleeps = False
+        """True while nothing but a wake-up brings the loop to what is finished."""
+        self._token = trio.lowlevel.current_trio_token()
         trio.lowlevel.add_instrument(self)
 
     def put(self, entry: T) -> None:
@@ -43,12 +51,44 @@ class HandOver(trio.abc.Instrument, Generic[T]):
             return
         self._handed.put(self._gathered)
         self._handed.put(None)
+        self._sleep()
 
-    def before_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's signature
+    def before_io_wait(self, timeout: float) -> None:
         """See `trio.abc.Instrument`."""
         if self._gathered:
             self._handed.put(self._gathered)
             self._gathered = []
+        if timeout > 0:
+            self._sleep()
+
+    def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - trio's signature
+        """See `trio.abc.Instrument`."""
+        self._sleeps = False
+        if self._finished:
+            self._finish()
+
+    def give_back(self, finish: Callable[[], object]) -> None:
+        """Have a function called in the event loop's thread; it returns at once, without raising.
+
+        Once the trio run is over it is not called: no task waits then.
+        """
+        self._finished.append(finish)
+        if self._sleeps:
+            self._wake()
+
+    def _sleep(self) -> None:
+        """Ask for wake-ups. The flag comes first: `give_back` appends before it reads the flag."""
+        self._sleeps = True
+        if self._finished:
+            self._wake()
+
+    def _wake(self) -> None:
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(self._finish, idempotent=True)
+
+    def _finish(self) -> None:
+        while self._finished:
+            self._finished.popleft()()
 
     def take(self, most: int) -> list[T]:
         """Wait for entries; give at most ``most`` of them, in order, and none after the end."""
@@ -107,6 +147,29 @@ class QueuedWrite(Generic[T]):
         self.done = Done()
         self.result: T | None = None
         self.error: BaseException | None = None
+
+    def finish(self) -> None:
+        """Wake the task that waits. Called in the event loop, once."""
+        self.done.set()
+
+
+Finished = Callable[[Any, BaseException | None], None]
+"""Takes the result of a write, or why it failed. Called in the event loop; returns at once."""
+
+
+class PostedWrite(QueuedWrite[T]):
+    """A write for which no task waits."""
+
+    __slots__ = ("_finished",)
+
+    def __init__(self, operation: Callable[[Any], T], finished: Finished) -> None:
+        self.operation = operation
+        self.result = self.error = None
+        self._finished = finished
+
+    def finish(self) -> None:
+        """Report the outcome."""
+        self._finished(self.result, self.error)
 
 
 class ReadSource(Protocol):

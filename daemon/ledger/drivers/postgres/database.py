@@ -22,7 +22,7 @@ from daemon.ledger.drivers.port import Meter
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, Psycopg, connect, reason
 from daemon.ledger.drivers.postgres.ownership import LEDGER, Numbers, Ownership
 from daemon.ledger.drivers.postgres.writer import Batch, NumberedWrite, Writer
-from daemon.ledger.drivers.threads import Readers
+from daemon.ledger.drivers.threads import Finished, Readers
 
 T = TypeVar("T")
 
@@ -191,6 +191,10 @@ class PostgresDatabase:
         ``operation`` raises passes through, with its changes undone.
         """
         return await self.write_for(None, operation)
+
+    def post(self, operation: Callable[[Any], T], finished: Finished) -> bool:  # noqa: ARG002
+        """Return False: the server's answer is what a write waits for, not the tasks here."""
+        return False
 
     async def write_for(self, numbers: Numbers, operation: Callable[[Any], T]) -> T:
         """Do the same while nobody else writes for these numbers."""

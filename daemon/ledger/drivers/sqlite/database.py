@@ -22,7 +22,7 @@ from daemon.errors import StoreError, StoreUnavailable
 from daemon.ledger.drivers.port import JointWrite, Meter
 from daemon.ledger.drivers.sqlite.soundness import LateCheck
 from daemon.ledger.drivers.sqlite.text_index import SqliteTextIndex
-from daemon.ledger.drivers.threads import HandOver, QueuedWrite, Readers
+from daemon.ledger.drivers.threads import Finished, HandOver, PostedWrite, QueuedWrite, Readers
 
 T = TypeVar("T")
 
@@ -161,6 +161,13 @@ class SqliteDatabase:
             raise write.error
         return cast("T", write.result)
 
+    def post(self, operation: Callable[[SqliteConnection], object], finished: Finished) -> bool:
+        """See `daemon.ledger.drivers.port.Database`."""
+        if self.fatal_error or self._closing:
+            return False
+        self._writes.put(PostedWrite(operation, finished))
+        return True
+
     async def read(self, operation: Callable[[SqliteConnection], T]) -> T:
         """Run ``operation`` on a read-only connection in a thread; it sees all that is committed.
 
@@ -259,9 +266,7 @@ class SqliteDatabase:
         self.commits += 1
         self.last_write_error = fatal_error
         seconds = self._clock() - started
-        # Once the trio run is over, no task waits.
-        with contextlib.suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(self._finish, batch, seconds)
+        self._writes.give_back(partial(self._finish, batch, seconds))
 
     def _commit_as_one(self, batch: list[QueuedWrite[object]]) -> str:
         """Write a batch in one transaction; gives the error if nothing of it is stored.
@@ -299,7 +304,7 @@ class SqliteDatabase:
 
     def _finish(self, batch: list[QueuedWrite[object]], seconds: float) -> None:
         for write in batch:
-            write.done.set()
+            write.finish()
         if self.fatal_error:
             self.failed.set()
         if self._meter is not None:

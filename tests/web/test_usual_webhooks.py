@@ -1,0 +1,212 @@
+"""Usual webhooks are read and answered by two tasks, whatever their clients do meanwhile."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+from support.edge import MemoryDaemon, MemoryLog, Served, Start, read_all, read_until
+
+from daemon.errors import StoreUnavailable
+from daemon.http.access import Access
+from daemon.http.asgi import Receive, Scope, Send, answer_json, answer_lifespan
+from daemon.http.clients import Client
+from daemon.http.edge import create_hook, is_hot_path
+from daemon.http.hook import Hook
+from daemon.http.request_context import EdgeSettings
+from daemon.http.usual_webhooks import Stored
+from daemon.http.whole_request import Answer
+
+HEAD = b"POST /hook/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer first-secret\r\n"
+POST = HEAD + b"Content-Length: 2\r\n\r\n{}"
+
+
+class CountingHook:
+    """The hook, with what came by the short way."""
+
+    def __init__(self, hook: Hook) -> None:
+        self.hook = hook
+        self.begun = 0
+        self.after: Callable[[], None] = lambda: None
+
+    def begin(self, data: bytes, client: Client, stored: Stored) -> bool:
+        begins = self.hook.begin(data, client, lambda error, _after: stored(error, self._after))
+        self.begun += begins
+        return begins
+
+    def _after(self) -> None:
+        self.after()
+
+    async def answer(self, error: BaseException | None, client: Client, seconds: float) -> Answer:
+        return await self.hook.answer(error, client, seconds)
+
+
+@pytest.fixture
+def hook(daemon: MemoryDaemon, log: MemoryLog) -> CountingHook:
+    settings = EdgeSettings(environment="test", webhook_secrets=("first-secret",))
+    return CountingHook(create_hook(daemon, settings, log, Access(daemon.state, log)))
+
+
+@pytest.fixture
+async def served(start: Start, hook: CountingHook) -> AsyncIterator[Served]:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await answer_lifespan(receive, send)
+        elif scope["path"].startswith("/hook"):
+            await hook.hook(scope, receive, send)
+        else:
+            await answer_json(send, 200, {})
+
+    with trio.fail_after(60):
+        yield await start(app, is_hot=is_hot_path, direct=hook.hook.direct, usual=hook)
+
+
+@asynccontextmanager
+async def known(served: Served) -> AsyncIterator[trio.SocketStream]:
+    """A client that has sent its secret."""
+    async with await served.connect() as stream:
+        await stream.send_all(POST)
+        assert (await read_until(stream, b"}")).startswith(b"HTTP/1.1 200 ")
+        yield stream
+
+
+async def test_all_but_the_first_of_a_connection_come_the_short_way(
+    served: Served, hook: CountingHook, daemon: MemoryDaemon
+) -> None:
+    async with known(served) as one, known(served) as other:
+        for _ in range(3):
+            for stream in (one, other):
+                await stream.send_all(POST)
+                answer = await read_until(stream, b"}")
+                assert answer.startswith(b"HTTP/1.1 200 ")
+    assert hook.begun == 6
+    assert len(daemon.stored) == 8
+
+
+async def test_a_head_that_is_known_opens_nothing_to_a_new_client(
+    served: Served, hook: CountingHook
+) -> None:
+    async with known(served) as stream:
+        await stream.send_all(POST)
+        await read_until(stream, b"}")
+        async with await served.connect() as other:
+            await other.send_all(POST.replace(b"first", b"wrong"))
+            assert (await read_until(other, b"}")).startswith(b"HTTP/1.1 401 ")
+        await stream.send_all(POST.replace(b"first", b"wrong"))
+        assert (await read_until(stream, b"}")).startswith(b"HTTP/1.1 401 ")
+    assert hook.begun == 1
+
+
+async def test_another_length_than_the_head_says_is_no_usual_webhook(
+    served: Served, hook: CountingHook, daemon: MemoryDaemon
+) -> None:
+    """The head is known by then."""
+    async with known(served) as stream:
+        await stream.send_all(POST)
+        await read_until(stream, b"}")
+        await stream.send_all(POST[:-1])
+        await trio.testing.wait_all_tasks_blocked()
+        await stream.send_all(b"}")
+        await read_until(stream, b"}")
+        await stream.send_all(POST + POST)
+        both = await read_until(stream, b"}")
+        while both.count(b"HTTP/1.1 200 ") < 2:
+            both += await read_until(stream, b"}")
+        for _ in range(2):  # the task of the connection reads the first one
+            await stream.send_all(POST)
+            await read_until(stream, b"}")
+    assert hook.begun == 2
+    assert {body for body, _ in daemon.stored} == {b"{}"}
+
+
+@pytest.mark.parametrize("more", [POST, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_what_comes_before_the_answer_is_answered_after_it(
+    served: Served, daemon: MemoryDaemon, more: bytes
+) -> None:
+    async with known(served) as stream:
+        daemon.hold, daemon.entered = trio.Event(), trio.Event()
+        await stream.send_all(POST)
+        await daemon.entered.wait()
+        await stream.send_all(more)
+        await trio.testing.wait_all_tasks_blocked()
+        stored = len(daemon.stored)
+        daemon.hold.set()
+        await read_until(stream, b"}")
+        if more == POST:
+            while len(daemon.stored) < stored + 2:
+                await trio.testing.wait_all_tasks_blocked()
+        await stream.send_all(POST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        rest = await read_all(stream)
+    assert b"connection: close" in rest.lower()
+
+
+async def test_a_client_that_leaves_before_its_answer_harms_nobody(
+    served: Served, daemon: MemoryDaemon
+) -> None:
+    async with known(served) as stays:
+        daemon.hold, daemon.entered = trio.Event(), trio.Event()
+        async with known_to_leave(served, daemon):
+            pass
+        await trio.testing.wait_all_tasks_blocked()
+        daemon.hold.set()
+        await stays.send_all(POST)
+        await read_until(stays, b"}")
+    assert await served.alive()
+
+
+@asynccontextmanager
+async def known_to_leave(served: Served, daemon: MemoryDaemon) -> AsyncIterator[None]:
+    """A client whose second webhook is being stored when it leaves."""
+    hold, daemon.hold = daemon.hold, None
+    async with known(served) as stream:
+        daemon.hold, daemon.entered = hold, trio.Event()
+        await stream.send_all(POST)
+        await daemon.entered.wait()
+        yield
+
+
+async def test_a_webhook_that_is_not_stored_is_refused(
+    served: Served, daemon: MemoryDaemon
+) -> None:
+    async with known(served) as stream:
+        daemon.failure = StoreUnavailable("the disk is full")
+        await stream.send_all(POST)
+        answer = await read_until(stream, b"}")
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 2" in answer
+        daemon.failure = None
+        await stream.send_all(POST)
+        assert (await read_until(stream, b"}")).startswith(b"HTTP/1.1 200 ")
+    assert [status for status, _ in daemon.answers] == [200, 503, 200]
+
+
+async def test_a_fault_after_the_answer_ends_nothing(
+    served: Served, hook: CountingHook, log: MemoryLog
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    async with known(served) as stream:
+        hook.after = fail
+        for _ in range(2):
+            await stream.send_all(POST)
+            await read_until(stream, b"}")
+    faults = [fields["error"] for _, fields in log.of("error")]
+    assert faults == ["ZeroDivisionError"] * 2
+
+
+async def test_at_the_stop_it_is_answered_and_the_connection_closed(
+    served: Served, daemon: MemoryDaemon
+) -> None:
+    async with known(served) as stream:
+        daemon.hold, daemon.entered = trio.Event(), trio.Event()
+        await stream.send_all(POST)
+        await daemon.entered.wait()
+        served.stop.set()
+        await trio.testing.wait_all_tasks_blocked()
+        daemon.hold.set()
+        answer = await read_all(stream)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nconnection: close\r\n" in answer
+    await served.ended.wait()
