@@ -66,11 +66,11 @@ bench: $(VENV)/dev.stamp  ## measure beside the alternatives, rewrite docs/perfo
 bench-check: $(VENV)/dev.stamp  ## hold what the hot paths and a turn execute to their limits
 	@$(BIN)/python benchmarks/bench_check.py
 
-bench-forget: $(VENV)/dev.stamp  ## how long forgetting and retention hold the store of some hundred megabytes
-	@$(BIN)/python benchmarks/forgetting.py
+bench-forget: $(VENV)/dev.stamp  ## what webhooks notice of forgetting, retention, a backup and pages, in some hundred megabytes
+	@$(BIN)/python benchmarks/long_work.py
 
 MESSAGES ?= 5000000
-bench-grow: $(VENV)/dev.stamp  ## start, webhooks and pages as the store grows to MESSAGES=5000000 (6 GB; minutes)
+bench-grow: $(VENV)/dev.stamp  ## start, webhooks and pages as the store grows to MESSAGES=5000000 (9 GB, and as much for a copy; half an hour)
 	@$(BIN)/python benchmarks/grow.py $(MESSAGES)
 
 bench-knowledge: $(VENV)/dev.stamp  ## recall and speed of the search in documents (SHOW=1, EMBEDDINGS=http://…/v1, MODEL=)

@@ -5,10 +5,9 @@ written for a day. ``docs/figures.md`` has these definitions for operators.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Literal, NamedTuple
 
 QUIET_SECONDS = 24 * 3600.0
@@ -77,7 +76,7 @@ def thanks_in(texts: Iterable[str], emojis: Iterable[str]) -> int:
 
 
 class EnquiryRow(NamedTuple):
-    """An enquiry, as the figures need it."""
+    """Enquiries that are alike, as the figures need them."""
 
     day: str
     """YYYY-MM-DD in the number's time zone: that of its first message."""
@@ -85,8 +84,10 @@ class EnquiryRow(NamedTuple):
     outcome: str
     reopened: bool
     first_answer_seconds: float | None
+    """To a tenth."""
     topic: str = ""
     """Of the operator's list, or ``other``; empty: not known."""
+    amount: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,22 +112,36 @@ class OutcomeFigures:
 
 def figures_of(rows: Sequence[EnquiryRow]) -> OutcomeFigures:
     """The figures of these enquiries."""
-    seconds = sorted(
-        row.first_answer_seconds for row in rows if row.first_answer_seconds is not None
-    )
-    counts = {word: sum(row.outcome == word for row in rows) for word in OUTCOMES}
+    counts, seconds = Counter[str](), Counter[float]()
+    reopened = 0
+    for row in rows:
+        counts[row.outcome] += row.amount
+        reopened += row.reopened * row.amount
+        if row.first_answer_seconds is not None:
+            seconds[row.first_answer_seconds] += row.amount
+    answered = seconds.total()
+    middle = _placed(seconds, (answered - 1) // 2, answered // 2, answered * 9 // 10)
     return OutcomeFigures(
-        enquiries=len(rows),
+        enquiries=counts.total(),
         automatic=counts["automatic"],
         handed_over=counts["handed_over"],
         waiting=counts["waiting"],
         unanswered=counts["unanswered"],
-        reopened=sum(row.reopened for row in rows),
-        first_answer_median=median(seconds) if seconds else None,
-        first_answer_p90=seconds[min(len(seconds) - 1, len(seconds) * 9 // 10)]
-        if seconds
-        else None,
+        reopened=reopened,
+        first_answer_median=(middle[0] + middle[1]) / 2 if middle else None,
+        first_answer_p90=middle[2] if middle else None,
     )
+
+
+def _placed(seconds: Counter[float], *places: int) -> list[float]:
+    """The values at these places, in order, counted from 0; empty if there are none."""
+    found: list[float] = []
+    passed = 0
+    for value in sorted(seconds):
+        passed += seconds[value]
+        while len(found) < len(places) and places[len(found)] < passed:
+            found.append(value)
+    return found
 
 
 class Group(NamedTuple):

@@ -195,7 +195,10 @@ class Enquiries(Role):
     def between(
         self, connection: Connection, first_day: str, last_day: str, *, number: str
     ) -> tuple[EnquiryRow, ...]:
-        """The enquiries of some days, both included; of one number if it is named."""
+        """The enquiries of some days, both included; of one number if it is named.
+
+        Those that are alike are counted together.
+        """
         return enquiries_between(connection, first_day, last_day, number=number)
 
     @transaction
@@ -213,13 +216,22 @@ def enquiries_between(
 ) -> tuple[EnquiryRow, ...]:
     """See `Enquiries.between`; inside the caller's read."""
     rows = connection.execute(
-        "SELECT day, channel, outcome, reopened, first_answer_seconds, topic FROM enquiries"
-        " WHERE day BETWEEN ? AND ? AND (? = '' OR channel = ?)",
+        "SELECT day, channel, topic, outcome, reopened, ROUND(first_answer_seconds * 10), COUNT(*)"
+        " FROM enquiries WHERE day BETWEEN ? AND ? AND (? = '' OR channel = ?) GROUP BY day,"
+        " channel, topic, outcome, reopened, ROUND(first_answer_seconds * 10)",
         (first_day, last_day, number, number),
     )
     return tuple(
-        EnquiryRow(day, channel, outcome, bool(reopened), seconds, topic)
-        for day, channel, outcome, reopened, seconds, topic in rows
+        EnquiryRow(
+            day,
+            channel,
+            outcome,
+            bool(reopened),
+            None if tenths is None else tenths / 10,
+            topic,
+            amount,
+        )
+        for day, channel, topic, outcome, reopened, tenths, amount in rows
     )
 
 

@@ -28,6 +28,9 @@ from daemon.ledger.views.bubbles import Before
 from daemon.ledger.views.chat_list import Wanted
 
 NOW = 9000.0
+TIME = 3
+"""Characters before each term of SQLite's index."""
+WEEKS = 28 * 86400.0
 
 
 async def in_step(store: Store) -> None:
@@ -195,6 +198,30 @@ async def test_a_chat_opens_at_the_message(store: Store) -> None:
     assert await store.views.place_of(PEDRO, "in-5") is None
 
 
+async def test_texts_of_all_times_are_found_the_newest_first(store: Store) -> None:
+    for number, weeks in enumerate((0, 1, 1, 5, 70), 1):
+        await accept(store, message(f"m-{number}", "Reserva hotel"), now=100.0 + weeks * WEEKS)
+    await accept(store, message("m-6", "Reserva hostal"), now=100.0 + 80 * WEEKS)
+    await in_step(store)
+    assert await ids(store, "reserva") == [f"in-{number}" for number in (6, 5, 4, 3, 2, 1)]
+    assert await ids(store, "reserva hot") == [f"in-{number}" for number in (5, 4, 3, 2, 1)]
+    since = {"since": WEEKS, "until": 50 * WEEKS}
+    assert await ids(store, "hotel", **since) == ["in-4", "in-3", "in-2"]
+    page = await find(store, "hotel", limit=2)
+    assert [text["id"] for text in page["found"]] == ["in-5", "in-4"]
+    rest = await find(store, "hotel", before=page["next"], limit=2)
+    assert [text["id"] for text in rest["found"]] == ["in-3", "in-2"]
+
+
+@pytest.mark.sqlite
+async def test_no_merge_writes_all_texts_of_a_word(store: Store) -> None:
+    """A merge ends between two terms, so no term has the texts of more than four weeks."""
+    for number in range(40):
+        await accept(store, message(f"m-{number}", "Hola"), now=100.0 + number * WEEKS)
+    await in_step(store)
+    assert max(select(store, "search_terms", "doc"))[0] == 1
+
+
 def terms(store: Store) -> str:
     """All that the index of SQLite has, whatever of it can still be found."""
     return " ".join(row[0] for row in select(store, "search_terms", "term"))
@@ -231,7 +258,7 @@ async def test_a_forgotten_person_is_not_found(tmp_path: Path) -> None:
 async def test_no_word_of_a_forgotten_person_is_left_in_the_index(tmp_path: Path) -> None:
     """FTS5 only marks what is deleted, so its older parts are merged."""
     await forget_laura(tmp_path)
-    terms = {row[0] for row in select(tmp_path, "search_terms", "term")}
+    terms = {row[0][TIME:] for row in select(tmp_path, "search_terms", "term")}
     assert "zapallo" in terms
     assert terms.isdisjoint({"zurriago", "zarzuela", "x1"})
     assert b"urriago" not in (tmp_path / "recado.db").read_bytes()

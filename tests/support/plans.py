@@ -36,7 +36,6 @@ LARGE = frozenset(
 
 MAY_SCAN = (
     "admin/",  # commands, which nothing waits for
-    "forget/",  # in slices, each bounded by time
     "former_channels.py",  # once, when a number gets a name
 )
 """Modules whose statements may read a large table as a whole."""
@@ -48,6 +47,7 @@ EXCEPTIONS = {
     "labels.py:_replace": "of one chat; of all when an operator renames or deletes a label",
     "notifications.py:Notifications.escalations": "the newest ones, NEWEST_ESCALATIONS",
     "audit.py:audit_rows": "what an operator asks for; the chain is verified as a whole",
+    "forget/other_texts.py:mentions_in": "tables with a row a contact, once for each person",
     "threads.py:Threads.counts": "all chats are counted, in their index, once in a while",
 }
 """Functions with a statement that reads a large table, bounded otherwise."""
@@ -101,8 +101,10 @@ def noted() -> Iterator[None]:
 _SCAN = re.compile(
     r"^SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?"
     r"|^SEARCH (\w+) USING (?:PRIMARY KEY|(?:COVERING )?INDEX (\w+)) \(channel=\?\)$"
+    r"|^SEARCH (\w+) USING INTEGER PRIMARY KEY \(rowid<\?\)$"
 )
-"""Reading all rows, those of an index, or those of a number, which may be the only one."""
+"""Reading all rows, those of an index, those of a number, which may be the only one, or all those
+before one."""
 _NAMED = re.compile(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+(\w+)(?:\s+(?:AS\s+)?(\w+))?")
 _PARTIAL = re.compile(r"CREATE (?:UNIQUE )?INDEX (\w+)[^;]*?\bWHERE\b", re.DOTALL)
 
@@ -139,7 +141,7 @@ def _is_large(line: str, sql: str, partial: set[str]) -> bool:
     found = _SCAN.match(line)
     if found is None or (found[2] or found[4]) in partial:
         return False
-    table = found[1] or found[3]
+    table = found[1] or found[3] or found[5]
     names = {alias or table: table for table, alias in _NAMED.findall(sql)}
     names |= {table: table for table in names.values()}
     return names.get(table, table) in LARGE and not _is_newest(sql, line)

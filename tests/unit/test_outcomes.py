@@ -104,6 +104,21 @@ def test_figures_add_up_and_what_waits_is_in_no_share() -> None:
     assert figures_of(()).first_answer_median is None
 
 
+def test_enquiries_that_are_alike_count_as_many() -> None:
+    alike = (
+        enquiry("2026-11-29", "automatic", 4.0)._replace(amount=6),
+        enquiry("2026-11-29", "handed_over", 60.5)._replace(amount=4),
+        enquiry("2026-11-30", "waiting")._replace(amount=2),
+    )
+    one_by_one = [row._replace(amount=1) for row in alike for _ in range(row.amount)]
+    assert figures_of(alike) == figures_of(one_by_one)
+    figures = figures_of(alike)
+    assert (figures.enquiries, figures.reopened, figures.first_answer_median) == (12, 4, 4.0)
+    assert figures_of(alike[:2]).first_answer_p90 == 60.5
+    even = (alike[0], alike[1]._replace(amount=6))
+    assert figures_of(even).first_answer_median == 32.25
+
+
 def test_figures_are_grouped_by_what_is_asked_for() -> None:
     by_day = grouped(ROWS, ["day"])
     assert [(group.day, figures.enquiries) for group, figures in by_day] == [

@@ -16,8 +16,10 @@ from daemon.ledger.outbox import OPEN_ROWS
 _WITH_FILE = "json_extract(payload, '$.file') IS NOT NULL"
 _OPEN = f"{OPEN_ROWS}"
 
-PAGES, CHECK_STEPS = 2_000, 1_000_000
-"""Pages that are copied, and steps of SQLite's check, between two reports of the progress."""
+PAGES, CHECK_STEPS = 500, 1_000_000
+"""Pages that are copied, and steps of SQLite's check, between two reports of the progress. The
+pages are put on the disk then: else a webhook's flush would wait for all that a copy has piled up.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,13 @@ def _copy(connection: sqlite3.Connection, draft: Path, progress: Progress) -> tu
     Large events, files that people have sent, and files that are still to be sent.
     """
     with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as copy:
-        with _one_moment(connection):
-            connection.backup(
-                copy,
-                pages=PAGES,
-                progress=lambda _status, left, total: progress(total - left, total, "copying"),
-            )
+        with _one_moment(connection), draft.open("rb") as file:
+
+            def copied(_status: int, left: int, total: int) -> None:
+                os.fdatasync(file.fileno())
+                progress(total - left, total, "copying")
+
+            connection.backup(copy, pages=PAGES, progress=copied)
         pages = int(copy.execute("PRAGMA page_count").fetchone()[0])
         copy.set_progress_handler(lambda: progress(pages, pages, "checking"), CHECK_STEPS)
         # Without a log beside it the copy is complete in itself.

@@ -20,6 +20,7 @@ import trio
 
 from daemon.errors import StoreError, StoreUnavailable
 from daemon.ledger.drivers.port import JointWrite, Meter
+from daemon.ledger.drivers.sqlite.folding import LogFolder
 from daemon.ledger.drivers.sqlite.soundness import LateCheck
 from daemon.ledger.drivers.sqlite.text_index import SqliteTextIndex
 from daemon.ledger.drivers.threads import Finished, HandOver, PostedWrite, QueuedWrite, Readers
@@ -115,9 +116,11 @@ class SqliteDatabase:
         self._meter = meter
         self._token = trio.lowlevel.current_trio_token()
         self._connection = connect(path)
+        self._connection.execute("PRAGMA wal_autocheckpoint = 0")  # that is for `LogFolder`
         self._readers = Readers(
             [_SqliteReading(connect(path, read_only=True)) for _ in range(READERS)]
         )
+        self._log = LogFolder(connect(path))
         self._writes: HandOver[QueuedWrite[object]] = HandOver()
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
         self._thread.start()
@@ -204,7 +207,7 @@ class SqliteDatabase:
         """
         self.commits = 0
         try:
-            await trio.to_thread.run_sync(_checkpoint, self.path)
+            await trio.to_thread.run_sync(self._log.fold)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"cannot fold the store's log in: {error}") from error
 
@@ -253,6 +256,8 @@ class SqliteDatabase:
         """Commit whatever waits as one transaction, until the end is handed over."""
         while batch := self._writes.take(MAX_BATCH):
             self._commit(batch)
+            self._log.committed(self._connection, len(batch))
+        self._log.end()
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
@@ -309,11 +314,6 @@ class SqliteDatabase:
             self.failed.set()
         if self._meter is not None:
             self._meter.committed(rows=len(batch), seconds=seconds)
-
-
-def _checkpoint(path: Path) -> None:
-    with contextlib.closing(connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # no task waits for it
 
 
 def _empty_log(path: Path) -> None:

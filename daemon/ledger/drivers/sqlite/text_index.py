@@ -2,10 +2,14 @@
 
 By itself FTS5 merges its parts inside somebody's transaction, for tenths of a second. For the texts
 of chats that is switched off: the task that adds rows also merges, a few pages at a time.
+
+A merge ends only between two terms, and a frequent one has all texts: in ten million of them it
+would hold the writer for tenths of a second. So in the index of the texts each term begins with its
+time, four weeks of it, and a search goes from the newest to the oldest until it has enough.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from daemon.domain.search import SoughtWords
 from daemon.domain.states import CURRENT
@@ -22,7 +26,10 @@ SHORT = 3
 """The longest beginning that is in the index; a longer one stands for the words that it has."""
 
 MOST_TERMS = 64
-"""Words that a beginning stands for: the most frequent ones."""
+"""Words that a beginning stands for in each time: the most frequent ones."""
+
+IDS_OF_A_TIME = 4096 * 28 * 86400
+"""The ids of texts of four weeks; the triggers on ``search_texts`` have the same number."""
 
 
 class SqliteTextIndex:
@@ -70,28 +77,52 @@ class SqliteTextIndex:
         self, words: SoughtWords, places: Sequence[str], *, since: int, below: int, most: int
     ) -> list[int]:
         """The texts with these words, the newest first."""
-        groups = [f'"{word}"' for word in words.whole]
+        found: list[int] = []
+        for time in self._times(since, below):
+            wanted = self._wanted(words, places, f"{time:03x}")
+            if wanted:
+                rows = self._connection.execute(
+                    "SELECT rowid FROM search_index WHERE search_index MATCH ? AND rowid >= ?"
+                    " AND rowid < ? ORDER BY rowid DESC LIMIT ?",
+                    (wanted, since, below, most - len(found)),
+                )
+                found += [int(row[0]) for row in rows]
+            if len(found) >= most:
+                break
+        return found
+
+    def _times(self, since: int, below: int) -> Iterator[int]:
+        """The times between two ids in which there are texts, the newest first."""
+        while True:
+            (last,) = self._connection.execute(
+                "SELECT MAX(id) FROM search_texts WHERE id >= ? AND id < ?", (since, below)
+            ).fetchone()
+            if last is None:
+                return
+            time = int(last) // IDS_OF_A_TIME
+            yield time
+            below = time * IDS_OF_A_TIME
+
+    def _wanted(self, words: SoughtWords, places: Sequence[str], time: str) -> str:
+        """What the index is asked for in one time; empty: it has no such word."""
+        groups = [f'"{time}{word}"' for word in words.whole]
         if len(words.beginning) > SHORT:
+            beginning = f"{time}{words.beginning}"
             rows = self._connection.execute(
                 "SELECT term FROM search_terms WHERE term >= ? AND term < ?"
                 " ORDER BY doc DESC LIMIT ?",
-                (words.beginning, f"{words.beginning}\U0010ffff", MOST_TERMS),
+                (beginning, f"{beginning}\U0010ffff", MOST_TERMS),
             )
             terms = [f'"{row[0]}"' for row in rows]
             if not terms:
-                return []
+                return ""
             groups.append(f"({' OR '.join(terms)})")
         elif words.beginning:
-            groups.append(f'"{words.beginning}"*')
+            groups.append(f'"{time}{words.beginning}"*')
         if places:
-            names = " OR ".join(f'"{place}"' for place in places)
+            names = " OR ".join(f'"{time}{place}"' for place in places)
             groups.append(f"({names})")
-        rows = self._connection.execute(
-            "SELECT rowid FROM search_index WHERE search_index MATCH ? AND rowid >= ? AND rowid < ?"
-            " ORDER BY rowid DESC LIMIT ?",
-            (" AND ".join(groups), since, below, most),
-        )
-        return [int(row[0]) for row in rows]
+        return " AND ".join(groups)
 
     def merge(self) -> None:
         """Merge some of the index's parts, if there are enough of them."""

@@ -1,15 +1,17 @@
-"""Measure how long forgetting and retention hold the store, and what webhooks notice of it.
+"""What webhooks notice of long work beside them, and how long it holds the store.
 
-A store of some hundred megabytes; a person with thousands of messages, in a chat and in a group
-that quotes them, is forgotten, and then old chats and raw events are let go of, while webhooks come
-in at an even pace. The last phase has the webhooks alone.
+Webhooks come in at an even pace, while old chats and raw events are let go of, a person with
+thousands of messages in a chat and in a group that quotes them is forgotten, the store is copied,
+and the largest pages are asked for; and alone, before and after.
 
-Usage: python benchmarks/forgetting.py [--threads 100000] [--rate 50]
+Usage: python benchmarks/long_work.py [--threads 100000] [--rate 50]: in a store of some hundred
+megabytes. `benchmarks/grow.py` does it in a large one.
 """
 
 import argparse
 import http.client
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -17,18 +19,22 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import pages
 from contenders import BUILD, HERE, LONG
 from disk import flushes_per_second
 from figures import ms, percentile, table
-from load import requests
-from seeding import CHANNEL, seeded
-from subject import outside_world, recado, written
+from load import SECRET, requests
+from machine import busy_seconds
+from seeding import seeded
+from subject import Outside, outside_world, recado, written
 
+CHANNEL = "main"
 PERSON = "573009999999"
 CHAT = f"{PERSON}@s.whatsapp.net"
 GROUP = "120363000000009999@g.us"
@@ -48,6 +54,7 @@ SETTINGS = {
     "RECADO_PRESENCE__ENABLED": "false",
     "RECADO_RETENTION__CONVERSATIONS_DAYS": str(KEPT_DAYS),
     "RECADO_RETENTION__EVENT_DAYS": str(KEPT_DAYS),
+    "RECADO_WEB__ADMIN_TOKEN": SECRET,
 }
 """Windows stay open: the intake is measured, and no answer."""
 
@@ -96,21 +103,24 @@ class Posters:
             due += self._pace
 
 
-def fill(path: Path, threads: int) -> None:
-    """Fill a store with that person's rows, and make some of its chats old."""
+def fill(path: Path, old_chats: int) -> None:
+    """Fill a store with that person's rows, and make so many of its chats and events old."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         old = time.time() - OLD_DAYS * DAY
         with connection:
             for statement, rows in _person(connection, time.time() - DAY):
                 connection.executemany(statement, rows)
-            some = int(threads * OLD_CHATS_SHARE)
             connection.execute(
                 "UPDATE chats SET last_activity_at = ? WHERE chat IN"
-                " (SELECT chat FROM chats WHERE chat GLOB '571*' LIMIT ?)",
-                (old, some),
+                " (SELECT chat FROM chats WHERE chat GLOB '57*' AND chat != ? LIMIT ?)",
+                (old, CHAT, old_chats),
             )
-            connection.execute("UPDATE events SET received_at = ? WHERE id <= ?", (old, some))
+            connection.execute(
+                "UPDATE events SET received_at = ? WHERE id IN (SELECT id FROM events"
+                " WHERE body IS NOT NULL OR body_file != '' ORDER BY received_at LIMIT ?)",
+                (old, old_chats),
+            )
             connection.executemany(
                 "INSERT INTO events (received_at, channel, event, body) VALUES (?, ?, '', ?)",
                 ((old, CHANNEL, f"{number}{LARGE}".encode()) for number in range(LARGE_EVENTS)),
@@ -204,11 +214,15 @@ def _message(message_id: str, chat: str, words: str, author: str = "", number: i
     return json.dumps(message)
 
 
-def forget(folder: Path) -> str:
-    """Have the person forgotten by the command; gives what it says."""
-    command = [sys.executable, "-m", "daemon", "forget", PERSON, "--yes", "--data-dir", str(folder)]
-    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+def command(folder: Path, *words: str) -> None:
+    """Run a command beside the daemon."""
+    subprocess.run(
+        [sys.executable, "-m", "daemon", *words, "--data-dir", str(folder)],
+        cwd=HERE.parent,
+        stdout=subprocess.DEVNULL,
+        stderr=sys.stderr,
+        check=True,
+    )
 
 
 def wait_for_retention(folder: Path) -> None:
@@ -226,19 +240,63 @@ def wait_for_retention(folder: Path) -> None:
             time.sleep(1)  # noqa: TID251 - another process is waited for, which tells nobody
 
 
-def measure(folder: Path) -> list[tuple[str, float, float]]:
-    """Go through the phases; gives each with its beginning and its end."""
-    phases: list[tuple[str, float, float]] = []
-    began = time.perf_counter()
-    print(f"  {forget(folder)}", file=sys.stderr)
-    phases.append(("a person is forgotten", began, time.perf_counter()))
-    began = time.perf_counter()
-    wait_for_retention(folder)
-    phases.append(("old chats and events go", began, time.perf_counter()))
-    began = time.perf_counter()
-    time.sleep(QUIET_SECONDS)  # noqa: TID251 - the webhooks alone, for so long
-    phases.append(("webhooks alone", began, time.perf_counter()))
-    return phases
+Phase = tuple[str, float, float]
+
+
+def phases(folder: Path, port: int) -> dict[str, Callable[[], object]]:
+    """What happens beside the webhooks; retention begins with the daemon."""
+    copy = folder / "copy.db"
+    return {
+        "retention: old chats and events": partial(wait_for_retention, folder),
+        "webhooks alone": rest,
+        "`recado export` of the person": partial(command, folder, "export", PERSON),
+        "`recado forget`": partial(command, folder, "forget", PERSON, "--yes"),
+        "`recado backup`": partial(command, folder, "backup", str(copy), "--force"),
+        "all pages, the search among them": partial(look_at_all, port),
+        "webhooks alone, at the end": rest,
+    }
+
+
+def rest() -> None:
+    """Let the webhooks be alone for a while."""
+    time.sleep(QUIET_SECONDS)  # noqa: TID251 - they are posted by threads
+
+
+def look_at_all(port: int) -> None:
+    """Ask for all pages, one after the other, for a while."""
+    ends = time.perf_counter() + QUIET_SECONDS
+    while time.perf_counter() < ends:
+        for page in pages.of_a_chat(port):
+            pages.look(port, page)
+
+
+def measured(folder: Path, world: Outside, rate: float) -> tuple[list[dict[str, Any]], float]:
+    """Go through the phases; gives what each was like, and what other processes took, in cores."""
+    output = folder / "holds.json"
+    program = (str(HERE / "measured_writer.py"), str(output))
+    done: list[Phase] = []
+    with recado(folder, world, SETTINGS, program) as subject:
+        began, busy, own = time.perf_counter(), busy_seconds(), subject.cpu_seconds() + _spent()
+        with Posters(subject.port, rate) as posters:
+            for name, do in phases(folder, subject.port).items():
+                at = time.perf_counter()
+                do()
+                done.append((name, at, time.perf_counter()))
+                waits = [wait for due, wait in posters.latencies if due >= at]
+                longest = f"a webhook waited {ms(max(waits, default=0))} ms"
+                print(f"  {name}: {done[-1][2] - at:.0f} s, {longest}", file=sys.stderr)
+        others = busy_seconds() - busy - (subject.cpu_seconds() + _spent() - own)
+        noise = others / (time.perf_counter() - began)
+        subject.process.send_signal(signal.SIGUSR2)
+        holds = json.loads(written(output))
+    for leftover in folder.glob("copy.db*"):
+        leftover.unlink()
+    return [_figures(phase, holds, posters.latencies) for phase in done], noise
+
+
+def _spent() -> float:
+    """CPU time of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 def main() -> None:
@@ -249,41 +307,47 @@ def main() -> None:
     asked = parser.parse_args()
     BUILD.mkdir(exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(dir=BUILD, prefix="forget-") as place,
+        tempfile.TemporaryDirectory(dir=BUILD, prefix="work-") as place,
         outside_world() as world,
     ):
-        folder, output = Path(place) / "data", Path(place) / "holds.json"
+        folder = Path(place) / "data"
         flushes = flushes_per_second(Path(place), 2)
         seeded(folder, world, asked.threads)
-        fill(folder / "recado.db", asked.threads)
+        fill(folder / "recado.db", int(asked.threads * OLD_CHATS_SHARE))
         size = (folder / "recado.db").stat().st_size
-        program = (str(HERE / "measured_writer.py"), str(output))
-        with recado(folder, world, SETTINGS, program) as subject:
-            with Posters(subject.port, asked.rate) as posters:
-                phases = measure(folder)
-            subject.process.send_signal(signal.SIGUSR2)
-            holds = json.loads(written(output))
-    print(f"A store of {size / 1e6:,.0f} MB; the disk does {flushes:,.0f} flushes a second.\n")
-    print(shown(phases, holds, posters.latencies))
+        found, noise = measured(folder, world, asked.rate)
+    print(f"A store of {size / 1e6:,.0f} MB; the disk does {flushes:,.0f} flushes a second,")
+    print(f"and other processes took {noise:.2f} cores.\n")
+    print(shown(found))
 
 
-def shown(
-    phases: list[tuple[str, float, float]],
+def _figures(
+    phase: Phase,
     holds: list[tuple[float, float, float, float]],
     latencies: list[tuple[float, float]],
-) -> str:
+) -> dict[str, Any]:
+    """What a phase was like: its writes, and how long webhooks waited."""
+    name, began, ended = phase
+    own = [hold for hold in holds if began <= hold[0] < ended]
+    waits = [wait for due, wait in latencies if began <= due < ended]
+    return {
+        "name": name,
+        "seconds": ended - began,
+        "writes": len(own),
+        "holds": [max((hold[place] for hold in own), default=0) for place in (3, 1, 2)],
+        "waits": [percentile(waits, share) for share in (0.5, 0.99, 1)],
+    }
+
+
+def shown(found: list[dict[str, Any]]) -> str:
     """The figures of each phase, as a Markdown table."""
-    rows = []
-    for name, began, ended in phases:
-        own = [hold for hold in holds if began <= hold[0] < ended]
-        waits = [wait for due, wait in latencies if began <= due < ended]
-        rows.append(
-            (
-                *(name, f"{ended - began:.0f}", len(own)),
-                *(ms(max(hold[place] for hold in own)) for place in (3, 1, 2)),
-                *(ms(percentile(waits, share)) for share in (0.5, 0.99, 1)),
-            )
+    rows = [
+        (
+            *(one["name"], f"{one['seconds']:.0f}", f"{one['writes']:,}"),
+            *(ms(value) for value in (*one["holds"], *one["waits"])),
         )
+        for one in found
+    ]
     return table(
         (
             *("", "s", "writes", "longest: processor ms", "until COMMIT ms", "with fsync ms"),

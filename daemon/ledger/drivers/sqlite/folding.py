@@ -1,0 +1,68 @@
+"""Folding the write-ahead log into the store's file, beside the writes.
+
+By itself SQLite does it in the COMMIT that finds more than 1000 pages in the log. After a long
+read, such as a backup or the check of a large file, all that was written meanwhile waits to be
+folded in, and that COMMIT would hold every webhook for it. Here a thread does it, and leaves the
+writer only the last few pages: the log begins anew once none is left at the beginning of a write.
+"""
+
+import contextlib
+import sqlite3
+import threading
+
+PAGES = 1000
+"""In the log before it is folded in, as SQLite has it."""
+
+PAGES_A_COMMIT = 8
+"""That each COMMIT writes beside one for each write: about so many indexes are changed."""
+
+LEFT_TO_WRITER = 200
+"""Pages that the writer may fold in itself: a few milliseconds."""
+
+
+class LogFolder:
+    """The thread that folds a store's log in. The writer calls `committed`, its owner `end`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """``connection`` is used for nothing else, and closed at the end."""
+        self._connection = connection
+        self._turn = threading.Lock()
+        self._due = threading.Event()
+        self._written = 0
+        """Pages since the last folding, as estimated."""
+        self._is_nearly_folded = False
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="store log", daemon=True)
+        self._thread.start()
+
+    def committed(self, writer: sqlite3.Connection, writes: int) -> None:
+        """Note a COMMIT of so many writes; folds the last pages in if few are left."""
+        self._written += writes + PAGES_A_COMMIT
+        if self._is_nearly_folded:
+            self._is_nearly_folded = False
+            with contextlib.suppress(sqlite3.Error):
+                writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        if self._written >= PAGES:
+            self._due.set()
+
+    def fold(self) -> None:
+        """Fold in what no reader needs. Blocks, and no writer. Raises sqlite3.Error."""
+        with self._turn:
+            self._written = 0
+            row = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            busy, in_log, folded = row
+            self._is_nearly_folded = not busy and 0 <= in_log - folded <= LEFT_TO_WRITER
+
+    def end(self) -> None:
+        """End the thread, and close the connection. Blocks. Idempotent."""
+        self._ended = True
+        self._due.set()
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        while self._due.wait() and not self._ended:
+            self._due.clear()
+            # The writer finds out if the disk fails.
+            with contextlib.suppress(sqlite3.Error):
+                self.fold()

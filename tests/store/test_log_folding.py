@@ -1,0 +1,88 @@
+"""The write-ahead log is folded in beside the writes, also after a read that kept all of it."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trio
+from support.place import sqlite_of, store_in
+from support.process import until
+
+from daemon.ledger.drivers.sqlite.database import connect
+from daemon.ledger.drivers.sqlite.folding import LEFT_TO_WRITER, PAGES, LogFolder
+
+pytestmark = pytest.mark.sqlite
+
+PAGE = 4096
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """The connection of a writer of a store that has one table."""
+    with closing(connect(tmp_path / "store.db")) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("CREATE TABLE pages (bytes BLOB)")
+        yield connection
+
+
+def write(writer: sqlite3.Connection, pages: int) -> None:
+    """Store so many pages in one transaction."""
+    writer.execute("BEGIN IMMEDIATE")
+    writer.executemany("INSERT INTO pages VALUES (?)", [(bytes(PAGE),)] * pages)
+    writer.execute("COMMIT")
+
+
+def in_log(path: Path) -> int:
+    """The pages of the log as it is now."""
+    with closing(connect(path)) as connection:
+        return int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
+
+
+def test_what_a_long_read_kept_in_the_log_is_folded_in_beside_the_writer(
+    tmp_path: Path, writer: sqlite3.Connection
+) -> None:
+    path = tmp_path / "store.db"
+    by_writer: list[str] = []
+    folder = LogFolder(connect(path))
+    try:
+        with closing(connect(path, read_only=True)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT COUNT(*) FROM pages").fetchone()
+            writer.set_trace_callback(by_writer.append)
+            for _ in range(10):
+                write(writer, LEFT_TO_WRITER + 1)
+                folder.committed(writer, 1)
+                folder.fold()
+            assert not any("checkpoint" in statement for statement in by_writer)
+        folder.fold()
+        write(writer, 1)
+        folder.committed(writer, 1)
+        assert sum("checkpoint" in statement for statement in by_writer) == 1
+        write(writer, 1)
+        assert in_log(path) < LEFT_TO_WRITER
+    finally:
+        folder.end()
+
+
+async def test_the_thread_folds_in_when_there_is_enough(
+    tmp_path: Path, writer: sqlite3.Connection
+) -> None:
+    path = tmp_path / "store.db"
+    before = path.stat().st_size
+    folder = LogFolder(connect(path))
+    try:
+        write(writer, PAGES)
+        assert path.stat().st_size == before
+        folder.committed(writer, PAGES)
+        await until(lambda: path.stat().st_size >= before + PAGES * PAGE)
+    finally:
+        await trio.to_thread.run_sync(folder.end)
+
+
+async def test_no_commit_of_the_daemon_folds_in_by_itself(tmp_path: Path) -> None:
+    async with store_in(tmp_path) as store:
+        database = sqlite_of(store)
+        row = database._connection.execute("PRAGMA wal_autocheckpoint").fetchone()
+        assert row[0] == 0
