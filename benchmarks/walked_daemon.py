@@ -15,8 +15,12 @@ from types import CodeType, FrameType
 
 import daemon
 from daemon.__main__ import main
+from daemon.ops.maintenance import tasks
 
 HOME = Path(daemon.__file__).parent
+
+LATER_SECONDS = 3600.0
+"""When the task of the search's index looks again: it is periodic, and indexes after the answer."""
 
 Entered = dict[CodeType, None]
 
@@ -55,6 +59,7 @@ class Recorder:
 def run(output: Path, arguments: list[str]) -> None:
     """Run the daemon to its end."""
     recorder = Recorder(output)
+    tasks.SEARCH_SECONDS = LATER_SECONDS
     signal.signal(signal.SIGUSR2, recorder.next)
     threading.setprofile(recorder.enter)
     sys.setprofile(recorder.enter)

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from daemon.http.front import minimal_app
 from daemon.http.http_task import bind_address
 from daemon.http.server import serve
 from daemon.observability.events import UNEXPECTED_ERROR
-from daemon.observability.logs import Log, open_log, route_library_logs
+from daemon.observability.logs import Log, local_time, open_log, route_library_logs
 from daemon.observability.metrics import Metrics
 from daemon.settings import Settings, fields_by_key, missing_keys, of_sandbox
 from daemon.settings.readers import environment_name
@@ -267,7 +266,7 @@ def _open_log(settings: Settings, environ: Mapping[str, str]) -> Log:
         language=settings.language,
         symbols=settings.log.emoji,
         redactor=Redactor(secrets_of(settings), words=settings.log.words),
-        now=lambda: datetime.now().astimezone(),
+        now=local_time,
         no_color=bool(environ.get("NO_COLOR")),
         environ=environ,
     )

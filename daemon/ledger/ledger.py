@@ -55,8 +55,7 @@ from daemon.ledger.text_versions import TextVersions
 from daemon.ledger.threads import Memories, Threads
 from daemon.ledger.tokens import ApiTokens, IdempotencyKeys
 from daemon.ledger.topics import Topics
-from daemon.ledger.turn_outcome import Validations
-from daemon.ledger.turns import Turns
+from daemon.ledger.turns import Turns, Validations
 from daemon.ledger.usage import UsageBook
 from daemon.ledger.views import Views
 from daemon.ledger.webhook_deliveries import WebhookDeliveries

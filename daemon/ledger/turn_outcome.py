@@ -3,12 +3,12 @@
 `daemon.domain.transitions` decides; all of it happens inside the caller's transaction.
 """
 
-from daemon.domain.records import Run, Turn, TurnEnd, Validation
-from daemon.domain.states import RECEIVED, RUNNING, TURN_DONE, Outcome
+from daemon.domain.records import Turn, TurnEnd
+from daemon.domain.states import RECEIVED, TURN_DONE, Outcome
 from daemon.domain.transitions.handover import escalated
 from daemon.domain.transitions.turns import outcome_of
 from daemon.ledger import announcements
-from daemon.ledger.drivers.port import Connection, Role, transaction
+from daemon.ledger.drivers.port import Connection
 from daemon.ledger.handover import change_hold, end_messages, hold_waiting
 from daemon.ledger.media import withdrawn_files
 from daemon.ledger.messages import redact_turn
@@ -96,55 +96,3 @@ def _agent_wrote_since(connection: Connection, turn: Turn) -> bool:
         ("/".join(turn.key), turn.id),
     ).fetchone()
     return row is not None
-
-
-class Validations(Role):
-    """The rulings on answers. Only the task of a turn's chat may ask for a second try."""
-
-    @transaction
-    def ask_again(
-        self,
-        connection: Connection,
-        run: Run,
-        number: int,
-        *,
-        rulings: str,
-        note: str,
-        cooldown: float,
-        now: float,
-    ) -> bool:
-        """Grant the answer of a round a second try, and keep the note for it; False if not.
-
-        Once a turn, and once in ``cooldown`` seconds a chat. ``rulings`` is a JSON list.
-        """
-        asked = connection.execute(
-            "SELECT 1 FROM responses JOIN runs ON runs.id = run_id"
-            " WHERE turn_id = ? AND note != '' LIMIT 1",
-            (run.turn_id,),
-        ).fetchone()
-        if asked is not None:
-            return False
-        due = connection.execute(
-            "UPDATE chats SET validated_at = ? WHERE (channel, chat) IN"
-            " (SELECT channel, chat FROM turns WHERE id = ?)"
-            " AND (validated_at <= ? OR validated_at > ?)",
-            (now, run.turn_id, now - cooldown, now),
-        )
-        if not due.rowcount:
-            return False
-        connection.execute(
-            "UPDATE responses SET validation = ?, note = ? WHERE run_id = ? AND round = ?",
-            (rulings, note, run.id, number),
-        )
-        return True
-
-
-def record(connection: Connection, turn_id: int, validation: Validation) -> None:
-    """Store the rulings on the answer that a turn ends with, inside the caller's transaction."""
-    connection.execute(
-        "UPDATE responses SET validation = ? WHERE round = ? AND run_id ="
-        f" (SELECT id FROM runs WHERE turn_id = ? AND state = '{RUNNING}')",
-        (validation.rulings, validation.round, turn_id),
-    )
-    if validation.doubt:
-        connection.execute("UPDATE turns SET doubt = ? WHERE id = ?", (validation.doubt, turn_id))

@@ -10,6 +10,7 @@ from daemon.domain.records import (
     ChatUpdate,
     NewPart,
     OutboxRow,
+    Run,
     StoredMessage,
     Turn,
     TurnEnd,
@@ -36,7 +37,7 @@ from daemon.ledger.messages import WAITING, stored_message
 from daemon.ledger.outbox import open_rows, queue_notice, queue_parts
 from daemon.ledger.reminders import NewReminder, plan_followups
 from daemon.ledger.threads import add_note, append, keep_turn
-from daemon.ledger.turn_outcome import close_turn, finish_turn, has_outcome, record, turn_end
+from daemon.ledger.turn_outcome import close_turn, finish_turn, has_outcome, turn_end
 
 _TURN = (
     "SELECT id, channel, chat, state, request_id, attempts, superseded, quotes, opened_at"
@@ -151,7 +152,7 @@ class Turns(Role):
             return _concluded(connection, turn, parts, 0)
         tokens = keep_turn(connection, turn, items, chat_update, now=now)
         if validation is not None:
-            record(connection, turn.id, validation)
+            _record_validation(connection, turn.id, validation)
         if followups is not None:
             plan_followups(connection, turn, followups, now=now)
         connection.execute(  # an agent may have closed them since, to be noted
@@ -331,3 +332,55 @@ def _is_taken_over(connection: Connection, turn_id: int) -> bool:
         "SELECT 1 FROM messages WHERE turn_id = ? AND state = ? LIMIT 1", (turn_id, HANDED_OFF)
     ).fetchone()
     return row is not None
+
+
+class Validations(Role):
+    """The rulings on answers. Only the task of a turn's chat may ask for a second try."""
+
+    @transaction
+    def ask_again(
+        self,
+        connection: Connection,
+        run: Run,
+        number: int,
+        *,
+        rulings: str,
+        note: str,
+        cooldown: float,
+        now: float,
+    ) -> bool:
+        """Grant the answer of a round a second try, and keep the note for it; False if not.
+
+        Once a turn, and once in ``cooldown`` seconds a chat. ``rulings`` is a JSON list.
+        """
+        asked = connection.execute(
+            "SELECT 1 FROM responses JOIN runs ON runs.id = run_id"
+            " WHERE turn_id = ? AND note != '' LIMIT 1",
+            (run.turn_id,),
+        ).fetchone()
+        if asked is not None:
+            return False
+        due = connection.execute(
+            "UPDATE chats SET validated_at = ? WHERE (channel, chat) IN"
+            " (SELECT channel, chat FROM turns WHERE id = ?)"
+            " AND (validated_at <= ? OR validated_at > ?)",
+            (now, run.turn_id, now - cooldown, now),
+        )
+        if not due.rowcount:
+            return False
+        connection.execute(
+            "UPDATE responses SET validation = ?, note = ? WHERE run_id = ? AND round = ?",
+            (rulings, note, run.id, number),
+        )
+        return True
+
+
+def _record_validation(connection: Connection, turn_id: int, validation: Validation) -> None:
+    """Store the rulings on the answer that a turn ends with, inside the caller's transaction."""
+    connection.execute(
+        "UPDATE responses SET validation = ? WHERE round = ? AND run_id ="
+        f" (SELECT id FROM runs WHERE turn_id = ? AND state = '{RUNNING}')",
+        (validation.rulings, validation.round, turn_id),
+    )
+    if validation.doubt:
+        connection.execute("UPDATE turns SET doubt = ? WHERE id = ?", (validation.doubt, turn_id))

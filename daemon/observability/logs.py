@@ -293,6 +293,11 @@ def about(**fields: Any) -> Iterator[None]:
         _surroundings.reset(token)
 
 
+def local_time() -> datetime:
+    """The time in the zone of this machine."""
+    return datetime.now().astimezone()
+
+
 def open_log(
     *,
     stream: TextIO,
