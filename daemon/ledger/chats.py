@@ -12,7 +12,7 @@ from daemon.domain.transitions.handover import (
     notice_is_due,
     stopped_loop,
 )
-from daemon.ledger.drivers.port import Connection, Role, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, query, reading, transaction
 from daemon.ledger.handover import (
     WaitingChat,
     apply_event,
@@ -131,16 +131,8 @@ class PauseEnd:
 class Handovers(Role):
     """Messages and chats that wait for a person. Any task may call it."""
 
-    @query
-    def waiting_chats(
-        self, connection: Connection, *, before: float | None = None
-    ) -> tuple[WaitingChat, ...]:
-        """The chats that wait for a person, the longest wait first.
-
-        ``before`` (Unix seconds): only those that have waited since then or longer. Raises
-        StoreUnavailable.
-        """
-        return waiting_chats(connection, before=before)
+    waiting_chats = reading(waiting_chats)
+    signals = reading(signals)
 
     @transaction
     def hold(self, connection: Connection, key: ChatKey, *, now: float) -> int:
@@ -184,11 +176,6 @@ class Handovers(Role):
             (*key, int(waiting_too)),
         )
         return tuple(stored_message(*row) for row in rows)
-
-    @query
-    def signals(self, connection: Connection, key: ChatKey) -> tuple[bool, bool]:
-        """Whether the end of a chat's pause changes something, and whether messages are to note."""
-        return signals(connection, key)
 
     @query
     def chats_with_work(self, connection: Connection, *, now: float) -> tuple[ChatKey, ...]:
