@@ -14,7 +14,6 @@ from daemon.domain.transitions.handover import (
 )
 from daemon.ledger.drivers.port import Connection, Role, query, reading, transaction
 from daemon.ledger.handover import (
-    WaitingChat,
     apply_event,
     change_hold,
     hold_of,
