@@ -342,10 +342,10 @@ def _has_replied(connection: Connection, reminder: Reminder, *, is_due: bool) ->
 
     Before, what waits may be the very message that it was made for.
     """
-    waits = f"OR {UNANSWERED}" if is_due else ""
+    which = f"OR {UNANSWERED}" if is_due else ""
     row = connection.execute(
         "SELECT 1 FROM messages WHERE channel || '/' || chat = ? AND from_me = 0"
-        f" AND kind != '{NOTE_KIND}' AND (received_at > ? {waits}) LIMIT 1",
+        f" AND kind != '{NOTE_KIND}' AND (received_at > ? {which}) LIMIT 1",
         ("/".join(reminder.key), reminder.created_at),
     ).fetchone()
     return row is not None
