@@ -56,6 +56,8 @@ class ReminderTask:
         """Send a reminder, put it off, or end it."""
         reminders, now = number.services.store.reminders, self._now()
         rules, zone = number.services.config.rules.reminders, number.services.config.rules.zone
+        if reminder.kind == "followup" and await reminders.await_question(reminder, now=now):
+            return
         if now - reminder.due_at > rules.late_seconds:
             await reminders.end(reminder, EXPIRED, TOO_LATE, now=now)
             return

@@ -14,7 +14,11 @@ from daemon.domain.messages import NOTE_KIND, ChatKey, JsonObject, Message, Othe
 from daemon.domain.records import NewPart, Turn
 from daemon.domain.states import (
     CANCELLED,
+    DROPPED,
+    FAILED,
+    PENDING,
     RECEIVED,
+    SENDING,
     SENT,
     WAITING,
     ReminderState,
@@ -35,12 +39,16 @@ IS_WAITING = f"state = '{WAITING}'"
 
 DROPPED_AT_ONCE = 500
 
+SENDING_SECONDS = 60.0
+"""A question that took longer to be sent counts from then."""
+
 OPTED_OUT = "the contact wants no unrequested messages"
 REPLIED = "the customer wrote"
 HANDED_OVER = "a person has or had the chat"
 TOO_LATE = "it could not be sent in time"
 WINDOW_SHUT = "only templates can be sent, and none is configured"
 REPLACED = "there is a newer answer"
+NOT_ASKED = "the question was not sent"
 BY_OPERATOR = "cancelled by an operator"
 BY_CUSTOMER = "the customer does not want it any more"
 
@@ -170,6 +178,36 @@ class Reminders(Role):
             (*key, SENT, since),
         ).fetchone()
         return int(count)
+
+    @transaction
+    def await_question(self, connection: Connection, reminder: Reminder, *, now: float) -> bool:
+        """Count a follow-up's time from when its question was sent; False if it is due now.
+
+        A question that is still to be sent counts as sent now. Without a question it is ended.
+        """
+        (name,) = connection.execute(
+            "SELECT key FROM reminders WHERE id = ?", (reminder.id,)
+        ).fetchone() or ("",)
+        turn_id = int(name.split(" ")[1]) if name else 0
+        sends = connection.execute(
+            "SELECT state, sent_at FROM outbox WHERE turn_id = ?", (turn_id,)
+        ).fetchall()
+        if any(state in {PENDING, SENDING} for state, _ in sends):
+            since = now
+        else:
+            since = max((at or 0.0 for _, at in sends), default=0.0)
+        never = bool(sends) and all(state in {FAILED, DROPPED} for state, _ in sends)
+        if not never and since <= reminder.created_at + SENDING_SECONDS:
+            return False
+        reason = _obstacle(connection, reminder) or (NOT_ASKED if never else "")
+        if reason and _is_waiting(connection, reminder):
+            _end(connection, reminder, CANCELLED, reason, now=now)
+        due_at = since + reminder.due_at - reminder.created_at
+        connection.execute(
+            f"UPDATE reminders SET created_at = ?, due_at = ? WHERE id = ? AND {IS_WAITING}",
+            (since, due_at, reminder.id),
+        )
+        return bool(reason) or due_at > now
 
     @transaction
     def put_off(self, connection: Connection, reminder: Reminder, until: float) -> None:

@@ -257,6 +257,28 @@ async def test_follow_ups_end_when_an_agent_writes_and_follow_no_statement(tmp_p
         assert len(stage.received()) == 1
 
 
+async def test_a_follow_up_waits_for_its_question_to_be_sent(tmp_path: Path) -> None:
+    """A question that was held up counts from when it was sent; one that never was, not at all."""
+    async with open_scene(tmp_path, started=False) as stage:
+        with_follow_ups(stage, "¿Sigue ahí?")
+        await stage.start()
+        await asks_and_waits(stage)
+        folder, now = stage.settings.data_dir, time.time()
+        change(folder, "messages", {"received_at": now - 3700})
+        change(folder, "outbox", {"sent_at": now - 600})
+        change(folder, "reminders", {"created_at": now - 3600, "due_at": now})
+        await found(lambda: due_of(stage) == pytest.approx(now + 3000))
+        change(folder, "outbox", {"state": "failed"})
+        make_due(stage)
+        await found(lambda: states(stage) == [("cancelled", "the question was not sent")])
+        assert len(stage.received()) == 1
+
+
+def due_of(stage: Stage) -> float:
+    ((due,),) = select(stage.settings.data_dir, "reminders", "due_at")
+    return float(due)
+
+
 async def test_a_question_mark_inside_a_link_asks_nothing(tmp_path: Path) -> None:
     async with open_scene(tmp_path, started=False) as stage:
         with_follow_ups(stage, "¿Sigue ahí?")

@@ -722,6 +722,16 @@ async def _cancelled(scene: Scene) -> Action:
     return partial(scene.store.reminders.cancel, reminder.id, "not needed", by=OPERATOR, now=200)
 
 
+@case("Reminders.await_question")
+async def _awaited(scene: Scene) -> Action:
+    await scene.received("¿Hay mesa?")
+    turn, new = await open_turn(scene.store, scene.key), NewReminder(text="¿Sigue?", due_at=500)
+    await scene.store.turns.conclude(turn, items=[], parts=[PART], followups=[new], now=150)
+    due = await scene.store.reminders.due([CHANNEL], now=600, limit=99)
+    reminder = next(one for one in due if one.key == scene.key)
+    return partial(scene.store.reminders.await_question, reminder, now=600)
+
+
 @case("Reminders.put_off")
 async def _put_off(scene: Scene) -> Action:
     return partial(scene.store.reminders.put_off, await scene.reminder(), 990)
@@ -988,8 +998,8 @@ async def _labels_kept(scene: Scene) -> Action:
 
 async def _label(scene: Scene) -> int:
     await scene.store.desk_labels.add("VIP", "gold", by=OPERATOR, now=150)
-    (label,) = await scene.store.desk_labels.all()
-    return int(label.id)
+    labels = await scene.store.desk_labels.all()
+    return next(int(label.id) for label in labels if label.name == "VIP")
 
 
 @case("ChatLabelRecords.change")
@@ -1002,7 +1012,7 @@ async def _labels_changed(scene: Scene) -> Action:
 
 @case("DeskLabels.add")
 async def _label_added(scene: Scene) -> Action:
-    return partial(scene.store.desk_labels.add, "VIP", "gold", by=OPERATOR, now=200)
+    return partial(scene.store.desk_labels.add, "Nuevo", "gold", by=OPERATOR, now=200)
 
 
 @case("DeskLabels.edit")
