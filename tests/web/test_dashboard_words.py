@@ -10,6 +10,8 @@ from daemon.http.dashboard.assets import read_assets, read_words
 from daemon.http.dashboard.log_page import KINDS
 from daemon.http.dashboard.login import NOT_PRIVATE, TOO_MANY, WRONG, WRONG_NAME
 from daemon.http.dashboard.shell import Wording
+from daemon.http.dashboard.turn_steps import audited
+from daemon.observability.metrics import MESSAGE_KINDS
 
 FOLDER = Path(__file__).parents[2] / "daemon" / "http" / "dashboard"
 SAID = re.compile(r"""(?<![\w.])t\(\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
@@ -56,6 +58,12 @@ def test_every_kind_of_line_has_its_spanish() -> None:
     assert {NOT_PRIVATE, TOO_MANY, WRONG, WRONG_NAME} <= set(words)
 
 
+def test_every_type_of_message_has_its_words() -> None:
+    words = read_words()
+    assert [kind for kind in MESSAGE_KINDS if kind not in words["es"]] == []
+    assert [kind for kind in MESSAGE_KINDS if "_" in kind and kind not in words["en"]] == []
+
+
 def test_both_languages_have_the_same_fields() -> None:
     for english, spanish in read_words()["es"].items():
         assert sorted(FIELDS.findall(english)) == sorted(FIELDS.findall(spanish)), english
@@ -75,7 +83,8 @@ def test_the_words_are_served_as_a_module() -> None:
             "Whapi text: status 400 (wrong parameters) code 400",
             "WhatsApp no lo aceptó: 400, parámetros incorrectos",
         ),
-        ("Cloud API text: code 131026 (no)", "Cloud API text: code 131026 (no)"),
+        ("Cloud API text: code 131026 (no)", "WhatsApp no lo aceptó: 131026, no"),
+        ("another one: (no)", "another one: (no)"),
     ],
 )
 def test_reasons_of_other_systems_are_in_the_language_of_the_page(
@@ -83,3 +92,16 @@ def test_reasons_of_other_systems_are_in_the_language_of_the_page(
 ) -> None:
     wording = Wording("es", ZoneInfo("UTC"), 0.0, read_words()["es"])
     assert wording.reason(reason) == spanish
+
+
+def test_what_the_audit_has_is_in_the_language_of_the_page() -> None:
+    now = 1_796_054_540.0
+    wording = Wording("es", ZoneInfo("UTC"), now, read_words()["es"])
+    until = wording.exact(now + 60)[11:16]
+    assert audited(f"paused until {now + 60:.0f}", wording) == f"en pausa hasta {until}"
+    later = wording.exact(now + 86400)[:16]
+    assert audited(f"paused until {now + 86400:.0f}", wording) == f"en pausa hasta {later}"
+    assert audited("1 added, 0 removed", wording) == "1 agregadas, 0 quitadas"
+    assert audited("token admin", wording) == "el token de administración"
+    assert audited("account María", wording) == "María"
+    assert audited("note 3", wording) == "note 3"

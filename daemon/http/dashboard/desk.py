@@ -238,7 +238,7 @@ def _add_chat_actions(desk: Blueprint, shell: Shell, presence: DeskPresence) -> 
             return {"error": f"a note has 1 to {LONGEST_NOTE} characters"}, 400
         if not ACTION_ID.fullmatch(action := text_of(fields, "action")):
             return {"error": "action must be an id of the click"}, 400
-        author = known.name if (known := visitor().account) else shell.wording().t("Agent")
+        author = known.name if (known := visitor().account) else "Agent"
         await operations.desk.add_note(
             await shell.chat(ref),
             text,

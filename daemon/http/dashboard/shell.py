@@ -30,7 +30,8 @@ REASON_SHAPES = (
     (re.compile(r"the model server answered (?P<answer>.+)"), "the model server answered {answer}"),
     (
         re.compile(
-            r"\A[A-Z]\w* \w+: status (?P<status>\d+)(?: \((?P<meaning>.+)\))?(?: code \d+)?"
+            r"\A[A-Z]\w*(?: API)? \w+: (?:status|code) (?P<status>\d+)(?: \((?P<meaning>.+)\))?"
+            r"(?: code \d+)?"
         ),
         "WhatsApp did not take it: {status}, {meaning}",
     ),
@@ -97,6 +98,12 @@ class Wording:
     def exact(self, at: float) -> str:
         """Write a moment in full, in the configured time zone."""
         return f"{datetime.fromtimestamp(at, self.zone):%Y-%m-%d %H:%M:%S}"
+
+    def moment(self, at: float) -> str:
+        """Write a moment to the minute; of today only the time."""
+        whole = self.exact(at)[:16]
+        day, _, time = whole.partition(" ")
+        return time if day == self.exact(self.now)[:10] else whole
 
     def clock(self, at: float) -> str:
         """Write the time of day."""

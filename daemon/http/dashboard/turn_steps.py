@@ -1,5 +1,6 @@
 """One turn as the rows of a timeline: what happened, when, and how long it took. Pure."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -99,12 +100,25 @@ def _steps(trace: JsonObject, w: Wording) -> Iterator[Step]:
             ),
             at=entry["at"],
             notes=tuple(
-                entry[name] for name in ("actor", "address", "before", "after") if entry[name]
+                audited(entry[name], w)
+                for name in ("actor", "address", "before", "after")
+                if entry[name]
             ),
         )
     if trace["candidate"]:
         yield _candidate(trace["candidate"], w)
     yield _end(turn, w)
+
+
+def audited(text: str, w: Wording) -> str:
+    """A detail of the audit, as the reader says it."""
+    if text == "token admin":
+        return w.t("the admin token")
+    if found := re.fullmatch(r"paused until (\d+)", text):
+        return w.t("paused until {time}", time=w.moment(float(found[1])))
+    if found := re.fullmatch(r"(\d+) added, (\d+) removed", text):
+        return w.t("{added} added, {removed} removed", added=found[1], removed=found[2])
+    return text.removeprefix("account ")
 
 
 def _candidate(row: JsonObject, w: Wording) -> Step:
