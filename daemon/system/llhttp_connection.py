@@ -255,7 +255,9 @@ class LlhttpConnection:
         try:
             answer.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise httpx.RemoteProtocolError(type(error).__name__) from None
+            if not answer.is_complete:
+                raise httpx.RemoteProtocolError(type(error).__name__) from None
+            answer.keeps_alive = False  # what follows the answer is none
         if answer.keeps_alive:
             self._idle_since = time.monotonic()
         return len(data)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import h11
 import httpx
+import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -198,3 +199,42 @@ def test_garbled_answers_are_refused_or_read_as_h11_reads_them(data: st.DataObje
     if ours is not None and theirs is not None:
         assert (ours.status, ours.body) == (theirs.status, theirs.body)
         assert ours.may_go_on <= theirs.may_go_on
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+ODD = [
+    OK + b"Content-Length: 3\r\n\r\n{}x",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    OK + b"X y: z\r\n\r\n{}",
+    OK + b"X\r\n\r\n{}",
+    OK + b"X: a\0b\r\n\r\n{}",
+    OK + b"X: a\r\n b\r\n\r\n{}",
+    OK + b"Connection: keep-alive, close\r\n\r\n{}",
+    OK.replace(b"\r\n", b"\n") + b"\n{}",
+    OK.replace(b"2", b"-2") + b"\r\n{}",
+    OK.replace(b": 2", b": 99999999999999999999999") + b"\r\n{}",
+    OK.replace(b"200", b"20") + b"\r\n{}",
+    OK.replace(b"1.1", b"2") + b"\r\n{}",
+    CHUNKED + b"\r\n-2\r\n{}\r\n0\r\n\r\n",
+    CHUNKED + b"\r\n2\r\n{}x\r\n0\r\n\r\n",
+    CHUNKED + b"\r\nffffffffffffffffff\r\n{}",
+    b"HTTP/1.1 304 No\r\nContent-Length: 2\r\n\r\n",
+    b"HTTP/1.1 204 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    b"SSH-2.0-OpenSSH\r\n",
+    b"",
+]
+
+
+@pytest.mark.parametrize("whole", ODD)
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_odd_answers_are_refused_or_read_as_h11_reads_them(whole: bytes, size: int) -> None:
+    parts = [whole[at : at + size] for at in range(0, len(whole), size)]
+    assert by_llhttp(parts) in {None, by_h11(parts)}
+
+
+@pytest.mark.parametrize("more", [b"x", b"\0\0", OK + b"\r\n{}"])
+def test_what_follows_an_answer_ends_only_the_connection(more: bytes) -> None:
+    read = by_llhttp([OK + b"\r\n{}" + more])
+    assert read is not None
+    assert (read.status, read.body, read.may_go_on) == (200, b"{}", False)

@@ -124,7 +124,7 @@ async def test_the_model_is_asked_over_tls_if_the_system_believes_it(
 ) -> None:
     async def ask() -> None:
         model = ModelConnection(
-            base_url=f"https://127.0.0.1:{server.port}/v1", api_key="", idle_seconds=5
+            base_url=f"https://127.0.0.1:{server.port}/v1", api_key="", idle_seconds=30
         )
         try:
             assert await model.call("POST", "/responses", {}) == {}
@@ -132,6 +132,7 @@ async def test_the_model_is_asked_over_tls_if_the_system_believes_it(
         finally:
             await model.aclose()
 
+    monkeypatch.setattr("daemon.assistant.responses_connection.CONNECT_SECONDS", 30)
     async with secured(authority.server) as server:
         with pytest.raises(ModelTemporary, match="ConnectError"):
             await ask()
