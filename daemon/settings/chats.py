@@ -183,8 +183,8 @@ class DeliverySettings(SettingsTable):
     )
     unknown: Annotated[Literal["leave", "repeat"], Rule("leave or repeat")] = Field(
         default="leave",
-        description="what is done about a message of which a gateway that lists no messages (cloud)"
-        " does not tell whether it was sent: leave it, with an error in the log, or repeat it",
+        description="a gateway that lists no messages (cloud) has not said whether a message was sent:"
+        " leave it, with an error in the log, or repeat it",
     )
 
 

@@ -70,10 +70,12 @@ class FileSettings(SettingsTable):
     )
     access_key_id: OptionalSecret = Field(
         default=None,
-        description="of the store; without it AWS_ACCESS_KEY_ID, or the machine's role",
+        description="of the object store; without it AWS_ACCESS_KEY_ID, or the machine's role",
     )
-    secret_access_key: OptionalSecret = Field(default=None, description="of the store; likewise")
-    timeout_seconds: Seconds = Field(default=30, description="for one call of the store")
+    secret_access_key: OptionalSecret = Field(
+        default=None, description="of the object store, for that id"
+    )
+    timeout_seconds: Seconds = Field(default=30, description="for one call of the object store")
 
 
 class HousekeepingSettings(SettingsTable):
@@ -203,7 +205,7 @@ class FigureSettings(SettingsTable):
     topics: Topics = Field(
         default=(),
         description="the model says which of these each enquiry is about, once it is quiet; empty:"
-        " nobody is asked",
+        " topics are not determined",
     )
     topic_model: Annotated[str, Rule("a text, or empty")] = Field(
         default="", description="a cheap model of the same server; empty: that of the answers"
@@ -240,7 +242,7 @@ class NodeSettings(SettingsTable):
         float, Field(ge=1, le=3600), Rule("a number of seconds from 1 to 3600", float)
     ] = Field(
         default=15,
-        description="for so long a node has its numbers unless it renews that; the same on all",
+        description="a node that is silent for so long loses its numbers; the same on all nodes",
     )
 
 

@@ -49,7 +49,7 @@ class ReminderSettings(SettingsTable):
         " next; 0: no limit",
     )
     late_hours: Annotated[float, Field(gt=0), Rule("a number of hours above 0", float)] = Field(
-        default=12, description="what could not be sent for so long is not sent any more"
+        default=12, description="after this time a reminder that could not be sent is given up"
     )
     quiet: Annotated[
         str, AfterValidator(_require_quiet), Rule("a time such as 21:00-08:00, or empty")
