@@ -151,7 +151,7 @@ async def _open_parts(
         _open_numbers(settings, process, open_services) as numbers,
         open_notifier(settings, process, numbers) as notifier,
         open_webhook_sender(settings, process, numbers) as webhook_sender,
-        _remembered(_record(settings, process)) as record,
+        _open_record(settings, process) as record,
     ):
         read, notify, clock = environment.read_settings, environment.notify, environment.clock
         figures, recovery = Figures(), Recovery(process, numbers)
@@ -274,9 +274,7 @@ def _operations(
         numbers,
         state=DaemonState(settings, process, numbers, figures),
         views=OperatorViews(process, numbers, recovery),
-        live_log=LiveLog(
-            process.store.dashboard_log, keep=keep, log=log, cluster=process.store.cluster
-        ),
+        live_log=LiveLog(process.store.dashboard_log, keep=keep, log=log, cluster=cluster),
         forgetter=forgetter,
         api=ApiAccess(
             process.store,
@@ -380,16 +378,13 @@ async def _ending_in_time(
         raise
 
 
-def _record(settings: Settings, process: Process) -> ProcessRecord:
-    node = node_name(settings) if process.store.cluster else ""
-    return ProcessRecord(process.store.process_history, process.telemetry, node=node)
-
-
 @asynccontextmanager
-async def _remembered(process_record: ProcessRecord) -> AsyncIterator[ProcessRecord]:
-    """Note the end of a block that no exception has left."""
-    yield process_record
-    await process_record.stopped()
+async def _open_record(settings: Settings, process: Process) -> AsyncIterator[ProcessRecord]:
+    """The record of this process; notes the end of a block that no exception has left."""
+    node = node_name(settings) if process.store.cluster else ""
+    record = ProcessRecord(process.store.process_history, process.telemetry, node=node)
+    yield record
+    await record.stopped()
 
 
 @asynccontextmanager
