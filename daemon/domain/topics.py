@@ -29,7 +29,7 @@ class TopicRules:
     """The topics, and who sorts by them."""
 
     names: tuple[str, ...] = ()
-    """Empty: nobody is asked."""
+    """Empty: topics are not determined."""
     model: str = ""
     """Empty: that of the answers."""
     budget: Budget = NO_LIMITS

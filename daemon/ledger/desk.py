@@ -101,7 +101,7 @@ class DeskRecords(Role):
 
     @query
     def unread(self, connection: Connection) -> list[JsonObject]:
-        """The chats that wait for somebody to look, newest first."""
+        """The unread chats, newest first."""
         rows = connection.execute(
             "SELECT channel, chat, ref, COALESCE(NULLIF(contact_name, ''), name) AS name,"
             " assigned_to, unread_at AS at FROM chats WHERE unread_at > 0"

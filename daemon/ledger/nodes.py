@@ -267,7 +267,7 @@ def running_nodes(connection: Connection, now: float) -> list[NodeState]:
 
 
 def owners(connection: Connection) -> dict[str, str]:
-    """The name of the node that has each number; empty for a number that nobody has."""
+    """The name of the node that has each number; empty if none has it."""
     rows = connection.execute(
         "SELECT number, COALESCE(name, '') FROM numbers LEFT JOIN nodes ON process = owner"
         " WHERE number != '' ORDER BY number"

@@ -114,7 +114,7 @@ def authors_of(connection: Connection) -> dict[str, str]:
 
 
 def author_of(by: Actor) -> str:
-    """The name of somebody for people: of an account without that word before it."""
+    """The name to show of an actor: of an account without that word before it."""
     if by.name == "token admin" or by.name.startswith("session "):
         return ADMIN
     return by.name.removeprefix("account ")

@@ -72,7 +72,7 @@ def api_tokens(connection: Connection) -> list[ApiToken]:
 
 
 def find_token(connection: Connection, token: bytes) -> ApiToken | None:
-    """The token that somebody has sent; None if it is none of ours, or was revoked."""
+    """The token of a request; None if it is none of ours, or was revoked."""
     row = connection.execute(f"{_TOKENS} WHERE digest = ?", (token_digest(token),)).fetchone()
     return _token(row) if row else None
 

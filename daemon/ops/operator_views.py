@@ -59,7 +59,7 @@ TURNS_OF_A_CASE = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatFilters:
-    """Which chats somebody wants to see, as pages and the API ask for them."""
+    """The chats that a page or a request of the API asks for."""
 
     query: str = ""
     """A part of a name or number, or words of a message."""

@@ -30,7 +30,7 @@ LOOK_SECONDS = 1.0
 """Between two looks, where no notice has come."""
 
 ANSWER_SECONDS = 10.0
-"""How long somebody waits for what another node does."""
+"""How long a request waits for the result of another node."""
 
 KEPT_SECONDS = 3600.0
 """How long a command that was done is kept."""
@@ -172,7 +172,7 @@ def _place(numbers: Numbers, key: ChatKey) -> str:
 
 
 async def drop_old_commands(commands: Commands, now: Callable[[], float]) -> None:
-    """Delete commands whose results nobody waits for any more. Raises StoreUnavailable.
+    """Delete commands whose results are no longer awaited. Raises StoreUnavailable.
 
     ``now``: wall clock, Unix seconds.
     """

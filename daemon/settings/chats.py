@@ -183,8 +183,8 @@ class DeliverySettings(SettingsTable):
     )
     unknown: Annotated[Literal["leave", "repeat"], Rule("leave or repeat")] = Field(
         default="leave",
-        description="a gateway that lists no messages (cloud) has not said whether one was sent: leave"
-        " it, with an error in the log, or repeat it",
+        description="a gateway that lists no messages (cloud) has not said whether one was sent:"
+        " leave it, with an error in the log, or repeat it",
     )
 
 

@@ -72,7 +72,7 @@ class Wanted:
     mine: int | None = None
     """Only the chats of this account."""
     unread: bool = False
-    """Only chats that wait for somebody to look."""
+    """Only unread chats."""
     account: int | None = None
     """Whose chats are counted."""
     since: float = 0.0

@@ -47,7 +47,7 @@ COMMITS = 8
 finds more than 1000 pages."""
 
 ELSEWHERE_SECONDS = 1.0
-"""How often somebody who waits for an erasure looks whether another node has done it."""
+"""How often a request that waits for an erasure tests whether another node has done it."""
 
 RETENTION_BATCH = 50
 """Old chats found in one read."""

@@ -281,7 +281,7 @@ class Ownership:
             self.noticed(OWNERSHIP)
 
     def _lead_or_not(self, connection: Psycopg, leader: str, nodes: Mapping[str, int]) -> None:
-        """Lead if nobody does; leave that to a node that knows newer tables."""
+        """Lead if no node does; leave that to one that knows newer tables."""
         if max(nodes.values(), default=0) <= self._knows:
             if leader not in nodes:
                 self._claim(connection, [LEDGER], 1)
@@ -340,7 +340,7 @@ class Ownership:
         self._asked_at = asked_at
 
     def _claim(self, connection: Psycopg, numbers: Collection[str], most: int) -> None:
-        """Become the owner of some of these numbers, as far as nobody else does meanwhile."""
+        """Become the owner of some of these numbers, as far as no other node does meanwhile."""
         with connection.transaction():
             locked = connection.execute(_LOCK, (list(numbers), most)).fetchall()
             # Read when they are locked: another node may have come, and claimed them, meanwhile,
