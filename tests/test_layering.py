@@ -367,6 +367,24 @@ def test_the_picture_in_the_architecture_page_shows_every_entry() -> None:
     assert shown == {top(module) for module in MODULES}
 
 
+def _modules_named(page: str) -> Iterator[str]:
+    """The paths of modules of ``daemon/`` in a page; ``{a,b}`` stands for each of them."""
+    for path in re.findall(r"`((?:[a-z_]+|\{[a-z_,]+\})(?:/(?:[a-z_]+|\{[a-z_,]+\}))+\.py)`", page):
+        before, brace, rest = path.partition("{")
+        inside, _, after = rest.partition("}")
+        yield from (before + each + after for each in inside.split(",")) if brace else [path]
+
+
+def test_the_architecture_page_names_modules_that_exist() -> None:
+    named = set(_modules_named((ROOT / "docs" / "architecture.md").read_text("utf-8")))
+    assert "http/api/types.py" in named
+    assert {"gateway/whapi/payloads/sends.py", "gateway/cloud/payloads/sends.py"} <= named
+    places = (ROOT, ROOT / "daemon")
+    assert {
+        path for path in named if not any((place / path).is_file() for place in places)
+    } == set()
+
+
 def test_a_class_name_stands_once() -> None:
     homes: dict[str, list[str]] = {}
     for module in MODULES:
