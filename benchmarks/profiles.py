@@ -11,7 +11,17 @@ from figures import table
 from subject import Outside, Recado, outside_world, recado, written
 
 GROUPS = {
-    "HTTP to others": ("httpx", "httpcore", "h11", "anyio", "sniffio", "idna", "certifi", "httpx2"),
+    "HTTP to others": (
+        "daemon/system",
+        "httpx",
+        "httpcore",
+        "h11",
+        "anyio",
+        "sniffio",
+        "idna",
+        "certifi",
+        "httpx2",
+    ),
     "model's SDK": ("openai", "pydantic", "pydantic_core", "distro", "jiter"),
     "web server": ("daemon/http", "hypercorn", "httptools", "wsproto", "h2", "hpack"),
     "event loop": ("trio", "outcome", "attr", "sortedcontainers", "attrs"),

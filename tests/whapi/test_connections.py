@@ -266,6 +266,30 @@ async def test_a_request_that_cannot_connect_leaves_its_place() -> None:
                 assert (response.failure, response.began) == ("no connection", False)
 
 
+async def test_a_large_body_arrives_whole_although_the_server_reads_slowly(
+    nursery: trio.Nursery,
+) -> None:
+    body, read = bytes(range(256)) * 16_000 + b"the end", bytearray()
+
+    async def serve(stream: trio.SocketStream) -> None:
+        async with stream:
+            while not read.endswith(b"the end"):
+                await trio.lowlevel.checkpoint()
+                read.extend(await stream.receive_some(100_000))
+            await stream.send_all(OK)
+
+    (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+    address = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+    call = ApiCall("media", "POST", "/media", body=body, content_type="application/octet-stream")
+    with trio.fail_after(60):
+        async with connected(address) as connections:
+            reply = await Api(connections, TOKEN).exchange(call, seconds=60)
+    assert (reply.status, reply.body, reply.failure) == (200, b"{}", "")
+    head, _, sent = bytes(read).partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head.split(b"\r\n")
+    assert sent == body
+
+
 async def test_a_place_is_waited_for_as_long_as_the_request_allows() -> None:
     async with (
         served() as server,
