@@ -169,7 +169,7 @@ def _requirements(settings: Settings) -> list[Finding]:
     ] or [Finding("ok", f"tools.requirements: {len(names)} packages")]
 
 
-PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=\s*(?:$|[\[(<>=!~@\\#-]))")
+PACKAGE = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]*+(?=\s*(?:$|[\[(<>=!~@\\#-]))")
 """The name of a package, at the beginning of a line (PEP 508); a line that is an address or a path
 has none."""
 

@@ -30,7 +30,7 @@ MOST_HEAD_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
 
 _TARGET = re.compile(rb"[\x21-\x7e]+")
-_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
+_LINES = re.compile(rb"\A(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
 """What a request may be made of (RFC 9112, section 3; RFC 9110, sections 5.1 and 5.5)."""
 
 _UNKNOWN_LENGTH = re.compile(rb"^transfer-encoding:", re.IGNORECASE | re.MULTILINE)

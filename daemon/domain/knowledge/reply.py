@@ -97,15 +97,25 @@ def _question_of(arguments: str) -> str:
         return ""
 
 
+_FACT = r"(informacion|datos?|detalles?|respuesta)"
+_SPEAK = r"(menciona|dice|indica|habla|especifica|incluye|contiene|responde)n?"
+_TELL = r"(mention|say|cover|include|specify|contain|answer)"
 _GAPS = re.compile(
-    r"\bno (tengo|cuento con|dispongo de|encuentro|encontre|aparece|figura) (\w+ ){0,4}"
-    r"(informacion|dato|datos|detalle|detalles|respuesta)\b"
+    rf"\bno (tengo|cuento con|dispongo de|encuentro|encontre|aparece|figura) (\w+ ){{0,4}}{_FACT}\b"
+    r"|\bno tengo (conocimiento|registro|constancia)\b"
+    rf"|\b{_FACT} no (lo|la|los|las) (tengo|encuentro|conozco)\b"
+    rf"|\bno conozco (\w+ ){{0,2}}{_FACT}\b"
+    r"|\bno (aparece|esta|figura|viene|se \w+) en (mis|los|nuestros|estos) documentos\b"
+    rf"|\b(mis|los|nuestros|estos) documentos no (lo |la )?{_SPEAK}\b"
     r"|\bno ((lo|la|los|las) )?sabria\b"
     r"|\bno ((lo|la|los|las) )?puedo (confirmar|asegurar|responder|precisar)"
     r"|\b(desconozco|no me consta|no estoy segur[oa])\b"
-    r"|\bi (do not|don.?t) (have|know|see|find)\b"
+    r"|\bi (do not|don.?t) know\b"
+    r"|\bi (do not|don.?t) (have|see|find) (\w+ ){0,4}(information|details?|answer|that|it|this)\b"
     r"|\bi.?m (not sure|unsure)\b|\bi am (not sure|unsure)\b"
     r"|\bi (could not|couldn.?t|cannot|can.?t) (find|confirm|say)\b"
+    r"|\b(not|isn.?t|aren.?t) (\w+ )?(in|by) (my|the|our|these) documents\b"
+    rf"|\b(my|the|our|these) documents (do not|don.?t) {_TELL}\b"
     r"|\bno (information|details) (about|on|regarding)\b"
 )
 
