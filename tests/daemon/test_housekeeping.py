@@ -34,7 +34,8 @@ from daemon.ledger.process_records import STAGES_A_WRITE, EarlierEnds, StageRow
 from daemon.observability.lines import MAX_KEYS, Noise
 from daemon.observability.metrics import Metrics
 from daemon.observability.vitals import PROCESS_ENDS
-from daemon.ops.maintenance import tasks
+from daemon.ops.maintenance import retention, tasks
+from daemon.ops.maintenance.retention import COMMITS, rest_after_write
 from daemon.ops.maintenance.tasks import watch_loop_lag, watch_memory
 from daemon.settings import Settings
 from daemon.system.process import MemoryLimit
@@ -278,6 +279,40 @@ async def test_a_checkpoint_folds_the_log_into_the_file_beside_readers(tmp_path:
             assert other.execute("SELECT COUNT(*) FROM samples").fetchone() == (1,)
         await database.checkpoint()
     assert WAL_BYTES > 1_000_000
+
+
+@pytest.mark.sqlite
+async def test_work_that_can_wait_adds_little_to_a_log_that_a_long_read_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "MOST_LOG_BYTES", 100_000)
+    monkeypatch.setattr(retention, "LOG_SECONDS", 0.01)
+    path = tmp_path / "recado.db"
+    rested: list[int] = []
+    written = trio.Event()
+    async with open_database(path, clock=lambda: 0) as database, trio.open_nursery() as nursery:
+
+        async def work(number: int) -> None:
+            for _ in range(COMMITS):
+                await database.write(_grow)
+            written.set()
+            await rest_after_write(database, is_urgent=number == 2)
+            rested.append(number)
+
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT COUNT(*) FROM samples").fetchone()
+            nursery.start_soon(work, 1)
+            await written.wait()
+            await work(2)
+            assert rested == [2]
+        await found(lambda: rested == [2, 1])
+
+
+def _grow(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        "INSERT INTO samples (at, figures) SELECT COUNT(*), ? FROM samples", ("x" * 50_000,)
+    )
 
 
 # -- stages and ends of processes in the store ----------------------------------------------------

@@ -10,7 +10,9 @@ import trio
 from support.place import sqlite_of, store_in
 from support.process import until
 
-from daemon.ledger.drivers.sqlite.database import connect
+from daemon.errors import StoreUnavailable
+from daemon.ledger.drivers.sqlite import database
+from daemon.ledger.drivers.sqlite.database import connect, empty_log
 from daemon.ledger.drivers.sqlite.folding import LEFT_TO_WRITER, PAGES, LogFolder
 
 pytestmark = pytest.mark.sqlite
@@ -86,3 +88,23 @@ async def test_no_commit_of_the_daemon_folds_in_by_itself(tmp_path: Path) -> Non
         database = sqlite_of(store)
         row = database._connection.execute("PRAGMA wal_autocheckpoint").fetchone()
         assert row[0] == 0
+
+
+def test_the_log_is_not_held_while_a_long_read_needs_it(
+    tmp_path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try to empty it would make the writer wait."""
+    monkeypatch.setattr(database, "EMPTY_REST_SECONDS", 0.0)
+    path = tmp_path / "store.db"
+    tried: list[str] = []
+    with closing(connect(path)) as connection:
+        connection.set_trace_callback(tried.append)
+        with closing(connect(path, read_only=True)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT COUNT(*) FROM pages").fetchone()
+            write(writer, 1)
+            with pytest.raises(StoreUnavailable, match="still holds"):
+                empty_log(connection)
+        assert not any("TRUNCATE" in statement for statement in tried)
+        empty_log(connection)
+        assert (tmp_path / "store.db-wal").stat().st_size == 0

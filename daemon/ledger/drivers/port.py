@@ -211,8 +211,11 @@ class Database(Transactions, Protocol):
     def commits(self) -> int:
         """Transactions since the last `checkpoint`."""
 
-    async def checkpoint(self) -> None:
-        """Fold the write-ahead log in, as far as nobody reads it. Raises StoreUnavailable."""
+    async def checkpoint(self) -> int:
+        """Fold the write-ahead log in, as far as nobody reads it; gives the bytes that are left.
+
+        Raises StoreUnavailable.
+        """
 
     async def empty_log(self) -> None:
         """Empty the write-ahead log, which holds deleted rows too. Raises StoreUnavailable."""

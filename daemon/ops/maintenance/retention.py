@@ -68,10 +68,24 @@ async def repeat(
         await trio.sleep(every_seconds)
 
 
-async def rest_after_write(database: Database) -> None:
-    """Let others write between two writes of a long job. Raises StoreUnavailable."""
+MOST_LOG_BYTES = 64_000_000
+"""In the log, before work that can wait does so. A backup, or the check of a large file, keeps all
+that is written there, and the longer it is, the longer takes the write that cuts it afterwards."""
+
+LOG_SECONDS = 1.0
+"""Between two looks whether the log is shorter."""
+
+
+async def rest_after_write(database: Database, *, is_urgent: bool = False) -> None:
+    """Let others write between two writes of a long job. Raises StoreUnavailable.
+
+    What is not urgent also waits for the end of a long read.
+    """
     if database.commits >= COMMITS:
-        await database.checkpoint()
+        left = await database.checkpoint()
+        while left > MOST_LOG_BYTES and not is_urgent:
+            await trio.sleep(LOG_SECONDS)
+            left = await database.checkpoint()
     await trio.sleep(REST_SECONDS)
 
 
@@ -343,5 +357,5 @@ class Forgetter:
             work = await database.write(
                 partial(write_paced, work=work, batch=batch, now=now(), clock=self._clock)
             )
-            await rest_after_write(database)
+            await rest_after_write(database, is_urgent=is_held(work))
         return work

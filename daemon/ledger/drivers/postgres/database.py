@@ -239,10 +239,11 @@ class PostgresDatabase:
         """Return 0: the server looks after its log."""
         return 0
 
-    async def checkpoint(self) -> None:
-        """Do nothing: the server looks after its log."""
+    async def checkpoint(self) -> int:
+        """Return 0: the server looks after its log."""
         self.commits = 0
         await trio.lowlevel.checkpoint()
+        return 0
 
     async def empty_log(self) -> None:
         """Do nothing: what the server's log and its archive keep is its administrator's."""

@@ -53,10 +53,10 @@ WAL_BYTES = 16 * 1024 * 1024
 """SQLite truncates the write-ahead log to this size when it starts over: the file shrinks after a
 burst."""
 
-EMPTY_TRIES = 50
+EMPTY_TRIES, EMPTY_REST_SECONDS = 15, 0.1
 EMPTY_MILLISECONDS = 25
-"""How often the log is tried to be emptied, and how long each try waits for readers while writers
-wait."""
+"""How often the log is tried to be emptied, with a rest for writers after each try, and how long a
+try waits for readers while writers wait."""
 
 FATAL_CODES = frozenset(
     {
@@ -200,14 +200,14 @@ class SqliteDatabase:
         except FileNotFoundError:
             return 0
 
-    async def checkpoint(self) -> None:
+    async def checkpoint(self) -> int:
         """Move what no reader needs from the write-ahead log into the file, without waiting.
 
-        Raises StoreUnavailable.
+        Gives the bytes that are left in it. Raises StoreUnavailable.
         """
         self.commits = 0
         try:
-            await trio.to_thread.run_sync(self._log.fold)
+            return await trio.to_thread.run_sync(self._log.fold)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"cannot fold the store's log in: {error}") from error
 
@@ -324,15 +324,18 @@ def _empty_log(path: Path) -> None:
 def empty_log(connection: SqliteConnection) -> None:
     """Move the write-ahead log into the file and empty it, outside of a transaction.
 
-    Writers wait for one try at most, some milliseconds. Raises StoreUnavailable.
+    Writers wait for one try at most, some milliseconds, and for none while a long read needs the
+    log. Raises StoreUnavailable.
     """
     connection.execute(f"PRAGMA busy_timeout = {EMPTY_MILLISECONDS}")
-    connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
     for _ in range(EMPTY_TRIES):
         with contextlib.suppress(sqlite3.OperationalError):
-            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            if not busy:
-                return
+            _, in_log, folded = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if folded == in_log:
+                busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+                if not busy:
+                    return
+        threading.Event().wait(EMPTY_REST_SECONDS)
     raise StoreUnavailable(
         "the store's log still holds what was deleted, since the store is being read; it is emptied"
         " when the daemon stops"

@@ -27,6 +27,7 @@ class LogFolder:
         """``connection`` is used for nothing else, and closed at the end."""
         self._connection = connection
         self._turn = threading.Lock()
+        """Held while either connection folds in: SQLite refuses the second one."""
         self._due = threading.Event()
         self._written = 0
         """Pages since the last folding, as estimated."""
@@ -38,20 +39,27 @@ class LogFolder:
     def committed(self, writer: sqlite3.Connection, writes: int) -> None:
         """Note a COMMIT of so many writes; folds the last pages in if few are left."""
         self._written += writes + PAGES_A_COMMIT
-        if self._is_nearly_folded:
+        if self._is_nearly_folded and self._turn.acquire(blocking=False):
             self._is_nearly_folded = False
             with contextlib.suppress(sqlite3.Error):
                 writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._turn.release()
         if self._written >= PAGES:
             self._due.set()
 
-    def fold(self) -> None:
-        """Fold in what no reader needs. Blocks, and no writer. Raises sqlite3.Error."""
+    def fold(self) -> int:
+        """Fold in what no reader needs; gives the bytes that are left. Blocks, and no writer.
+
+        Raises sqlite3.Error.
+        """
         with self._turn:
             self._written = 0
             row = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             busy, in_log, folded = row
             self._is_nearly_folded = not busy and 0 <= in_log - folded <= LEFT_TO_WRITER
+            (page,) = self._connection.execute("PRAGMA page_size").fetchone()
+            left: int = max(0, in_log - folded) * page
+            return left
 
     def end(self) -> None:
         """End the thread, and close the connection. Blocks. Idempotent."""
