@@ -1,5 +1,6 @@
 """Webhook calls that another node has answered, taken in by the owner of their number, in order."""
 
+import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection
 
@@ -8,7 +9,7 @@ import trio
 from daemon.conversation.telemetry import Telemetry
 from daemon.errors import NotOwned, StoreUnavailable, WebhookError
 from daemon.ledger.drivers.port import Cluster
-from daemon.ledger.nodes import WaitingCalls
+from daemon.ledger.nodes import MOST_CALLS, WaitingCall, WaitingCalls
 
 LOOK_SECONDS = 1.0
 """Between two looks, where no notice has come."""
@@ -65,21 +66,32 @@ class WaitingIntake:
             self._log.warning("stored webhooks wait for the store", error=str(error))
 
     async def take(self, number: str) -> None:
-        """Take in what waits for a number, so that a call that came later does not overtake it.
+        """Take in what waits for a number by now: no later call overtakes it.
 
-        A call that is interrupted is taken in again: each message is stored once, however often
-        its call comes. Raises StoreUnavailable.
+        What is interrupted is taken in again: each message is stored once, however often its call
+        comes. Raises StoreUnavailable.
         """
+        waiting = await self._calls.of_number(number, beside=self._unreadable)
+        if not waiting:
+            return
+        newest = waiting[-1].id if len(waiting) < MOST_CALLS else math.inf
         async with self._one_by_one[number]:
-            while waiting := await self._calls.of_number(number, beside=self._unreadable):
-                for call in waiting:
-                    try:
-                        await self._accept(call.body, call.event, call.number)
-                    except WebhookError as error:
-                        self._unreadable.add(call.id)
-                        why = str(error)
-                        self._log.warning(
-                            "a stored webhook cannot be read", call=call.id, error=why
-                        )
-                    else:
-                        await self._calls.taken(call.id)
+            while waiting:  # what the last one to be here has left of it
+                found = await self._calls.of_number(number, beside=self._unreadable)
+                waiting = tuple(call for call in found if call.id <= newest)
+                await self._take_in(waiting)
+
+    async def _take_in(self, waiting: Collection[WaitingCall]) -> None:
+        """Take some calls in, in their order."""
+        done = []
+        for call in waiting:
+            try:
+                await self._accept(call.body, call.event, call.number)
+            except WebhookError as error:
+                self._unreadable.add(call.id)
+                why = str(error)
+                self._log.warning("a stored webhook cannot be read", call=call.id, error=why)
+            else:
+                done.append(call.id)
+        if done:
+            await self._calls.taken(done)

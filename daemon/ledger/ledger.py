@@ -111,7 +111,7 @@ class Store:
         self.sessions = Sessions(process)
         self.stages = Stages(process)
         self.process_history = ProcessHistory(process)
-        self.waiting_calls = WaitingCalls(process)
+        self.waiting_calls = WaitingCalls(database.apart())
         self.commands = Commands(process)
         self.files = KeptFiles(files)
         self._write_by(database)

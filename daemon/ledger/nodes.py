@@ -6,7 +6,7 @@ Only PostgreSQL's ledger has several nodes; on SQLite these tables are empty.
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -93,9 +93,9 @@ class WaitingCalls(Role):
         return waiting_calls(connection)
 
     @transaction
-    def taken(self, connection: Connection, call: int) -> None:
-        """Forget a call that was taken in. Raises StoreUnavailable."""
-        connection.execute("DELETE FROM waiting_calls WHERE id = ?", (call,))
+    def taken(self, connection: Connection, calls: Sequence[int]) -> None:
+        """Forget calls that were taken in. Raises StoreUnavailable."""
+        connection.execute(f"DELETE FROM waiting_calls WHERE id IN ({marks(calls)})", tuple(calls))
 
 
 class Command(NamedTuple):

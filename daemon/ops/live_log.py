@@ -11,6 +11,7 @@ is seen everywhere within a second, in the same order.
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
@@ -178,13 +179,18 @@ class LiveLog:
         while True:
             with trio.move_on_after(WRITE_SECONDS):
                 await cluster.noticed("log_lines")
-            if not self._feeds:
-                newest = await self._store.last_id()
-                after = after if self._feeds else newest  # a reader may have come meanwhile
-                continue
-            for line in await self._store.lines(LogQuery(after=after, limit=MOST_WAITING)):
-                self._feed(line)
-                after = line.id
+            with suppress(StoreUnavailable):  # what is missing then comes with the next look
+                after = await self._follow_from(after)
+
+    async def _follow_from(self, after: int) -> int:
+        """Send what came after a line, if there are readers; gives the newest."""
+        if not self._feeds:
+            newest = await self._store.last_id()
+            return after if self._feeds else newest  # a reader may have come meanwhile
+        for line in await self._store.lines(LogQuery(after=after, limit=MOST_WAITING)):
+            self._feed(line)
+            after = line.id
+        return after
 
     async def _write(self) -> None:
         """Store lines, at most once a second, and at the end. Runs until cancelled."""

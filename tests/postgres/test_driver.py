@@ -210,6 +210,32 @@ async def test_numbers_are_written_by_connections_of_their_own(tmp_path: Path, u
     assert sorted(done) == ["all", "main", "none", "norte"]
 
 
+async def test_a_call_for_another_node_is_stored_while_others_wait_for_a_row(
+    tmp_path: Path, url: str, server: "psycopg.Connection[Any]"
+) -> None:
+    """Such as lines of the log, which nodes store one after the other."""
+    sql = "UPDATE log_starts SET number = number"
+    server.execute("INSERT INTO log_starts (number) VALUES (1)")
+    server.execute("BEGIN")
+    server.execute(sql)
+    done: list[str] = []
+    async with opened(tmp_path, url) as store, trio.open_nursery() as nursery:
+
+        async def wait() -> None:
+            await store.database.of().write(lambda c: c.execute(sql).rowcount)
+            done.append("lines")
+
+        nursery.start_soon(wait)
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        with trio.fail_after(60):
+            while not server.execute(waiting).fetchall():  # noqa: ASYNC110 - another connection
+                await trio.sleep(0.02)
+            await store.waiting_calls.add("main", "", b"{}", now=1.0)
+        assert done == []
+        server.execute("ROLLBACK")
+    assert done == ["lines"]
+
+
 async def test_one_write_that_fails_leaves_the_others_of_its_transaction(
     tmp_path: Path, url: str
 ) -> None:

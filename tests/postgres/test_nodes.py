@@ -251,7 +251,7 @@ async def test_one_lost_number_leaves_the_writes_for_others(tmp_path: Path, url:
             server.execute("UPDATE numbers SET epoch = epoch + 1 WHERE number = 'eins'")
         # Both in one transaction: they have the same connection.
         writer = database_of(store)._writer_of(None)
-        database_of(store)._writers = dict.fromkeys(range(5), writer)
+        database_of(store)._writers = dict.fromkeys(range(6), writer)
         refused: list[str] = []
 
         async def one(number: str) -> None:
@@ -360,7 +360,7 @@ async def test_waiting_calls_are_taken_in_their_order(tmp_path: Path, url: str) 
         assert [(call.body, call.event) for call in waiting] == [
             (body, "messages.post") for body in (b"1", b"2", b"3")
         ]
-        await store.waiting_calls.taken(waiting[0].id)
+        await store.waiting_calls.taken([waiting[0].id])
         left = await store.waiting_calls.of_number("main", beside={waiting[1].id})
         assert [call.body for call in left] == [b"3"]
         with closing(connect(url)) as server:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import httpx
@@ -10,10 +11,14 @@ import trio
 from pydantic import SecretStr
 from support.model_script import say
 from support.postgres_proxy import Proxy
+from support.rows import select
 from support.scenes import found, outcomes
 from support.stage import LAURA, open_stage, text_webhook
 
 from daemon.conversation import recovery, registry
+from daemon.errors import StoreUnavailable
+from daemon.ledger.process_records import DashboardLog
+from daemon.ops import live_log
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +78,30 @@ async def test_a_turn_is_not_given_up_because_the_server_was_away(
         await found(lambda: outcomes(stage) == ["answered"])
         assert stage.received() == ["Claro"]
         assert not stage.events("chat crashed")
+
+
+async def test_the_live_log_goes_on_when_the_server_is_back(
+    tmp_path: Path, through: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines about the trouble itself are not lost in a pause of its task."""
+    monkeypatch.setattr(live_log, "WRITE_SECONDS", 0.05)
+    last_id, failures = DashboardLog.last_id, count()
+    failed: list[int] = []
+
+    async def looked(log: DashboardLog) -> int:
+        try:
+            return await last_id(log)
+        except StoreUnavailable:
+            failed.append(next(failures))
+            raise
+
+    monkeypatch.setattr(DashboardLog, "last_id", looked)
+    place = tmp_path / "data"
+    async with open_stage(place, store={"url": SecretStr(through)}) as stage:
+        proxy.outage()
+        await found(lambda: failed, lambda times: len(times) > 3)
+        proxy.refuses = False
+        await answered(partial(stage.post, text_webhook("Hola", "m-1")), 200)
+        await found(lambda: select(place, "log_lines", "id", where={"kind": "message"}))
+        again = stage.events("the store is away, the task begins again")
+        assert "live log" not in {line["task"] for line in again}

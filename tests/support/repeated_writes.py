@@ -241,7 +241,7 @@ _simple(
 async def _taken(scene: Scene) -> Action:
     await scene.store.waiting_calls.add(scene.key.chat, "", b"{}", now=100)
     (call,) = await scene.store.waiting_calls.of_number(scene.key.chat, beside=())
-    return partial(scene.store.waiting_calls.taken, call.id)
+    return partial(scene.store.waiting_calls.taken, [call.id])
 
 
 async def _asked(scene: Scene) -> int:

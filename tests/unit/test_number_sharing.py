@@ -190,9 +190,9 @@ async def test_a_number_in_trouble_keeps_no_other_from_its_calls(
         await trio.lowlevel.checkpoint()
         return [call for call in left if call.number == number and call.id not in beside]
 
-    async def forget(done: int) -> None:
+    async def forget(done: Collection[int]) -> None:
         await trio.lowlevel.checkpoint()
-        left[:] = [call for call in left if call.id != done]
+        left[:] = [call for call in left if call.id not in done]
 
     async def accept(_body: bytes, _event: str, number: str) -> None:
         if number == "norte":
@@ -210,6 +210,39 @@ async def test_a_number_in_trouble_keeps_no_other_from_its_calls(
         nursery.cancel_scope.cancel()
     assert taken == ["sur True", "sur True", "norte False"]
     assert autojump_clock.current_time() >= 200
+
+
+async def test_a_call_waits_for_those_before_it_and_for_no_later_ones(
+    autojump_clock: MockClock,
+) -> None:
+    """However many another node stores meanwhile; and not for the one who takes these in."""
+    left = [WaitingCall(number, "sur", "", b"") for number in (1, 2)]
+    taken: list[str] = []
+
+    async def of_number(_number: str, *, beside: Collection[int]) -> list[WaitingCall]:
+        await trio.lowlevel.checkpoint()
+        return [call for call in left if call.id not in beside]
+
+    async def forget(done: Collection[int]) -> None:
+        await trio.lowlevel.checkpoint()
+        left[:] = [call for call in left if call.id not in done]
+        taken.extend(map(str, done))
+
+    async def accept(_body: bytes, _event: str, _number: str) -> None:
+        await trio.sleep(1)
+        left.append(WaitingCall(left[-1].id + 1, "sur", "", b""))
+
+    calls = SimpleNamespace(of_number=of_number, taken=forget)
+    intake = WaitingIntake(cast("Any", calls), accept, telemetry())
+    with trio.fail_after(3):
+        await intake.take("sur")
+    assert taken == ["1", "2"]
+    assert [call.id for call in left] == [3, 4]
+    left.clear()
+    async with intake._one_by_one["sur"]:
+        with trio.fail_after(1):
+            await intake.take("sur")
+    assert autojump_clock.current_time() < 3
 
 
 async def test_a_reminder_of_a_number_that_has_gone_keeps_no_other_waiting(

@@ -167,6 +167,12 @@ class Database(Transactions, Protocol):
         returns at once, without raising.
         """
 
+    def apart(self) -> Transactions:
+        """The database for callers who write for no number, and who are to wait for nobody else.
+
+        On an engine with several writing connections they have one of their own.
+        """
+
     @property
     def leads(self) -> bool:
         """Whether this process does what belongs to no single number, and may write for all."""

@@ -70,9 +70,12 @@ class _PostgresReading:
 class _OfNumbers:
     """The database for callers who write for some numbers; see `PostgresDatabase.of`."""
 
-    def __init__(self, database: "PostgresDatabase", numbers: Numbers) -> None:
+    def __init__(
+        self, database: "PostgresDatabase", numbers: Numbers, *, apart: bool = False
+    ) -> None:
         self._database = database
         self._numbers = numbers
+        self._apart = apart
 
     async def read(self, query: Callable[[Any], T]) -> T:
         """See `PostgresDatabase.read`."""
@@ -80,7 +83,7 @@ class _OfNumbers:
 
     async def write(self, operation: Callable[[Any], T]) -> T:
         """See `PostgresDatabase.write`."""
-        return await self._database.write_for(self._numbers, operation)
+        return await self._database.write_for(self._numbers, operation, apart=self._apart)
 
 
 class PostgresDatabase:
@@ -180,6 +183,13 @@ class PostgresDatabase:
         """The database for callers who write for these numbers only, or for none."""
         return _OfNumbers(self, numbers)
 
+    def apart(self) -> _OfNumbers:
+        """The database for callers who write for none, by a connection of their own.
+
+        What others write for no single number may wait for rows that another node has locked.
+        """
+        return _OfNumbers(self, (), apart=True)
+
     async def write(self, operation: Callable[[Any], T]) -> T:
         """Run ``operation`` inside the next transaction and return its result once it is durable.
 
@@ -196,12 +206,14 @@ class PostgresDatabase:
         """Return False: the server's answer is what a write waits for, not the tasks here."""
         return False
 
-    async def write_for(self, numbers: Numbers, operation: Callable[[Any], T]) -> T:
-        """Do the same while nobody else writes for these numbers."""
+    async def write_for(
+        self, numbers: Numbers, operation: Callable[[Any], T], *, apart: bool = False
+    ) -> T:
+        """Do the same while nobody else writes for these numbers. ``apart``: see that method."""
         if self.fatal_error or self._closing:
             raise StoreUnavailable(self.fatal_error or "the store is closed")
         write = NumberedWrite(operation, numbers)
-        writer = self._writer_of(numbers)
+        writer = self._writer_of(numbers, apart=apart)
         if writer.is_stuck():
             raise StoreUnavailable("the database does not answer")
         writer.put(cast("NumberedWrite[object]", write))
@@ -266,9 +278,11 @@ class PostgresDatabase:
         self._readers.close()
         self._ownership.close()
 
-    def _writer_of(self, numbers: Numbers) -> Writer:
+    def _writer_of(self, numbers: Numbers, *, apart: bool = False) -> Writer:
         """The connection for these numbers; 0 is for what belongs to no single one."""
-        place = 1 + crc32(numbers[0].encode()) % WRITERS if numbers and len(numbers) == 1 else 0
+        place = WRITERS + 1 if apart else 0
+        if numbers and len(numbers) == 1:
+            place = 1 + crc32(numbers[0].encode()) % WRITERS
         if place not in self._writers:
             self._writers[place] = Writer(
                 self.url, self._ownership, self._batch_ended, clock=self._clock

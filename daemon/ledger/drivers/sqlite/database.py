@@ -130,6 +130,10 @@ class SqliteDatabase:
         """Return the same database: a file has one writer, whomever a write is for."""
         return self
 
+    def apart(self) -> "SqliteDatabase":
+        """Return the same database, likewise."""
+        return self
+
     leads = True
     """One process has the file, and so everything."""
 
