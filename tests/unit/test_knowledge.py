@@ -185,7 +185,7 @@ def test_what_the_model_gets_is_data_and_its_sources_are_read_back() -> None:
         ("The documents don't mention it.", True),
         ("Sorry, I don't know.", True),
         ("Sí, la piscina abre a las ocho.", False),
-        ("Los documentos que necesita son la cédula y el pase.", False),
+        ("Los documentos que necesita son la cédula y la tarjeta.", False),
         ("No aparece su reserva; ¿me da el número?", False),
         ("I don't see why not!", False),
         ("I do not have rooms left.", False),
