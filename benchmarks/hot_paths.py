@@ -188,7 +188,10 @@ def _prepare() -> Path:
             texts=texts("es"),
         ),
         model=SimpleNamespace(contact_hash=lambda _key: "hash"),
-        number=SimpleNamespace(chat_info=SimpleNamespace(details=_gives(None))),
+        number=SimpleNamespace(
+            chat_info=SimpleNamespace(details=_gives(None)),
+            labels=SimpleNamespace(of_chat=lambda _details, _stored: None),
+        ),
         attachments=SimpleNamespace(seen=_gives(NOTHING_SEEN)),
         store=SimpleNamespace(memories=SimpleNamespace(recall=_gives(memory))),
         telemetry=SimpleNamespace(now=lambda: NOW),

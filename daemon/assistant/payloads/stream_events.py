@@ -101,7 +101,8 @@ class ResponseReader:
                 self._data.clear()
                 if data != b"[DONE]":
                     self._take_event(data)
-        self._drop_long_items()
+        if self._data or self._lines.waiting:
+            self._drop_long_items()
 
     def take_response(self, body: JsonObject, *, status: str = "") -> None:
         """Take a whole response object, from an event or from a plain GET.
@@ -123,13 +124,18 @@ class ResponseReader:
             self._data[:] = (b"",)  # so that the event is counted when it ends
 
     def _take_event(self, data: bytes) -> None:
+        """Take an event; invalid UTF-8 becomes U+FFFD."""
         try:
-            event = _event_in(data)
+            event = _read_event.decode(data)
+        except UnicodeDecodeError:
+            self._take_event(data.decode("utf-8", "replace").encode())
+            return
         except msgspec.DecodeError:
             self.unreadable += 1
             return
-        if event.sequence_number is not None:
-            self.sequence = max(self.sequence, event.sequence_number)
+        number = event.sequence_number
+        if number is not None and number > self.sequence:
+            self.sequence = number
         if event.response is not None:
             self.take_response(event.response, status=event.type.removeprefix("response."))
         elif event.type == "response.output_item.done" and event.item is not None:
@@ -137,14 +143,6 @@ class ResponseReader:
             self._items[index] = event.item
         elif event.type == "error" or event.error is not None:
             self.outcome = {"status": "failed", "error": _error_of(event)}
-
-
-def _event_in(data: bytes) -> StreamEvent:
-    """Read an event; invalid UTF-8 becomes U+FFFD. Raises DecodeError if it is no JSON."""
-    try:
-        return _read_event.decode(data)
-    except UnicodeDecodeError:
-        return _read_event.decode(data.decode("utf-8", "replace"))
 
 
 def _error_of(event: StreamEvent) -> dict[str, Any]:
