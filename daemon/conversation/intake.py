@@ -188,6 +188,7 @@ class Intake:
         text = webhook.only_text
         if text is not None and self._store.inbox.post_text(
             webhook,
+            text,
             body,
             judging=self._judging,
             now=self._telemetry.now(),

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from daemon.domain.messages import Call, ChatKey, Webhook
+from daemon.domain.messages import Call, ChatKey, Message, Webhook
 from daemon.domain.records import Accepted, Arrival, NewPart, StoredMessage
 from daemon.errors import StoreUnavailable
 from daemon.ledger.arrivals import insert_event, take_in
@@ -27,7 +27,7 @@ from daemon.ledger.drivers.threads import Finished
 from daemon.ledger.messages import UNANSWERED, WAITING, stored_message
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
-from daemon.ledger.plain_texts import TextCall, plain_text
+from daemon.ledger.plain_texts import TextCall, is_plain
 from daemon.ledger.references import Judging, judge
 from daemon.ledger.statuses import NEVER, Tariff
 from daemon.ledger.threads import append
@@ -102,35 +102,36 @@ class Inbox(Role):
             )
 
         operation: Write[Accepted] = write
-        if isinstance(verdicts, Judging) and not body_file:
-            operation = self._text_call(webhook, body, verdicts, now) or write
+        text = webhook.only_text
+        if text is not None and isinstance(verdicts, Judging) and not body_file:
+            operation = self._text_call(webhook, text, body, verdicts, now) or write
         return await self._database.write(operation)
 
     def post_text(
         self,
         webhook: Webhook,
+        text: Message,
         body: bytes,
         *,
         judging: Judging,
         now: float,
         finished: Finished,
     ) -> bool:
-        """Store a call with a plain text, without a task that waits.
+        """Store a call with nothing but a text, without a task that waits.
 
-        False: it has more, or the database wants a task; then it is a call for `accept`.
+        False: it is no plain text, or the database wants a task; then it is a call for `accept`.
         ``finished``: see `daemon.ledger.drivers.port.Database.post`.
         """
-        call = self._text_call(webhook, body, judging, now)
+        call = self._text_call(webhook, text, body, judging, now)
         return call is not None and self._post(call, finished)
 
     def _text_call(
-        self, webhook: Webhook, body: bytes, judging: Judging, now: float
+        self, webhook: Webhook, text: Message, body: bytes, judging: Judging, now: float
     ) -> TextCall | None:
-        """The write of a call with a plain text; None for another call."""
-        message = plain_text(webhook, judging)
-        if message is None or len(body) > ROW_BODY_BYTES:
+        """The write of a call with a plain text; None for another text."""
+        if len(body) > ROW_BODY_BYTES or not is_plain(text, webhook, judging):
             return None
-        return TextCall(webhook, message, body, judging=judging, now=now, contact=self._contact)
+        return TextCall(webhook, text, body, judging=judging, now=now, contact=self._contact)
 
     @query
     def waiting(

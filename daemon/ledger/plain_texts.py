@@ -25,9 +25,6 @@ from daemon.ledger.drivers.port import Connection, JointWrite, marks
 from daemon.ledger.messages import message_json
 from daemon.ledger.references import Judging, judge, known_by_itself, needs_look
 
-LEAST = 2
-"""Fewer calls than this are quicker the general way."""
-
 MOST_ROWS = 64
 """Of one statement; a power of two."""
 
@@ -48,19 +45,15 @@ _CHATS = (
 )
 
 
-def plain_text(webhook: Webhook, judging: Judging) -> Message | None:
-    """The only thing in a call if that is a text which can be judged and stored by itself."""
-    message = webhook.only_text
-    if (
-        message is None
-        or message.alias
+def is_plain(message: Message, webhook: Webhook, judging: Judging) -> bool:
+    """Whether a text, which is all that a call says, can be judged and stored by itself."""
+    return not (
+        message.alias
         or message.ephemeral
         or is_alias(message.key.chat)
         or message.key.number != webhook.channel
         or needs_look(message, mentions=judging.mentions)
-    ):
-        return None
-    return message
+    )
 
 
 class TextCall(JointWrite[Accepted]):
@@ -106,15 +99,13 @@ class TextCall(JointWrite[Accepted]):
         A message that is stored already fails the whole transaction. The database then runs each
         write by itself, and the general way counts the repetition.
         """
-        if len(calls) < LEAST:
-            return [call(connection) for call in calls]
         unusual, last_id = _unusual_chats(connection, calls)
         if not unusual:
             return _store(connection, calls, last_id)
         results: list[Accepted] = []
         for is_usual, run in groupby(calls, key=lambda call: call.message.key not in unusual):
             together = list(run)
-            if is_usual and len(together) >= LEAST:
+            if is_usual:
                 results += _store(connection, together, _last_id(connection))
             else:
                 results += [call(connection) for call in together]

@@ -245,9 +245,10 @@ async def test_a_flood_of_calls_at_one_number_keeps_the_other_answering(tmp_path
     """Of genuine ones, and of some whose secret is guessed, from the address of all gateways."""
     ids = count()
     answers: Counter[int] = Counter()
+    over = trio.Event()
 
     async def flood(stage: TwoNumbers, secret: str) -> None:
-        while True:
+        while not over.is_set():  # a request that is cancelled may leave httpx half done
             place = next(ids)
             webhook = text_webhook("Hola", f"flood-{place}", f"5730000{place % 40:05}")
             path = "/n/shop/hook"
@@ -260,7 +261,7 @@ async def test_a_flood_of_calls_at_one_number_keeps_the_other_answering(tmp_path
         for turn in range(1, 4):
             await stage.bar.customer_says(LAURA, f"¿Hay mesa para {turn}?")
             await stage.bar.wait_sent(LAURA, turn)
-        nursery.cancel_scope.cancel()
+        over.set()
     assert set(answers) <= {200, 401}
     assert answers[200] > 100
 

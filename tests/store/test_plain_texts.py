@@ -23,13 +23,13 @@ from daemon.ledger.drivers.sqlite.database import (
 )
 from daemon.ledger.intake import Inbox
 from daemon.ledger.migrations import migrate
-from daemon.ledger.plain_texts import LEAST
 from daemon.ledger.references import Judging
 
 pytestmark = pytest.mark.sqlite
 
 GROUP = ChatKey(CHANNEL, "120363000000000001@g.us")
 ALIAS = ChatKey(CHANNEL, "200000000000001@lid")
+FEW = 3
 OTHER_NUMBER = ChatKey("second", LAURA.chat)
 Write = Callable[[SqliteConnection], Accepted]
 
@@ -79,8 +79,8 @@ def test_both_ways_store_the_same(batches: list[tuple[list[Webhook], str]]) -> N
 def test_both_ways_store_the_same_in_an_unusual_chat(state: str) -> None:
     early = Edit(target="m12", body="Otra", origin=ChangeOrigin(chat=LAURA.chat))
     edit = Webhook(channel=CHANNEL, event="messages.patch", edits=(early,))
-    first = [_text(number, LAURA) for number in range(LEAST)]
-    second = [_text(number + 10, LAURA) for number in range(LEAST)]
+    first = [_text(number, LAURA) for number in range(FEW)]
+    second = [_text(number + 10, LAURA) for number in range(FEW)]
     _assert_same([([*first, *([] if state else [edit])], state), (second, "")])
 
 
@@ -100,7 +100,7 @@ def _assert_same(batches: list[tuple[list[Webhook], str]]) -> None:
 def test_usual_texts_share_their_statements() -> None:
     """Were they all stored one by one, the test above would prove nothing."""
     with closing(_store()) as connection:
-        first = [_write(_text(number, LAURA), 100) for number in range(LEAST)]
+        first = [_write(_text(number, LAURA), 100) for number in range(FEW)]
         run_writes(connection, first)
         statements: list[str] = []
         connection.set_trace_callback(statements.append)
@@ -110,12 +110,12 @@ def test_usual_texts_share_their_statements() -> None:
         assert sum(statement.startswith("INSERT") for statement in statements) == 3 * 4
         assert not any("RETURNING" in statement for statement in statements)
         stored = connection.execute("SELECT COUNT(*), COUNT(DISTINCT event_id) FROM messages")
-        assert stored.fetchone() == (LEAST + 30, LEAST + 30)
+        assert stored.fetchone() == (FEW + 30, FEW + 30)
 
 
 def test_a_message_that_is_stored_already_is_counted() -> None:
     with closing(_store()) as connection:
-        run_writes(connection, [_write(_text(number, LAURA), 100) for number in range(LEAST)])
+        run_writes(connection, [_write(_text(number, LAURA), 100) for number in range(FEW)])
         again = [_write(_text(number, LAURA), 101) for number in (0, 10, 11, 12)]
         results = run_writes(connection, again)
         assert [(one.stored, one.duplicates) for one in results] == [(0, 1), (1, 0), (1, 0), (1, 0)]
