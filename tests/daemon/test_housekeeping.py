@@ -290,11 +290,12 @@ async def test_work_that_can_wait_adds_little_to_a_log_that_a_long_read_keeps(
     path = tmp_path / "recado.db"
     rested: list[int] = []
     written = trio.Event()
+    large = "INSERT INTO samples (at, figures) SELECT COUNT(*), ? FROM samples"
     async with open_database(path, clock=lambda: 0) as database, trio.open_nursery() as nursery:
 
         async def work(number: int) -> None:
             for _ in range(COMMITS):
-                await database.write(_grow)
+                await database.write(lambda c: c.execute(large, ("x" * 50_000,)))
             written.set()
             await rest_after_write(database, is_urgent=number == 2)
             rested.append(number)
@@ -307,12 +308,6 @@ async def test_work_that_can_wait_adds_little_to_a_log_that_a_long_read_keeps(
             await work(2)
             assert rested == [2]
         await found(lambda: rested == [2, 1])
-
-
-def _grow(connection: sqlite3.Connection) -> None:
-    connection.execute(
-        "INSERT INTO samples (at, figures) SELECT COUNT(*), ? FROM samples", ("x" * 50_000,)
-    )
 
 
 # -- stages and ends of processes in the store ----------------------------------------------------
