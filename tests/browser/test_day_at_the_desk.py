@@ -21,6 +21,13 @@ PASSWORD = "correct horse battery"
 NOTE = "Paga siempre en efectivo"
 SEES_NOTIFICATIONS = """
 window.told = [];
+window.sounds = 0;
+window.AudioContext = class extends AudioContext {
+  createOscillator() {
+    sounds += 1;
+    return super.createOscillator();
+  }
+};
 window.Notification = class {
   static permission = "granted";
   static requestPermission = async () => "granted";
@@ -122,7 +129,9 @@ def test_a_day_at_the_desk(stand: Stand, team: tuple[Colleague, Colleague, Colle
     maria.badge(1)
     jorge.badge(1)
     assert maria.page.evaluate("told") == ["Un cliente espera a una persona: Camila"]
+    assert maria.page.evaluate("sounds") == 1
     assert jorge.page.evaluate("told") == []  # he has not asked for it
+    assert jorge.page.evaluate("sounds") == 0
 
     the_queue_says_why(jorge)
     maria.open_camila()
