@@ -103,13 +103,13 @@ class Stand:
 
 
 @contextmanager
-def open_stand(folder: Path) -> Iterator[Stand]:
-    """Both simulators on free ports, and a daemon that the test starts."""
+def open_stand(folder: Path, *, seconds: float = LIFE_SECONDS) -> Iterator[Stand]:
+    """Both simulators on free ports, and a daemon that the test starts; ends after ``seconds``."""
     made: SimpleQueue[Stand | BaseException] = SimpleQueue()
 
     async def live() -> None:
         stop = trio.Event()
-        async with open_site(folder, seconds=LIFE_SECONDS) as site:
+        async with open_site(folder, seconds=seconds) as site:
             made.put(Stand(site, stop))
             await stop.wait()
 
