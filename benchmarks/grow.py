@@ -224,7 +224,8 @@ done beside them:
 - The person has {long_work.MESSAGES:,} messages in a chat, and {long_work.SPOKEN:,} in a group,
   where each is quoted. {found["old_chats"]:,} chats and as many raw events are old, and
   {long_work.LARGE_EVENTS:,} large ones. A delay counts from when the webhook was due.
-- *Longest*: of the writes, in the writer's thread. Other processes took
+- *Longest*: of the writes, in the writer's thread; their processor time does not depend on other
+  load on the machine, all other columns do. Other processes took
   {found["noise"]:.2f} cores meanwhile. The disk did {found["flushes"]:,.0f} flushes a second.
   Measured on {found["on"]}.
 """
