@@ -34,6 +34,8 @@ class WaitingIntake:
         self._now = telemetry.now
         self._one_by_one: defaultdict[str, trio.Lock] = defaultdict(trio.Lock)
         self._unreadable: set[int] = set()
+        self._due: dict[str, bool] = {}
+        """The numbers whose calls are being taken in, and whether more have come since."""
 
     async def add(self, number: str, event: str, body: bytes) -> None:
         """Store a call for the node that owns its number. Raises StoreUnavailable."""
@@ -51,35 +53,42 @@ class WaitingIntake:
                 mine = set(served()).intersection(waiting)
                 self._metrics.node.waiting_calls.set(sum(waiting[number] for number in mine))
                 for number in mine:
-                    if not self._one_by_one[number].locked():
-                        take = self._take_what_can_be
-                        nursery.start_soon(take, number, name=f"calls of {number}")
+                    if number not in self._due:
+                        nursery.start_soon(self._take_all, number, name=f"calls of {number}")
+                    self._due[number] = True
                 with trio.move_on_after(LOOK_SECONDS):
                     await cluster.noticed(NOTICE)
 
-    async def _take_what_can_be(self, number: str) -> None:
+    async def _take_all(self, number: str) -> None:
+        """Take in what waits for a number, until nothing more does."""
         try:
-            await self.take(number)
+            while self._due[number]:
+                self._due[number] = False
+                while await self.take(number):
+                    continue
         except NotOwned:
             return  # its new owner takes them in
         except StoreUnavailable as error:
             self._log.warning("stored webhooks wait for the store", error=str(error))
+        finally:
+            del self._due[number]
 
-    async def take(self, number: str) -> None:
-        """Take in what waits for a number by now: no later call overtakes it.
+    async def take(self, number: str) -> bool:
+        """Take in what waits for a number by now: no later call overtakes it. False: nothing did.
 
         What is interrupted is taken in again: each message is stored once, however often its call
         comes. Raises StoreUnavailable.
         """
         waiting = await self._calls.of_number(number, beside=self._unreadable)
         if not waiting:
-            return
+            return False
         newest = waiting[-1].id if len(waiting) < MOST_CALLS else math.inf
         async with self._one_by_one[number]:
             while waiting:  # what the last one to be here has left of it
                 found = await self._calls.of_number(number, beside=self._unreadable)
                 waiting = tuple(call for call in found if call.id <= newest)
                 await self._take_in(waiting)
+        return True
 
     async def _take_in(self, waiting: Collection[WaitingCall]) -> None:
         """Take some calls in, in their order."""
