@@ -185,8 +185,10 @@ def erase_turns(
         values,
     ).fetchall()
     rows = connection.execute(
+        # With OR, PostgreSQL would read the whole outbox.
         f"SELECT message_id, payload FROM outbox WHERE {_TURNS}"
-        " OR id IN (SELECT CAST(value AS BIGINT) FROM json_each(:notices))",
+        " UNION SELECT message_id, payload FROM outbox"
+        " WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(:notices))",
         {**values, "notices": json.dumps([row[0] for row in notices])},
     ).fetchall()
     _delete_sent_files(connection, [row[1] for row in rows], ids, data_dir)
