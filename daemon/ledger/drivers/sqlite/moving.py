@@ -78,6 +78,7 @@ class SqliteSide:
         )
         indexes = self._names(
             "SELECT name FROM sqlite_schema WHERE sql LIKE '%USING fts5 %content %'"
+            " AND sql NOT LIKE '%content = ''''%'"  # that one is filled by the daemon
         )
         for name in indexes:
             self._connection.execute(f"INSERT INTO {name} ({name}) VALUES ('rebuild')")
