@@ -119,12 +119,14 @@ async def test_a_call_that_waits_for_a_short_start_is_stored(site: Site, tmp_pat
 async def test_a_stop_while_the_store_is_made_ready_is_clean(site: Site) -> None:
     """Somebody else writes into the file, so that ours has to wait."""
     site.data_dir.mkdir()
-    port = free_port()
-    with contextlib.closing(sqlite3.connect(site.data_dir / "recado.db")) as other:
+    with (
+        contextlib.closing(sqlite3.connect(site.data_dir / "recado.db")) as other,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+    ):
         other.execute("PRAGMA journal_mode = WAL")
         other.execute("BEGIN IMMEDIATE")
-        process = await site.launch(variables={"RECADO_WEB__PORT": str(port)})
-        await get_when_open(f"http://127.0.0.1:{port}/health")
+        process = await on_inherited(site, listening, *RUN)
+        await get_when_open(f"http://127.0.0.1:{listening.getsockname()[1]}/health")
         status, _ = await process.end()
         assert status == 0
         other.rollback()

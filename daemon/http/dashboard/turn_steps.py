@@ -116,7 +116,7 @@ def audited(text: str, w: Wording) -> str:
         return w.t("the admin token")
     if found := re.fullmatch(r"paused until (\d+)", text):
         return w.t("paused until {time}", time=w.moment(float(found[1])))
-    if found := re.fullmatch(r"(\d+) added, (\d+) removed", text):
+    if found := re.fullmatch(r"(\d{1,9}) added, (\d{1,9}) removed", text):
         return w.t("{added} added, {removed} removed", added=found[1], removed=found[2])
     return text.removeprefix("account ")
 
