@@ -219,11 +219,11 @@ _OPEN_TURN = (
     f"""UPDATE messages SET state = '{RECEIVED}', turn_id = NULL WHERE state = '{IN_TURN}'
         AND turn_id = :turn AND :in_group = 1 AND author NOT IN (
         SELECT value FROM json_each(:authors))""",
-    f"""UPDATE outbox SET chat = CASE :in_group WHEN 1 THEN :name ELSE chat END,
+    f"""UPDATE outbox SET chat = CASE WHEN :in_group = 1 THEN :name ELSE chat END,
         state = '{DROPPED}', error = :reason WHERE {OPEN_ROWS} AND turn_id = :turn""",
     f"""UPDATE turns SET closed_at = COALESCE(closed_at, :now), outcome = '{IGNORED}',
         reason = :reason, state = '{TURN_DONE}',
-        chat = CASE :in_group WHEN 1 THEN :name ELSE chat END WHERE id = :turn""",
+        chat = CASE WHEN :in_group = 1 THEN :name ELSE chat END WHERE id = :turn""",
 )
 _CLOSE = (
     f"UPDATE messages SET state = '{IGNORED}', reason = :reason, to_note = 0"
