@@ -35,8 +35,8 @@ lint: $(VENV)/dev.stamp  ## ruff, hadolint, and codespell on what people read
 types: $(VENV)/dev.stamp  ## mypy, strict
 	@$(BIN)/mypy --no-error-summary
 
-# Three times the processors: the tests wait for sockets and disks longer than they compute.
-WORKERS ?= $(shell expr 3 \* $$(nproc))
+# Twice the processors: the tests wait for sockets and disks as long as they compute.
+WORKERS ?= $(shell expr 2 \* $$(nproc))
 TESTS = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # Tried on both databases each time; without PostgreSQL it is skipped there.
 CONTRACT = tests/store tests/daemon/test_takeover.py tests/daemon/test_recovery.py
