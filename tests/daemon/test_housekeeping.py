@@ -236,7 +236,7 @@ async def test_figures_of_queue_disk_and_dead_letters(tmp_path: Path) -> None:
 
 @pytest.mark.sqlite
 async def test_periodic_tasks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the running daemon: memory is watched, caches are pruned, the store's log is folded in."""
+    """By the running daemon: memory is watched, caches are pruned, the store makes checkpoints."""
     pruned: list[float] = []
 
     def prune(_cache: ChatInfoCache, seconds: float) -> int:

@@ -211,14 +211,14 @@ class Database(Transactions, Protocol):
         """How large the database is. Raises OSError or StoreUnavailable."""
 
     def wal_bytes(self) -> int:
-        """Size of a write-ahead log that this process folds in; 0 if a server does that."""
+        """Size of a write-ahead log that this process checkpoints; 0 if a server does that."""
 
     @property
     def commits(self) -> int:
         """Transactions since the last `checkpoint`."""
 
     async def checkpoint(self) -> int:
-        """Fold the write-ahead log in, as far as nobody reads it; gives the bytes that are left.
+        """Copy the write-ahead log into the file, but what is read; gives the bytes that are left.
 
         Raises StoreUnavailable.
         """

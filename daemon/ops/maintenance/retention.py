@@ -43,8 +43,7 @@ REST_SECONDS = 0.002
 """Between two writes, so that webhooks never wait for several of them."""
 
 COMMITS = 8
-"""After so many the log is folded in beside the writes. Otherwise SQLite does it in the COMMIT that
-finds more than 1000 pages."""
+"""Between two checkpoints, so that the log stays small while much is deleted."""
 
 ELSEWHERE_SECONDS = 1.0
 """How often a request that waits for an erasure tests whether another node has done it."""

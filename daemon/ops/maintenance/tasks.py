@@ -192,9 +192,9 @@ def start_housekeeping(
             look = partial(store.passages.look, folder)
             often, unread = number.knowledge.check_seconds, "documents were not looked at"
             side("known documents", repeat, look, often, log, unread)
-    # SQLite folds its log in after a number of writes; this is for quiet times.
-    fold, folded = every.checkpoint_minutes * MINUTE_SECONDS, "the store's log was not folded in"
-    side("checkpoint", repeat, store.database.checkpoint, fold, log, folded)
+    # The store also does it after a number of writes; this is for quiet times.
+    seconds, fault = every.checkpoint_minutes * MINUTE_SECONDS, "no checkpoint of the store's log"
+    side("checkpoint", repeat, store.database.checkpoint, seconds, log, fault)
 
     for server in process.mcp:
         approve = approval(store.mcp_lists, telemetry.now)

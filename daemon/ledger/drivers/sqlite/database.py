@@ -20,7 +20,7 @@ import trio
 
 from daemon.errors import StoreError, StoreUnavailable
 from daemon.ledger.drivers.port import JointWrite, Meter
-from daemon.ledger.drivers.sqlite.folding import LogFolder
+from daemon.ledger.drivers.sqlite.checkpoints import Checkpointer
 from daemon.ledger.drivers.sqlite.soundness import LateCheck
 from daemon.ledger.drivers.sqlite.text_index import SqliteTextIndex
 from daemon.ledger.drivers.threads import Finished, HandOver, PostedWrite, QueuedWrite, Readers
@@ -116,11 +116,11 @@ class SqliteDatabase:
         self._meter = meter
         self._token = trio.lowlevel.current_trio_token()
         self._connection = connect(path)
-        self._connection.execute("PRAGMA wal_autocheckpoint = 0")  # that is for `LogFolder`
+        self._connection.execute("PRAGMA wal_autocheckpoint = 0")  # that is for `Checkpointer`
         self._readers = Readers(
             [_SqliteReading(connect(path, read_only=True)) for _ in range(READERS)]
         )
-        self._log = LogFolder(connect(path))
+        self._checkpointer = Checkpointer(connect(path))
         self._writes: HandOver[QueuedWrite[object]] = HandOver()
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
         self._thread.start()
@@ -211,9 +211,9 @@ class SqliteDatabase:
         """
         self.commits = 0
         try:
-            return await trio.to_thread.run_sync(self._log.fold)
+            return await trio.to_thread.run_sync(self._checkpointer.checkpoint)
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"cannot fold the store's log in: {error}") from error
+            raise StoreUnavailable(f"cannot copy the store's log into its file: {error}") from error
 
     async def empty_log(self) -> None:
         """Move the whole write-ahead log into the file and empty it: it holds deleted rows too.
@@ -260,8 +260,8 @@ class SqliteDatabase:
         """Commit whatever waits as one transaction, until the end is handed over."""
         while batch := self._writes.take(MAX_BATCH):
             self._commit(batch)
-            self._log.committed(self._connection, len(batch))
-        self._log.end()
+            self._checkpointer.committed(self._connection, len(batch))
+        self._checkpointer.end()
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
@@ -334,8 +334,8 @@ def empty_log(connection: SqliteConnection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {EMPTY_MILLISECONDS}")
     for _ in range(EMPTY_TRIES):
         with contextlib.suppress(sqlite3.OperationalError):
-            _, in_log, folded = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if folded == in_log:
+            _, in_log, copied = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if copied == in_log:
                 busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
                 if not busy:
                     return

@@ -1,8 +1,8 @@
-"""Folding the write-ahead log into the store's file, beside the writes.
+"""Checkpoints: the write-ahead log is copied into the store's file, beside the writes.
 
 By itself SQLite does it in the COMMIT that finds more than 1000 pages in the log. After a long
-read, such as a backup or the check of a large file, all that was written meanwhile waits to be
-folded in, and that COMMIT would hold every webhook for it. Here a thread does it, and leaves the
+read, such as a backup or the check of a large file, all that was written meanwhile waits for
+it, and that COMMIT would hold every webhook for it. Here a thread does it, and leaves the
 writer only the last few pages: the log begins anew once none is left at the beginning of a write.
 """
 
@@ -11,54 +11,54 @@ import sqlite3
 import threading
 
 PAGES = 1000
-"""In the log before it is folded in, as SQLite has it."""
+"""In the log before a checkpoint, as SQLite has it."""
 
 PAGES_A_COMMIT = 8
 """That each COMMIT writes beside one for each write: about so many indexes are changed."""
 
 LEFT_TO_WRITER = 200
-"""Pages that the writer may fold in itself: a few milliseconds."""
+"""Pages that the writer may copy itself: a few milliseconds."""
 
 
-class LogFolder:
-    """The thread that folds a store's log in. The writer calls `committed`, its owner `end`."""
+class Checkpointer:
+    """The thread that makes checkpoints. The writer calls `committed`, its owner `end`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """``connection`` is used for nothing else, and closed at the end."""
         self._connection = connection
         self._turn = threading.Lock()
-        """Held while either connection folds in: SQLite refuses the second one."""
+        """Held during a checkpoint of either connection: SQLite refuses the second one."""
         self._due = threading.Event()
         self._written = 0
-        """Pages since the last folding, as estimated."""
-        self._is_nearly_folded = False
+        """Pages since the last checkpoint, as estimated."""
+        self._is_nearly_done = False
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="store log", daemon=True)
         self._thread.start()
 
     def committed(self, writer: sqlite3.Connection, writes: int) -> None:
-        """Note a COMMIT of so many writes; folds the last pages in if few are left."""
+        """Note a COMMIT of so many writes; copies the last pages if few are left."""
         self._written += writes + PAGES_A_COMMIT
-        if self._is_nearly_folded and self._turn.acquire(blocking=False):
-            self._is_nearly_folded = False
+        if self._is_nearly_done and self._turn.acquire(blocking=False):
+            self._is_nearly_done = False
             with contextlib.suppress(sqlite3.Error):
                 writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self._turn.release()
         if self._written >= PAGES:
             self._due.set()
 
-    def fold(self) -> int:
-        """Fold in what no reader needs; gives the bytes that are left. Blocks, and no writer.
+    def checkpoint(self) -> int:
+        """Copy what no reader needs; gives the bytes that are left. Blocks, and no writer.
 
         Raises sqlite3.Error.
         """
         with self._turn:
             self._written = 0
             row = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            busy, in_log, folded = row
-            self._is_nearly_folded = not busy and 0 <= in_log - folded <= LEFT_TO_WRITER
+            busy, in_log, copied = row
+            self._is_nearly_done = not busy and 0 <= in_log - copied <= LEFT_TO_WRITER
             (page,) = self._connection.execute("PRAGMA page_size").fetchone()
-            left: int = max(0, in_log - folded) * page
+            left: int = max(0, in_log - copied) * page
             return left
 
     def end(self) -> None:
@@ -73,4 +73,4 @@ class LogFolder:
             self._due.clear()
             # The writer finds out if the disk fails.
             with contextlib.suppress(sqlite3.Error):
-                self.fold()
+                self.checkpoint()

@@ -1,4 +1,4 @@
-"""The write-ahead log is folded in beside the writes, also after a read that kept all of it."""
+"""Checkpoints are made beside the writes, also after a read that kept all of it."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from support.process import until
 
 from daemon.errors import StoreUnavailable
 from daemon.ledger.drivers.sqlite import database
+from daemon.ledger.drivers.sqlite.checkpoints import LEFT_TO_WRITER, PAGES, Checkpointer
 from daemon.ledger.drivers.sqlite.database import connect, empty_log
-from daemon.ledger.drivers.sqlite.folding import LEFT_TO_WRITER, PAGES, LogFolder
 
 pytestmark = pytest.mark.sqlite
 
@@ -42,12 +42,12 @@ def in_log(path: Path) -> int:
         return int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
 
 
-def test_what_a_long_read_kept_in_the_log_is_folded_in_beside_the_writer(
+def test_what_a_long_read_kept_in_the_log_is_copied_beside_the_writer(
     tmp_path: Path, writer: sqlite3.Connection
 ) -> None:
     path = tmp_path / "store.db"
     by_writer: list[str] = []
-    folder = LogFolder(connect(path))
+    checkpointer = Checkpointer(connect(path))
     try:
         with closing(connect(path, read_only=True)) as reader:
             reader.execute("BEGIN")
@@ -55,35 +55,35 @@ def test_what_a_long_read_kept_in_the_log_is_folded_in_beside_the_writer(
             writer.set_trace_callback(by_writer.append)
             for _ in range(10):
                 write(writer, LEFT_TO_WRITER + 1)
-                folder.committed(writer, 1)
-                folder.fold()
+                checkpointer.committed(writer, 1)
+                checkpointer.checkpoint()
             assert not any("checkpoint" in statement for statement in by_writer)
-        folder.fold()
+        checkpointer.checkpoint()
         write(writer, 1)
-        folder.committed(writer, 1)
+        checkpointer.committed(writer, 1)
         assert sum("checkpoint" in statement for statement in by_writer) == 1
         write(writer, 1)
         assert in_log(path) < LEFT_TO_WRITER
     finally:
-        folder.end()
+        checkpointer.end()
 
 
-async def test_the_thread_folds_in_when_there_is_enough(
+async def test_the_thread_makes_one_when_there_is_enough(
     tmp_path: Path, writer: sqlite3.Connection
 ) -> None:
     path = tmp_path / "store.db"
     before = path.stat().st_size
-    folder = LogFolder(connect(path))
+    checkpointer = Checkpointer(connect(path))
     try:
         write(writer, PAGES)
         assert path.stat().st_size == before
-        folder.committed(writer, PAGES)
+        checkpointer.committed(writer, PAGES)
         await until(lambda: path.stat().st_size >= before + PAGES * PAGE)
     finally:
-        await trio.to_thread.run_sync(folder.end)
+        await trio.to_thread.run_sync(checkpointer.end)
 
 
-async def test_no_commit_of_the_daemon_folds_in_by_itself(tmp_path: Path) -> None:
+async def test_no_commit_of_the_daemon_makes_one_by_itself(tmp_path: Path) -> None:
     async with store_in(tmp_path) as store:
         database = sqlite_of(store)
         row = database._connection.execute("PRAGMA wal_autocheckpoint").fetchone()
