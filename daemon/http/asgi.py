@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from daemon.observability.events import EventKind
+from daemon.observability.events import UNEXPECTED_ERROR, EventKind
 
 Scope = dict[str, Any]
 Event = dict[str, Any]
@@ -42,6 +42,12 @@ class EdgeLog(Protocol):
 
     def together(self) -> AbstractContextManager[None]:
         """Write the lines of a block, in which no task waits, together."""
+
+
+def log_fault(log: EdgeLog, what: str, error: Exception, **fields: Any) -> None:
+    """Log an unexpected exception that has ended the work for a request."""
+    name = type(error).__name__
+    log.event(UNEXPECTED_ERROR, where="request", what=what, **fields, error=name, exc_info=error)
 
 
 @lru_cache(1)

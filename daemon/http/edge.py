@@ -22,11 +22,11 @@ from daemon.http.asgi import (
     Scope,
     Send,
     answer_json,
+    log_fault,
 )
 from daemon.http.hook import Hook, declared_size, is_webhook
 from daemon.http.pages import BODY_WANTED
 from daemon.http.request_context import EdgeSettings
-from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.lines import iso_utc
 from daemon.ops.operations import Operations
 
@@ -99,13 +99,7 @@ def _create_probes(operations: Operations, settings: EdgeSettings, log: EdgeLog)
         try:
             return state.health()
         except Exception as error:  # noqa: BLE001 - /health answers whatever is broken
-            log.event(
-                UNEXPECTED_ERROR,
-                where="request",
-                what="health cannot be determined",
-                error=type(error).__name__,
-                exc_info=error,
-            )
+            log_fault(log, "health cannot be determined", error)
             return {
                 "status": "degraded",
                 "timestamp": iso_utc(operations.now()),

@@ -20,9 +20,8 @@ from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, H11SendableEvent, Scope
 
-from daemon.http.asgi import EdgeLog
+from daemon.http.asgi import EdgeLog, log_fault
 from daemon.http.clients import CLIENT, Client
-from daemon.observability.events import UNEXPECTED_ERROR
 
 
 class Http11(H11Protocol):
@@ -183,13 +182,7 @@ class RequestTasks(TaskGroup):
         try:
             await request.run()
         except Exception as error:  # noqa: BLE001 - the boundary of the app's code
-            self._log.event(
-                UNEXPECTED_ERROR,
-                where="request",
-                what="a request failed",
-                error=type(error).__name__,
-                exc_info=error,
-            )
+            log_fault(self._log, "a request failed", error)
         await request.finish()
 
     async def _run_websocket(self, request: "_Request") -> None:

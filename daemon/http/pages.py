@@ -20,7 +20,7 @@ from daemon.domain.messages import ChatKey
 from daemon.errors import FilesUnavailable, NotYetDone, OtherVersion, StoreUnavailable
 from daemon.http.access import Access
 from daemon.http.api.problems import problem
-from daemon.http.asgi import EdgeLog
+from daemon.http.asgi import EdgeLog, log_fault
 from daemon.http.openai_webhook import create_model_webhook
 from daemon.http.request_context import (
     EdgeSettings,
@@ -29,7 +29,6 @@ from daemon.http.request_context import (
     not_yet_done,
     request_actor,
 )
-from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.lines import iso_utc
 from daemon.ops.operations import Operations
 
@@ -222,14 +221,7 @@ def _answer_errors(app: QuartTrio, log: EdgeLog) -> None:
 
     @app.errorhandler(Exception)
     async def fail(error: Exception) -> ResponseReturnValue:
-        log.event(
-            UNEXPECTED_ERROR,
-            where="request",
-            what="a page failed",
-            path=request.path,
-            error=type(error).__name__,
-            exc_info=error,
-        )
+        log_fault(log, "a page failed", error, path=request.path)
         return {"error": "internal error"}, 500
 
 

@@ -13,9 +13,8 @@ import httptools
 import trio
 from hypercorn.typing import AppWrapper, ASGISendEvent
 
-from daemon.http.asgi import EdgeLog, Event, Headers, Scope
+from daemon.http.asgi import EdgeLog, Event, Headers, Scope, log_fault
 from daemon.http.clients import CLIENT, Client
-from daemon.observability.events import UNEXPECTED_ERROR
 
 END = b"\r\n\r\n"
 """The end of the head of a request, and of a response."""
@@ -196,12 +195,6 @@ async def run_app(
             trio.from_thread.run,
         )
     except Exception as error:  # noqa: BLE001 - the boundary of the app's code
-        log.event(
-            UNEXPECTED_ERROR,
-            where="request",
-            what="a request failed",
-            error=type(error).__name__,
-            exc_info=error,
-        )
+        log_fault(log, "a request failed", error)
         return GatheredResponse()
     return answer

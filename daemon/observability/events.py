@@ -6,7 +6,7 @@ changes (systemd.journal-fields(7)). Other lines (``log.info("words")``) count a
 `ERROR` or `ALERT` by their level.
 
 The templates are for ``str.format_map``. ``{who}`` is the customer's name, or the masked number
-without one. `daemon.observability.catalog` says what the events mean to an operator. In JSON and in
+without one. ``systemd/recado.catalog`` says what the events mean to an operator. In JSON and in
 the journal, a field has the same value in every language, for machines; the line for people words
 it: an outcome in words, a number with its noun, a cost if there is one.
 """

@@ -5,7 +5,7 @@
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
@@ -52,7 +52,7 @@ from daemon.settings.operation import (
     WhapiSettings,
 )
 from daemon.settings.reminders import FollowUps, HoursSettings, ReminderSettings
-from daemon.settings.rules import FilePath, Rule, SettingsTable, TimeZone
+from daemon.settings.rules import FilePath, SettingsTable, TimeZone, setting
 from daemon.settings.webhooks import Webhooks, webhook_faults
 
 MIN_SECRET_LENGTH = 16
@@ -62,30 +62,18 @@ MIN_SECRET_LENGTH = 16
 class Settings(SettingsTable):
     """The whole configuration. ``Settings()`` is the built-in default of everything."""
 
-    environment: Annotated[
-        Literal["development", "production"], Rule("development or production")
-    ] = Field(
-        default="development",
-        description="production refuses to start without web.webhook_secret and web.admin_token",
+    environment: Literal["development", "production"] = setting(
+        "development", "production refuses to start without web.webhook_secret and web.admin_token"
     )
-    data_dir: FilePath = Field(
-        default=Path("data"), description="where the store, media and audio are"
+    data_dir: FilePath = setting(Path("data"), "where the store, media and audio are")
+    language: Literal["es", "en"] = setting("es", "language of the built-in texts")
+    timezone: TimeZone = setting("America/Bogota", "time zone of the dates in the model's context")
+    gateway: Literal["whapi", "cloud"] = setting(
+        "whapi", "by which the number is connected to WhatsApp"
     )
-    language: Annotated[Literal["es", "en"], Rule("es or en")] = Field(
-        default="es", description="language of the built-in texts"
-    )
-    timezone: TimeZone = Field(
-        default="America/Bogota", description="time zone of the dates in the model's context"
-    )
-    gateway: Annotated[Literal["whapi", "cloud"], Rule("whapi or cloud")] = Field(
-        default="whapi", description="by which the number is connected to WhatsApp"
-    )
-    webhooks: Webhooks = Field(
-        default=(), description="other systems that are notified of events: outgoing webhooks"
-    )
-    followups: FollowUps = Field(
-        default=(),
-        description="what is sent when a customer does not reply to a question of ours",
+    webhooks: Webhooks = setting((), "other systems that are notified of events: outgoing webhooks")
+    followups: FollowUps = setting(
+        (), "what is sent when a customer does not reply to a question of ours"
     )
     log: LogSettings = LogSettings()
     store: StoreSettings = StoreSettings()

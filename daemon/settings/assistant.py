@@ -16,6 +16,7 @@ from daemon.settings.rules import (
     OptionalUrl,
     OwnId,
     OwnName,
+    Range,
     Rule,
     Seconds,
     SettingsTable,
@@ -24,99 +25,88 @@ from daemon.settings.rules import (
     Tables,
     Url,
     read_table,
+    setting,
 )
 
-Looks = Annotated[int, Field(ge=1, le=10_000), Rule("a whole number from 1 to 10000", int)]
+Looks = Annotated[int, Range(ge=1, le=10_000)]
 
 
 class AssistantSettings(SettingsTable):
     """``[assistant]``: the model and how it is run."""
 
-    engine: Annotated[Literal["responses", "assistants"], Rule("responses or assistants")] = Field(
-        default="responses", description="API that the server speaks: responses or assistants"
+    engine: Literal["responses", "assistants"] = setting(
+        "responses", "API that the server speaks: responses or assistants"
     )
-    assistant_id: OwnId = Field(
-        default="", description="with engine assistants: the assistant that its runs are made of"
+    assistant_id: OwnId = setting(
+        "", "with engine assistants: the assistant that its runs are made of"
     )
-    polls: Looks = Field(
-        default=30,
-        description="with engine assistants: polls of a run, one a second, before it is given up",
+    polls: Looks = setting(
+        30, "with engine assistants: polls of a run, one a second, before it is given up"
     )
-    tool_polls: Looks = Field(
-        default=10,
-        description="with engine assistants: polls of a run after its tools' outputs,"
+    tool_polls: Looks = setting(
+        10,
+        "with engine assistants: polls of a run after its tools' outputs,"
         " with growing pauses, before it is given up",
     )
-    webhook_secret: OptionalSecret = Field(
-        default=None,
-        description="secret of the model server's webhooks (whsec_…) at /openai/webhook; with"
+    webhook_secret: OptionalSecret = setting(
+        None,
+        "secret of the model server's webhooks (whsec_…) at /openai/webhook; with"
         " background they report finished answers, and no stream is held open",
     )
-    base_url: Url = Field(
-        default="https://api.openai.com/v1", description="address of the model server"
+    base_url: Url = setting("https://api.openai.com/v1", "address of the model server")
+    api_key: OptionalSecret = setting(None, "key of the model server")
+    model: Name = setting("gpt-6-luna", "model that answers")
+    instructions_file: FilePath = setting(
+        Path("config/instructions.md"), "file with the model's instructions"
     )
-    api_key: OptionalSecret = Field(default=None, description="key of the model server")
-    model: Name = Field(default="gpt-6-luna", description="model that answers")
-    instructions_file: FilePath = Field(
-        default=Path("config/instructions.md"), description="file with the model's instructions"
+    run_timeout_seconds: Seconds = setting(
+        120, "time limit of one run of the model, not counting the time of its tools"
     )
-    run_timeout_seconds: Seconds = Field(
-        default=120,
-        description="time limit of one run of the model, not counting the time of its tools",
-    )
-    background: Background = Field(
-        default="auto",
-        description="let the server keep a run, so that it can be resumed after a crash; auto: if"
+    background: Background = setting(
+        "auto",
+        "let the server keep a run, so that it can be resumed after a crash; auto: if"
         " the server can",
     )
-    max_tool_rounds: Annotated[
-        int, Field(ge=0, le=100), Rule("a whole number from 0 to 100", int)
-    ] = Field(default=8, description="rounds of tool calls in one run before the model must answer")
-    max_concurrent_runs: Annotated[
-        int, Field(ge=1, le=100_000), Rule("a whole number from 1 to 100000", int)
-    ] = Field(default=200, description="runs of all chats at once; further ones wait")
-    history_tokens: Annotated[
-        int, Field(ge=1), Rule("a whole number of tokens, 1 or more", int)
-    ] = Field(default=24000, description="size of the conversation so far that the model gets")
-    compaction: Annotated[Literal["auto", "summary", "drop"], Rule("auto, summary or drop")] = (
-        Field(
-            default="auto",
-            description="for a longer conversation: summary of its oldest part by the model, drop"
-            " it, or auto: the server's own compaction where it has one, else a summary",
-        )
+    max_tool_rounds: Annotated[int, Range(ge=0, le=100)] = setting(
+        8, "rounds of tool calls in one run before the model must answer"
     )
-    candidate: Annotated[Literal["off", "shadow", "share"], Rule("off, shadow or share")] = Field(
-        default="off",
-        description="what candidate_instructions_file and candidate_model are tried on: shadow: on"
+    max_concurrent_runs: Annotated[int, Range(ge=1, le=100_000)] = setting(
+        200, "runs of all chats at once; further ones wait"
+    )
+    history_tokens: Annotated[int, Range("tokens", ge=1)] = setting(
+        24000, "size of the conversation so far that the model gets"
+    )
+    compaction: Literal["auto", "summary", "drop"] = setting(
+        "auto",
+        "for a longer conversation: summary of its oldest part by the model, drop"
+        " it, or auto: the server's own compaction where it has one, else a summary",
+    )
+    candidate: Literal["off", "shadow", "share"] = setting(
+        "off",
+        "what candidate_instructions_file and candidate_model are tried on: shadow: on"
         " every chat, without sending anything; share: on a part of the chats, which get the"
         " answers; see rollout.md",
     )
-    candidate_share: Annotated[float, Field(ge=0, le=1), Rule("a number from 0 to 1", float)] = (
-        Field(default=0.1, description="with candidate share: the part of the contacts")
+    candidate_share: Annotated[float, Range(ge=0, le=1)] = setting(
+        0.1, "with candidate share: the part of the contacts"
     )
-    candidate_instructions_file: OptionalPath = Field(
-        default=None, description="the candidate's instructions; empty: those of all"
+    candidate_instructions_file: OptionalPath = setting(
+        None, "the candidate's instructions; empty: those of all"
     )
-    candidate_model: Annotated[str, Rule("a text, or empty")] = Field(
-        default="", description="its model; empty: that of all"
+    candidate_model: Annotated[str, Rule("a text, or empty")] = setting(
+        "", "its model; empty: that of all"
     )
-    options: Table = Field(
-        default={},
-        description="passed unchanged to the model call: reasoning, service_tier and so on",
+    options: Table = setting(
+        {}, "passed unchanged to the model call: reasoning, service_tier and so on"
     )
-    hosted_tools: Tables = Field(
-        default=(), description="tools that the server runs itself: web search, MCP servers"
-    )
+    hosted_tools: Tables = setting((), "tools that the server runs itself: web search, MCP servers")
 
 
 class HistorySettings(SettingsTable):
     """``[history]``: conversations from before Recado."""
 
-    import_messages: Annotated[
-        int, Field(ge=0, le=400), Rule("a whole number from 0 to 400", int)
-    ] = Field(
-        default=50,
-        description="messages read from the gateway when a customer writes for the first time",
+    import_messages: Annotated[int, Range(ge=0, le=400)] = setting(
+        50, "messages read from the gateway when a customer writes for the first time"
     )
 
 
@@ -160,95 +150,76 @@ McpServers = Annotated[
 class ToolSettings(SettingsTable):
     """``[tools]``: what the model may call besides the built-in tools."""
 
-    modules: Names = Field(default=(), description="Python modules that declare tools")
-    folder: OptionalPath = Field(
-        default=None, description="a folder of Python files that declare tools"
-    )
-    mcp: McpServers = Field(
-        default=(), description="MCP servers whose tools the model may call; see docs/tools.md"
-    )
-    requirements: OptionalPath = Field(
-        default=None,
-        description="a requirements file of the packages that tools need; make install installs"
+    modules: Names = setting((), "Python modules that declare tools")
+    folder: OptionalPath = setting(None, "a folder of Python files that declare tools")
+    mcp: McpServers = setting((), "MCP servers whose tools the model may call; see docs/tools.md")
+    requirements: OptionalPath = setting(
+        None,
+        "a requirements file of the packages that tools need; make install installs"
         " them, and checks their hashes if it has some",
     )
-    secrets: NamedSecrets = Field(
-        default={},
-        description="secrets of tools, for context.secret(name); each may be a credential"
+    secrets: NamedSecrets = setting(
+        {},
+        "secrets of tools, for context.secret(name); each may be a credential"
         " tools.secrets.<name> or a variable RECADO_TOOLS__SECRETS__<NAME>",
     )
-    longest_seconds: Seconds = Field(
-        default=300,
-        description="longest timeout that a tool may declare; a longer one stops the start",
+    longest_seconds: Seconds = setting(
+        300, "longest timeout that a tool may declare; a longer one stops the start"
     )
-    files_folder: OptionalPath = Field(
-        default=None,
-        description="a folder with pictures and documents that tools may send by name",
+    files_folder: OptionalPath = setting(
+        None, "a folder with pictures and documents that tools may send by name"
     )
-    disabled: Names = Field(
-        default=(), description="names of tools, built-in ones included, that are not offered"
-    )
+    disabled: Names = setting((), "names of tools, built-in ones included, that are not offered")
 
 
 class KnowledgeSettings(SettingsTable):
     """``[knowledge]``: the business's own documents, which the model searches."""
 
-    folder: OptionalPath = Field(
-        default=None,
-        description="a folder of documents (Markdown, text, PDF, DOCX, CSV, HTML) that answers come"
+    folder: OptionalPath = setting(
+        None,
+        "a folder of documents (Markdown, text, PDF, DOCX, CSV, HTML) that answers come"
         " from; kept in step as they change",
     )
-    check_seconds: Seconds = Field(
-        default=10, description="how often the folder is looked at for changes"
+    check_seconds: Seconds = setting(10, "how often the folder is looked at for changes")
+    passages: Annotated[int, Range(ge=1, le=20)] = setting(
+        5, "passages that one search gives the model at most"
     )
-    passages: Annotated[int, Field(ge=1, le=20), Rule("a whole number from 1 to 20", int)] = Field(
-        default=5, description="passages that one search gives the model at most"
-    )
-    threshold: Annotated[float, Field(ge=0, le=1), Rule("a number from 0 to 1", float)] = Field(
-        default=0.2,
-        description="share of a question's words, the rarer the more, that a passage must have for"
+    threshold: Annotated[float, Range(ge=0, le=1)] = setting(
+        0.2,
+        "share of a question's words, the rarer the more, that a passage must have for"
         " the documents to count as answering it",
     )
-    max_mb: Annotated[
-        float, Field(gt=0, le=1024), Rule("a number of megabytes above 0, at most 1024", float)
-    ] = Field(default=25, description="larger documents are not read")
-    embedding_model: OwnName = Field(
-        default="",
-        description="model that finds passages by their meaning, besides the words; empty: words"
+    max_mb: Annotated[float, Range("megabytes", gt=0, le=1024)] = setting(
+        25, "larger documents are not read"
+    )
+    embedding_model: OwnName = setting(
+        "",
+        "model that finds passages by their meaning, besides the words; empty: words"
         " alone. Needs the extra recado[vectors]",
     )
-    embedding_base_url: OptionalUrl = Field(
-        default="", description="address of its server; empty: the assistant's"
+    embedding_base_url: OptionalUrl = setting("", "address of its server; empty: the assistant's")
+    embedding_api_key: OptionalSecret = setting(
+        None, "key of that server; empty: the assistant's, if it is the same"
     )
-    embedding_api_key: OptionalSecret = Field(
-        default=None, description="key of that server; empty: the assistant's, if it is the same"
+    embedding_timeout_seconds: Seconds = setting(
+        3, "time limit for one question; after that the words alone count"
     )
-    embedding_timeout_seconds: Seconds = Field(
-        default=3, description="time limit for one question; after that the words alone count"
-    )
-    similarity: Annotated[float, Field(ge=0, le=1), Rule("a number from 0 to 1", float)] = Field(
-        default=0.5,
-        description="similarity from which a passage counts as answering; it depends on the model",
+    similarity: Annotated[float, Range(ge=0, le=1)] = setting(
+        0.5, "similarity from which a passage counts as answering; it depends on the model"
     )
 
 
 class ValidatorSettings(SettingsTable):
     """``[validators]``: checks of an answer before it is sent."""
 
-    modules: Names = Field(
-        default=(), description="Python modules that declare validators of your own"
-    )
-    disabled: Names = Field(
-        default=(), description="names of validators, built-in ones included, that are left out"
-    )
-    amounts: Annotated[Literal["flag", "block"], Rule("flag or block")] = Field(
-        default="flag",
-        description="for an answer whose amounts are still doubtful at the second try: flag sends"
+    modules: Names = setting((), "Python modules that declare validators of your own")
+    disabled: Names = setting((), "names of validators, built-in ones included, that are left out")
+    amounts: Literal["flag", "block"] = setting(
+        "flag",
+        "for an answer whose amounts are still doubtful at the second try: flag sends"
         " it and marks it for review, block sends the safe text instead",
     )
-    folder: OptionalPath = Field(
-        default=None, description="a folder of Python files that declare validators"
-    )
+    folder: OptionalPath = setting(None, "a folder of Python files that declare validators")
 
 
 # -- files and voice notes -------------------------------------------------------------------------
@@ -257,85 +228,73 @@ class ValidatorSettings(SettingsTable):
 class MediaSettings(SettingsTable):
     """``[media]``: what people send as files."""
 
-    max_mb: Annotated[
-        float, Field(gt=0, le=1024), Rule("a number of megabytes above 0, at most 1024", float)
-    ] = Field(default=25, description="larger files are not fetched")
-    timeout_seconds: Seconds = Field(default=60, description="time limit for fetching one file")
-    wait_seconds: Seconds = Field(
-        default=20,
-        description="an answer waits this long for a file or transcript, from the file's arrival",
+    max_mb: Annotated[float, Range("megabytes", gt=0, le=1024)] = setting(
+        25, "larger files are not fetched"
     )
-    concurrency: Annotated[
-        int, Field(ge=1, le=1000), Rule("a whole number from 1 to 1000", int)
-    ] = Field(default=8, description="files of all chats fetched or transcribed at once")
-    hosts: Names = Field(
-        default=(),
-        description="the only hosts that files are fetched from, with their subdomains; empty: any"
-        " public one",
+    timeout_seconds: Seconds = setting(60, "time limit for fetching one file")
+    wait_seconds: Seconds = setting(
+        20, "an answer waits this long for a file or transcript, from the file's arrival"
     )
-    images: Switch = Field(default=True, description="send pictures to the model")
-    documents: Annotated[Literal["auto", "file", "text"], Rule("auto, file or text")] = Field(
-        default="auto",
-        description="how the model gets a PDF: as a file, as its text, or auto: as a file where the"
+    concurrency: Annotated[int, Range(ge=1, le=1000)] = setting(
+        8, "files of all chats fetched or transcribed at once"
+    )
+    hosts: Names = setting(
+        (),
+        "the only hosts that files are fetched from, with their subdomains; empty: any public one",
+    )
+    images: Switch = setting(True, "send pictures to the model")
+    documents: Literal["auto", "file", "text"] = setting(
+        "auto",
+        "how the model gets a PDF: as a file, as its text, or auto: as a file where the"
         " server is known to accept one",
     )
-    document_pages: Annotated[
-        int, Field(ge=1, le=1000), Rule("a whole number from 1 to 1000", int)
-    ] = Field(default=30, description="pages of a document that are read")
-    document_characters: Annotated[
-        int, Field(ge=100, le=1_000_000), Rule("a whole number from 100 to 1000000", int)
-    ] = Field(default=20_000, description="characters of a document that the model gets")
-    request_mb: Annotated[
-        float, Field(gt=0, le=100), Rule("a number of megabytes above 0, at most 100", float)
-    ] = Field(default=15, description="size of all files in one request to the model")
+    document_pages: Annotated[int, Range(ge=1, le=1000)] = setting(
+        30, "pages of a document that are read"
+    )
+    document_characters: Annotated[int, Range(ge=100, le=1_000_000)] = setting(
+        20_000, "characters of a document that the model gets"
+    )
+    request_mb: Annotated[float, Range("megabytes", gt=0, le=100)] = setting(
+        15, "size of all files in one request to the model"
+    )
 
 
 class VoiceSettings(SettingsTable):
     """``[voice]``: the models for voice notes, which change faster than the one that answers."""
 
-    transcription_model: OwnName = Field(
-        default="",
-        description="model that transcribes voice notes, such as gpt-transcribe; empty: none",
+    transcription_model: OwnName = setting(
+        "", "model that transcribes voice notes, such as gpt-transcribe; empty: none"
     )
-    transcription_base_url: OptionalUrl = Field(
-        default="", description="address of its server; empty: the assistant's"
+    transcription_base_url: OptionalUrl = setting(
+        "", "address of its server; empty: the assistant's"
     )
-    transcription_api_key: OptionalSecret = Field(
-        default=None, description="key of that server; empty: the assistant's, if it is the same"
+    transcription_api_key: OptionalSecret = setting(
+        None, "key of that server; empty: the assistant's, if it is the same"
     )
-    transcription_language: OwnName = Field(
-        default="", description="language of voice notes, such as es; empty: detected"
+    transcription_language: OwnName = setting(
+        "", "language of voice notes, such as es; empty: detected"
     )
-    transcription_timeout_seconds: Seconds = Field(
-        default=30, description="time limit for one voice note, including a second try"
+    transcription_timeout_seconds: Seconds = setting(
+        30, "time limit for one voice note, including a second try"
     )
-    max_minutes: Annotated[
-        float, Field(gt=0, le=600), Rule("a number of minutes above 0, at most 600", float)
-    ] = Field(default=10, description="longer voice notes are not transcribed")
-    speech_model: OwnName = Field(
-        default="", description="model that speaks; empty: answers are written"
+    max_minutes: Annotated[float, Range("minutes", gt=0, le=600)] = setting(
+        10, "longer voice notes are not transcribed"
     )
-    reply_with_voice: Switch = Field(
-        default=True,
-        description="answer a voice note with one, if there is a speech_model and the words can be"
-        " spoken",
+    speech_model: OwnName = setting("", "model that speaks; empty: answers are written")
+    reply_with_voice: Switch = setting(
+        True, "answer a voice note with one, if there is a speech_model and the words can be spoken"
     )
-    speech_base_url: OptionalUrl = Field(
-        default="", description="address of its server; empty: the assistant's"
+    speech_base_url: OptionalUrl = setting("", "address of its server; empty: the assistant's")
+    speech_api_key: OptionalSecret = setting(
+        None, "key of that server; empty: the assistant's, if it is the same"
     )
-    speech_api_key: OptionalSecret = Field(
-        default=None, description="key of that server; empty: the assistant's, if it is the same"
+    speech_voice: Name = setting("nova", "voice of the speech model")
+    speech_format: Literal["ogg", "mp3"] = setting(
+        "ogg", "ogg (Opus) is what WhatsApp's voice notes are"
     )
-    speech_voice: Name = Field(default="nova", description="voice of the speech model")
-    speech_format: Annotated[Literal["ogg", "mp3"], Rule("ogg or mp3")] = Field(
-        default="ogg", description="ogg (Opus) is what WhatsApp's voice notes are"
+    speech_timeout_seconds: Seconds = setting(
+        20, "time limit for one part of an answer; after that it is written"
     )
-    speech_timeout_seconds: Seconds = Field(
-        default=20, description="time limit for one part of an answer; after that it is written"
-    )
-    max_characters: Annotated[
-        int, Field(ge=50, le=4096), Rule("a whole number from 50 to 4096", int)
-    ] = Field(
-        default=700,
-        description="characters of one spoken part; longer answers are cut by sentences",
+    max_characters: Annotated[int, Range(ge=50, le=4096)] = setting(
+        700, "characters of one spoken part; longer answers are cut by sentences"
     )

@@ -5,7 +5,17 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from daemon.domain.schedule import opening_hours, quiet_minutes
-from daemon.settings.rules import Count, Rule, SettingsTable, Switch, as_list, read_list, read_table
+from daemon.settings.rules import (
+    Count,
+    Range,
+    Rule,
+    SettingsTable,
+    Switch,
+    as_list,
+    read_list,
+    read_table,
+    setting,
+)
 
 
 def _require_hours(lines: tuple[str, ...]) -> tuple[str, ...]:
@@ -27,48 +37,48 @@ class HoursSettings(SettingsTable):
         BeforeValidator(as_list),
         AfterValidator(_require_hours),
         Rule("a list of lines such as mon-fri 08:00-18:00", read_list),
-    ] = Field(
-        default=(),
-        description="in the time zone of timezone; empty: always. Outside of them follow-ups wait,"
+    ] = setting(
+        (),
+        "in the time zone of timezone; empty: always. Outside of them follow-ups wait,"
         " and a customer who is handed to a person gets texts.closed",
     )
     holidays: Annotated[
         str,
         Field(pattern=r"^([A-Z]{2}(-[A-Z0-9]{1,3})?)?$"),
         Rule("a country such as CO, with a region if wanted (ES-MD), or empty"),
-    ] = Field(default="", description="whose public holidays count as closed; empty: none")
+    ] = setting("", "whose public holidays count as closed; empty: none")
 
 
 class ReminderSettings(SettingsTable):
     """``[reminders]``: what is sent at a time, because a customer or an operator wants it."""
 
-    most_waiting: Count = Field(default=20, description="reminders that may wait in one chat")
-    most_per_day: Count = Field(
-        default=3,
-        description="reminders and follow-ups that one contact gets in a day; more wait for the"
+    most_waiting: Count = setting(20, "reminders that may wait in one chat")
+    most_per_day: Count = setting(
+        3,
+        "reminders and follow-ups that one contact gets in a day; more wait for the"
         " next; 0: no limit",
     )
-    late_hours: Annotated[float, Field(gt=0), Rule("a number of hours above 0", float)] = Field(
-        default=12, description="after this time a reminder that could not be sent is given up"
+    late_hours: Annotated[float, Range("hours", gt=0)] = setting(
+        12, "after this time a reminder that could not be sent is given up"
     )
     quiet: Annotated[
         str, AfterValidator(_require_quiet), Rule("a time such as 21:00-08:00, or empty")
-    ] = Field(
-        default="",
-        description="nothing is sent then, in the contact's time zone (by the phone number); empty:"
+    ] = setting(
+        "",
+        "nothing is sent then, in the contact's time zone (by the phone number); empty:"
         " at any time",
     )
     template: Annotated[
         str,
         Field(pattern=r"^([a-z0-9_]{1,512}:[a-zA-Z_]{2,8})?$"),
         Rule("a template's name and language, such as recordatorio:es, or empty"),
-    ] = Field(
-        default="",
-        description="approved template that carries the text where a gateway takes nothing else"
+    ] = setting(
+        "",
+        "approved template that carries the text where a gateway takes nothing else"
         " (cloud, 24 hours after the customer's last message); empty: it is not sent then",
     )
     template_parameter: Annotated[str, Field(min_length=1), Rule("the name of a parameter")] = (
-        Field(default="1", description="its only parameter, which gets the text")
+        setting("1", "its only parameter, which gets the text")
     )
 
 

@@ -12,11 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, cast, get_args
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    SecretStr,
+)
 from pydantic.fields import FieldInfo
 
 from daemon.domain.ids import WRITTEN_CHAT
@@ -34,9 +42,53 @@ class Rule(NamedTuple):
     secret: bool = False
 
 
+class Range:
+    """The bounds of a number, named as in pydantic."""
+
+    def __init__(
+        self,
+        unit: str = "",
+        *,
+        gt: float | None = None,
+        ge: float | None = None,
+        le: float | None = None,
+    ) -> None:
+        """``unit``: what is counted, in the plural; empty: nothing that has a name."""
+        self._unit = f" of {unit}" if unit else ""
+        self._bounds = {"gt": gt, "ge": ge, "le": le}
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> dict[str, Any]:
+        """See pydantic, "Customizing validation with __get_pydantic_core_schema__"."""
+        given = {name: bound for name, bound in self._bounds.items() if bound is not None}
+        return {**handler(source), **given}
+
+    def rule(self, kind: type[int] | type[float]) -> Rule:
+        """The rule of a number of this kind."""
+        noun = f"{'a whole number' if kind is int else 'a number'}{self._unit}"
+        above, least, most = self._bounds.values()
+        if above is not None:
+            ends = f" above {above}" if most is None else f" above {above}, at most {most}"
+        else:
+            ends = f", {least} or more" if most is None else f" from {least} to {most}"
+        return Rule(noun + ends, kind)
+
+
 def rule_of(field: FieldInfo) -> Rule:
-    """Return the rule that a setting's type carries; every setting has one."""
-    return next(part for part in field.metadata if isinstance(part, Rule))
+    """Return the rule of a setting: that of its type, of its number's bounds, or of its choices."""
+    for part in field.metadata:
+        if isinstance(part, Rule):
+            return part
+        if isinstance(part, Range):
+            return part.rule(cast("type[float]", field.annotation))
+    *others, last = get_args(field.annotation)
+    return Rule(f"{', '.join(others)} or {last}")
+
+
+def setting(default: object, meaning: str) -> Any:
+    """Declare a setting by its default and its meaning."""
+    return Field(default, description=meaning)
 
 
 def _read_yes_no(text: str) -> bool:
@@ -178,10 +230,8 @@ def as_list(value: object) -> object:
     return value
 
 
-Seconds = Annotated[
-    float, Field(gt=0, le=86400), Rule("a number of seconds above 0, at most 86400", float)
-]
-Port = Annotated[int, Field(ge=0, le=65535), Rule("a whole number from 0 to 65535", int)]
+Seconds = Annotated[float, Range("seconds", gt=0, le=86400)]
+Port = Annotated[int, Range(ge=0, le=65535)]
 Url = Annotated[
     str,
     AfterValidator(_require_url),
@@ -295,7 +345,7 @@ Tables = Annotated[
     AfterValidator(_require_types),
     Rule("a list of tables, each with a type (in the environment: a JSON list)", read_table),
 ]
-Count = Annotated[int, Field(ge=0), Rule("a whole number, 0 or more", int)]
+Count = Annotated[int, Range(ge=0)]
 Amount = Annotated[float, Field(ge=0), Rule("an amount of money, 0 or more", float)]
 Prices = Annotated[
     dict[

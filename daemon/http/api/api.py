@@ -10,19 +10,17 @@ from daemon import __version__
 from daemon.errors import FilesUnavailable, NotYetDone, OtherVersion, StoreUnavailable
 from daemon.http.access import Access
 from daemon.http.api.callers import Callers
-from daemon.http.api.chat_routes import add_chats, add_handover
+from daemon.http.api.chat_routes import add_chats, add_handover, add_label_list
 from daemon.http.api.daemon_routes import add_daemon, add_reading
-from daemon.http.api.label_routes import add_label_list
 from daemon.http.api.message_routes import add_reminder_routes, add_sending
 from daemon.http.api.openapi import describe
 from daemon.http.api.problems import LATER, ApiProblem, problem
 from daemon.http.api.routes import PREFIX, ApiRoute, ApiRoutes
 from daemon.http.api.text_routes import add_text_editing, add_texts
 from daemon.http.api.work_routes import add_repeating, add_turns, add_work
-from daemon.http.asgi import EdgeLog
+from daemon.http.asgi import EdgeLog, log_fault
 from daemon.http.dashboard.guard import Guard
 from daemon.http.request_context import EdgeSettings, not_yet_done
-from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.ops.operations import Operations
 
 DESCRIPTION = "/api/openapi.json"
@@ -95,12 +93,5 @@ def _answer_faults(blueprint: Blueprint, log: EdgeLog) -> None:
 
     @blueprint.errorhandler(Exception)
     async def fail(error: Exception) -> Response:
-        log.event(
-            UNEXPECTED_ERROR,
-            where="request",
-            what="a request of the API failed",
-            path=request.path,
-            error=type(error).__name__,
-            exc_info=error,
-        )
+        log_fault(log, "a request of the API failed", error, path=request.path)
         return problem(500)

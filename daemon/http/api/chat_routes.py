@@ -1,5 +1,6 @@
-"""Routes of chats: the list, one chat, its messages, and who has it."""
+"""Routes of chats: the list, one chat, its messages, who has it, and the labels there are."""
 
+from daemon.domain.labels import label_fault
 from daemon.domain.messages import ChatKey
 from daemon.http.api.callers import Caller
 from daemon.http.api.problems import ApiProblem
@@ -12,6 +13,7 @@ from daemon.http.api.types import (
     ChatPage,
     ClosedMessages,
     ConsentToSet,
+    DeskLabel,
     ErasedContact,
     ForgetConfirmation,
     FoundPage,
@@ -23,14 +25,15 @@ from daemon.http.api.types import (
     Pause,
     Ref,
     RevealedPhone,
+    RowId,
     SearchFilter,
     WholeChat,
-    chat_fields,
+    chat_of,
     found_message,
     message_of,
 )
 from daemon.ops.operations import Operations
-from daemon.ops.operator_views import ChatFilters
+from daemon.ops.operator_views import ChatFilters, OperatorViews
 
 LAST_DIGITS = 4
 
@@ -56,7 +59,7 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
         page = await views.chats(filters, before=query.cursor, limit=query.limit)
         number = operations.numbers.first.name
         return ChatPage(
-            chats=[ChatEntry(**chat_fields(chat, number)) for chat in page["chats"]],
+            chats=[chat_of(ChatEntry, chat, number) for chat in page["chats"]],
             next=page["next"],
             states=page["states"],
         )
@@ -97,11 +100,8 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
         chat = await views.chat(await key_of(operations, ref))
         if chat is None:
             raise ApiProblem(404, "there is no such chat")
-        return WholeChat(
-            **chat_fields(chat, operations.numbers.first.name),
-            labels=chat["labels"],
-            cost=ChatCost(**chat["costs"], currency=chat["currency"]),
-        )
+        cost = ChatCost(**chat["costs"], currency=chat["currency"])
+        return chat_of(WholeChat, chat, operations.numbers.first.name, cost=cost)
 
     @api.add("GET", "/chats/{ref}/messages", action="read", tag="chats")
     async def list_messages(ref: Ref, query: MessageFilter) -> MessagePage:
@@ -127,13 +127,13 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
 def add_handover(api: ApiRoutes, operations: Operations) -> None:
     """Add the routes of who has a chat, and of the contact."""
 
-    @api.add("POST", "/chats/{ref}/pause", action="pause", tag="handover", status=204)
+    @api.add("POST", "/chats/{ref}/pause", action="pause", tag="handover")
     async def pause_chat(ref: Ref, body: Pause, caller: Caller) -> None:
         """Take a chat over: the bot keeps out, for the configured time or the given one."""
         key = await key_of(operations, ref)
         await operations.pause(key, body.minutes, by=caller.actor)
 
-    @api.add("POST", "/chats/{ref}/resume", action="resume", tag="handover", status=204)
+    @api.add("POST", "/chats/{ref}/resume", action="resume", tag="handover")
     async def resume_chat(ref: Ref, caller: Caller) -> None:
         """Give a chat back to the bot, which also answers what waits there."""
         await operations.resume(await key_of(operations, ref), by=caller.actor)
@@ -144,9 +144,7 @@ def add_handover(api: ApiRoutes, operations: Operations) -> None:
         _, messages = await operations.done(await key_of(operations, ref), by=caller.actor)
         return ClosedMessages(messages=messages)
 
-    @api.add(
-        "POST", "/chats/{ref}/labels", action="label", tag="contacts", status=204, faults=(409,)
-    )
+    @api.add("POST", "/chats/{ref}/labels", action="label", tag="contacts", faults=(409,))
     async def label_chat(ref: Ref, body: LabelsToChange, caller: Caller) -> None:
         """Add labels to a chat, and remove others."""
         key = await key_of(operations, ref)
@@ -160,7 +158,7 @@ def add_handover(api: ApiRoutes, operations: Operations) -> None:
         await key_of(operations, ref)
         return RevealedPhone(phone=await operations.reveal(ref, by=caller.actor))
 
-    @api.add("POST", "/chats/{ref}/consent", action="consent", tag="contacts", status=204)
+    @api.add("POST", "/chats/{ref}/consent", action="consent", tag="contacts")
     async def set_consent(ref: Ref, body: ConsentToSet, caller: Caller) -> None:
         """Note that a contact wants no unrequested messages, or wants them again."""
         key = await key_of(operations, ref)
@@ -174,3 +172,51 @@ def add_handover(api: ApiRoutes, operations: Operations) -> None:
         if chat is None or body.confirm != str(chat["number"])[-LAST_DIGITS:]:
             raise ApiProblem(409, "the last four digits do not match; nothing was erased")
         return ErasedContact(erased=await operations.forget(key, by=caller.actor))
+
+
+def add_label_list(api: ApiRoutes, operations: Operations) -> None:
+    """Add the routes of the desk's own list of labels."""
+    views = operations.views
+
+    @api.add("POST", "/labels", action="label list", tag="contacts", faults=(409,))
+    async def add_label(body: DeskLabel, caller: Caller) -> None:
+        """Add a label to the desk's own list, for numbers whose gateway has no labels."""
+        name = _given(body, views)
+        if fault := await operations.desk_labels.add(
+            name, body.color, by=caller.actor, now=operations.now()
+        ):
+            raise ApiProblem(409, fault)
+
+    @api.add("PUT", "/labels/{id}", action="label list", tag="contacts", faults=(409,))
+    async def change_label(id: RowId, body: DeskLabel, caller: Caller) -> None:  # noqa: A002
+        """Rename a label of the desk's own list, also on chats, or give it another color."""
+        name = _given(body, views)
+        await _require(id, operations)
+        by, channels, now = caller.actor, views.labelled_here, operations.now()
+        fault = await operations.desk_labels.edit(
+            id, name, body.color, channels=channels, by=by, now=now
+        )
+        if fault:
+            raise ApiProblem(409, fault)
+
+    @api.add("DELETE", "/labels/{id}", action="label list", tag="contacts")
+    async def delete_label(id: RowId, caller: Caller) -> None:  # noqa: A002
+        """Delete a label of the desk's own list, also from chats."""
+        await _require(id, operations)
+        by, now = caller.actor, operations.now()
+        await operations.desk_labels.drop(id, channels=views.labelled_here, by=by, now=now)
+
+
+def _given(body: DeskLabel, views: OperatorViews) -> str:
+    """The name of a label in its stored form. Raises ApiProblem."""
+    name = " ".join(body.name.split())
+    if not views.labelled_here:
+        raise ApiProblem(409, "the labels of our numbers are made in WhatsApp Business")
+    if fault := label_fault(name, body.color):
+        raise ApiProblem(422, fault)
+    return name
+
+
+async def _require(number: int, operations: Operations) -> None:
+    if str(number) not in {label.id for label in await operations.desk_labels.all()}:
+        raise ApiProblem(404, "there is no such label")

@@ -1,14 +1,13 @@
 """Routes of the daemon itself: numbers, nodes, figures, usage, documents, files, and the log."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from quart import Response, send_file
 
 from daemon.domain.dashboard_values import LogQuery, Sample
 from daemon.http.api.problems import ApiProblem
 from daemon.http.api.routes import ApiRoutes
-from daemon.http.api.types import moment, some_moment
+from daemon.http.api.types import made_of
 from daemon.http.api.work_types import (
     DaemonFigures,
     KnowledgePassage,
@@ -31,7 +30,7 @@ from daemon.http.api.work_types import (
     UsageOfDay,
     UsageRow,
     UsageToday,
-    contact_fields,
+    row_of,
 )
 from daemon.ops.operations import Operations
 from daemon.ops.outcomes import figures_query
@@ -45,12 +44,11 @@ def add_daemon(api: ApiRoutes, operations: Operations) -> None:
         """List our numbers, with the state that each has at its gateway."""
         return NumberRows(
             numbers=[
-                NumberRow(
+                made_of(
+                    NumberRow,
+                    one.services.number.state.view,
                     name=one.name,
                     gateway=one.kind.name,
-                    state=one.services.number.state.view.state,
-                    detail=one.services.number.state.view.detail,
-                    since=moment(one.services.number.state.view.since),
                 )
                 for one in operations.numbers
             ]
@@ -59,27 +57,18 @@ def add_daemon(api: ApiRoutes, operations: Operations) -> None:
     @api.add("GET", "/nodes", action="read", tag="daemon")
     async def list_nodes() -> NodeRows:
         """List the nodes of a cluster, and the numbers that each owns."""
-        found = await operations.views.nodes()
-        return NodeRows(
-            nodes=[
-                NodeRow(**{name: row[name] for name in NodeRow.__struct_fields__})
-                for row in map(asdict, found)
-            ]
-        )
+        return NodeRows(nodes=[made_of(NodeRow, node) for node in await operations.views.nodes()])
 
     @api.add("GET", "/figures", action="read", tag="daemon")
     async def show_figures() -> DaemonFigures:
         """Show the state of each part of the daemon, and the figures of the last hour and day."""
         now = await operations.state.overview()
-        return DaemonFigures(
-            at=some_moment(now.at),
-            started_at=some_moment(now.started_at),
-            parts=[PartState(**asdict(part)) for part in now.parts],
-            counts=now.counts,
-            outbox=now.outbox,
-            oldest_unanswered_at=moment(now.oldest_unanswered),
+        return made_of(
+            DaemonFigures,
+            now,
+            parts=[made_of(PartState, part) for part in now.parts],
+            oldest_unanswered_at=now.oldest_unanswered,
             waiting_for_person=now.waiting,
-            waiting_since=moment(now.waiting_since),
             today=UsageOfDay(
                 tokens=now.tokens_today,
                 cost=now.cost_today,
@@ -114,21 +103,11 @@ def add_daemon(api: ApiRoutes, operations: Operations) -> None:
         """Show what today has cost: of each number, and of the contacts that used most."""
         budget = (await operations.views.work())["budget"]
         first = operations.numbers.first.name
-        names = ("tokens", "cost", "gateway_cost", "spent")
         return UsageToday(
             numbers=[
-                NumberUsage(
-                    number=row["ours"] or first,
-                    day=row["day"],
-                    currency=row["currency"],
-                    **{name: row[name] for name in names},
-                )
-                for row in budget["numbers"]
+                made_of(NumberUsage, row, number=row["ours"] or first) for row in budget["numbers"]
             ],
-            contacts=[
-                UsageRow(**contact_fields(row, first), **{name: row[name] for name in names})
-                for row in budget["chats"]
-            ],
+            contacts=[row_of(UsageRow, row, first) for row in budget["chats"]],
         )
 
 
@@ -144,9 +123,7 @@ def add_reading(api: ApiRoutes, operations: Operations) -> None:
             raise ApiProblem(404, "there is no such number, or it has no documents")
         return KnowledgePassages(
             passages=[
-                KnowledgePassage(
-                    source=one.source, file=one.path, score=round(one.score, 3), text=one.text
-                )
+                made_of(KnowledgePassage, one, file=one.path, score=round(one.score, 3))
                 for one in found
             ]
         )
@@ -180,18 +157,7 @@ def add_reading(api: ApiRoutes, operations: Operations) -> None:
             text=query.text,
         )
         found = await operations.live_log.lines(wanted)
-        lines = [
-            LoggedLine(
-                id=one.id,
-                at=some_moment(one.at),
-                kind=one.kind,
-                level=one.level,
-                chat=one.ref,
-                turn=one.turn,
-                line=one.line,
-            )
-            for one in found
-        ]
+        lines = [made_of(LoggedLine, one, chat=one.ref) for one in found]
         return LoggedLines(lines=lines, after=lines[-1].id if lines else query.after)
 
 

@@ -26,7 +26,7 @@ from daemon.http.api.types import (
     TemplateToSend,
     TextToSend,
     WaitingReminder,
-    some_moment,
+    made_of,
 )
 from daemon.ops.operations import Operations
 
@@ -92,12 +92,7 @@ def add_sending(api: ApiRoutes, operations: Operations) -> None:
         return await _accepted(operations, key, row, known)
 
     @api.add(
-        "POST",
-        "/chats/{ref}/messages/{id}/reaction",
-        action="send",
-        tag="sending",
-        status=204,
-        faults=(409,),
+        "POST", "/chats/{ref}/messages/{id}/reaction", action="send", tag="sending", faults=(409,)
     )
     async def react(ref: Ref, id: str, body: EmojiToSend, caller: Caller, action: str) -> None:  # noqa: A002 - its name in the path
         """React to a message of a chat; it takes nothing over."""
@@ -195,18 +190,7 @@ def add_reminder_routes(api: ApiRoutes, operations: Operations) -> None:
     async def list_reminders(ref: Ref) -> ReminderList:
         """List the reminders and follow-ups of a chat that are still to be sent."""
         found = await operations.views.reminders(await key_of(operations, ref))
-        return ReminderList(
-            reminders=[
-                WaitingReminder(
-                    id=one["id"],
-                    kind=one["kind"],
-                    at=some_moment(one["at"]),
-                    text=one["text"],
-                    is_note=one["is_note"],
-                )
-                for one in found
-            ]
-        )
+        return ReminderList(reminders=[made_of(WaitingReminder, one) for one in found])
 
     @api.add(
         "POST",
@@ -234,13 +218,7 @@ def add_reminder_routes(api: ApiRoutes, operations: Operations) -> None:
             raise ApiProblem(409, fault)
         return ReminderAdded(id=number)
 
-    @api.add(
-        "DELETE",
-        "/chats/{ref}/reminders/{id}",
-        action="cancel reminder",
-        tag="reminders",
-        status=204,
-    )
+    @api.add("DELETE", "/chats/{ref}/reminders/{id}", action="cancel reminder", tag="reminders")
     async def cancel_reminder(ref: Ref, id: RowId, caller: Caller) -> None:  # noqa: A002 - likewise
         """Cancel a reminder or follow-up."""
         key = await key_of(operations, ref)

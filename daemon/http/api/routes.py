@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import NoneType
 from typing import Any, Literal, get_type_hints
 
 import msgspec
@@ -80,10 +81,10 @@ class ApiRoutes:
         *,
         action: Action | Literal["read"],
         tag: str,
-        status: int = 200,
+        status: int = 0,
         faults: tuple[int, ...] = (),
     ) -> Callable[[Handler], Handler]:
-        """Register a handler. ``action``: see `ApiRoute`."""
+        """Register a handler; it answers 204 if it returns nothing. ``action``: see `ApiRoute`."""
 
         def register(handler: Handler) -> Handler:
             types = get_type_hints(handler, include_extras=True)
@@ -95,7 +96,7 @@ class ApiRoutes:
                     action=action,
                     tag=tag,
                     handler=handler,
-                    status=status,
+                    status=status or (204 if types["return"] is NoneType else 200),
                     faults=faults,
                     parameters={name: types[name] for name in named if name not in _GIVEN},
                     query=types.get("query"),

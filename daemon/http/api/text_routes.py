@@ -1,17 +1,17 @@
 """Routes of instructions and texts: what is at work, previews, versions, and saving."""
 
-from dataclasses import asdict
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from daemon.domain.editable_texts import CANDIDATE, MOST_INSTRUCTIONS
+from daemon.domain.editable_texts import CANDIDATE, MOST_INSTRUCTIONS, LineChange
 from daemon.domain.versions import SHOWN_DIGITS
 from daemon.errors import EditConflict
 from daemon.http.api.callers import Caller
 from daemon.http.api.problems import ApiProblem
 from daemon.http.api.routes import ApiRoutes
-from daemon.http.api.types import ApiRequest, ApiResponse, Moment, moment, some_moment
+from daemon.http.api.types import ApiRequest, ApiResponse, Moment, made_of
 from daemon.ops.operations import Operations
 from daemon.ops.text_editor import TextChange, TextState
 
@@ -112,7 +112,7 @@ def add_texts(api: ApiRoutes, operations: Operations) -> None:
     """Add the routes that read."""
     texts = operations.texts
 
-    @api.add("GET", "/numbers/{number}/texts", action="read", tag="texts", faults=(404,))
+    @api.add("GET", "/numbers/{number}/texts", action="read", tag="texts")
     async def list_texts(number: NumberName) -> EditableTexts:
         """List the instructions and texts of a number, as they are at work."""
         _require(operations, number, "instructions")
@@ -120,15 +120,13 @@ def add_texts(api: ApiRoutes, operations: Operations) -> None:
             editable=texts.is_enabled, texts=[_row(one) for one in texts.all(number)]
         )
 
-    @api.add("GET", "/numbers/{number}/texts/{name}", action="read", tag="texts", faults=(404,))
+    @api.add("GET", "/numbers/{number}/texts/{name}", action="read", tag="texts")
     async def show_text(number: NumberName, name: TextName) -> EditableText:
         """Show one text."""
         _require(operations, number, name)
         return _row(texts.state(number, name))
 
-    @api.add(
-        "GET", "/numbers/{number}/texts/{name}/versions", action="read", tag="texts", faults=(404,)
-    )
+    @api.add("GET", "/numbers/{number}/texts/{name}/versions", action="read", tag="texts")
     async def list_text_versions(number: NumberName, name: TextName) -> ListedVersions:
         """List the saved versions of a text, with what came of the enquiries of each."""
         _require(operations, number, name)
@@ -137,24 +135,15 @@ def add_texts(api: ApiRoutes, operations: Operations) -> None:
         rows = []
         for one in found:
             result = results.get(one.digest)
-            rows.append(
-                ListedVersion(
-                    revision=one.revision,
-                    author=one.author,
-                    saved_at=some_moment(one.saved_at),
-                    hash=one.digest[:SHOWN_DIGITS],
-                    enquiries=result.all if result else 0,
-                    automatic=result.automatic if result else 0,
-                )
-            )
+            counts = {
+                "enquiries": result.all if result else 0,
+                "automatic": result.automatic if result else 0,
+            }
+            rows.append(made_of(ListedVersion, one, hash=one.digest[:SHOWN_DIGITS], **counts))
         return ListedVersions(versions=rows)
 
     @api.add(
-        "GET",
-        "/numbers/{number}/texts/{name}/versions/{revision}",
-        action="read",
-        tag="texts",
-        faults=(404,),
+        "GET", "/numbers/{number}/texts/{name}/versions/{revision}", action="read", tag="texts"
     )
     async def show_text_version(
         number: NumberName, name: TextName, revision: Revision
@@ -165,35 +154,22 @@ def add_texts(api: ApiRoutes, operations: Operations) -> None:
         if text is None:
             raise ApiProblem(404, "there is no such version")
         changes = (await texts.preview(number, name, text)).changes
-        return VersionText(
-            text=text, changes=[ComparedLine(kind=kind, text=line) for kind, line in changes]
-        )
+        return VersionText(text=text, changes=_lines(changes))
 
 
 def add_text_editing(api: ApiRoutes, operations: Operations) -> None:
     """Add the routes of editing."""
     texts = operations.texts
 
-    @api.add(
-        "POST",
-        "/numbers/{number}/texts/{name}/preview",
-        action="edit text",
-        tag="texts",
-        faults=(404,),
-    )
+    @api.add("POST", "/numbers/{number}/texts/{name}/preview", action="edit text", tag="texts")
     async def preview_text(number: NumberName, name: TextName, body: TextDraft) -> DraftPreview:
         """Show what a draft would change and how it would read, without saving it."""
         _require(operations, number, name)
-        found = asdict(await texts.preview(number, name, body.text))
-        found["changes"] = [ComparedLine(kind=kind, text=line) for kind, line in found["changes"]]
-        return DraftPreview(**{**found, "tools": list(found["tools"])})
+        found = await texts.preview(number, name, body.text)
+        return made_of(DraftPreview, found, changes=_lines(found.changes), tools=list(found.tools))
 
     @api.add(
-        "PUT",
-        "/numbers/{number}/texts/{name}",
-        action="edit text",
-        tag="texts",
-        faults=(404, 409, 422),
+        "PUT", "/numbers/{number}/texts/{name}", action="edit text", tag="texts", faults=(409, 422)
     )
     async def change_text(
         number: NumberName, name: TextName, body: ChangedText, caller: Caller
@@ -223,6 +199,9 @@ def _require(operations: Operations, number: str, name: str) -> None:
         raise ApiProblem(404, "there is no such number or text")
 
 
+def _lines(changes: Iterable[LineChange]) -> list[ComparedLine]:
+    return [ComparedLine(kind=kind, text=line) for kind, line in changes]
+
+
 def _row(state: TextState) -> EditableText:
-    fields = {name: getattr(state, name) for name in EditableText.__struct_fields__}
-    return EditableText(**{**fields, "saved_at": moment(state.saved_at)})
+    return made_of(EditableText, state)

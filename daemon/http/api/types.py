@@ -3,8 +3,10 @@
 The functions make them of what `daemon.ops.operator_views` shows.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from functools import cache, partial
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -450,15 +452,30 @@ class ReminderAdded(ApiResponse, frozen=True):
 
 # -- made of what is shown -------------------------------------------------------------------------
 
-
-def moment(seconds: float | None) -> datetime | None:
-    """Unix seconds as a moment; None for 0 and None."""
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+Made = TypeVar("Made", bound=ApiResponse)
 
 
-def some_moment(seconds: float) -> datetime:
+def moment(seconds: float) -> datetime:
     """Unix seconds as a moment."""
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def made_of(kind: type[Made], shown: object, **more: object) -> Made:
+    """Make an answer of what has its fields, a mapping or an object; ``more`` wins.
+
+    Times are Unix seconds there. 0 is none where a moment may be missing.
+    """
+    read = shown.__getitem__ if isinstance(shown, Mapping) else partial(getattr, shown)
+    values = {name: more[name] if name in more else read(name) for name in _types_of(kind)}
+    for name, expected in _types_of(kind).items():
+        if expected is datetime:
+            values[name] = moment(values[name])
+        elif expected == datetime | None:
+            values[name] = moment(values[name]) if values[name] else None
+    return kind(**values)
+
+
+_types_of = cache(get_type_hints)
 
 
 def message_of(bubble: JsonObject) -> ChatMessage:
@@ -467,25 +484,17 @@ def message_of(bubble: JsonObject) -> ChatMessage:
     words = [str(content.pop(name, "") or "") for name in ("body", "caption", "title")]
     content.pop("type", None)
     file, quote = bubble["file"], bubble["quote"]
-    return ChatMessage(
-        id=bubble["id"],
+    return made_of(
+        ChatMessage,
+        bubble,
         message_id=bubble["message_id"] or "",
-        side=bubble["side"],
-        name=bubble["name"],
-        at=some_moment(bubble["at"]),
-        kind=bubble["kind"],
         text=next(filter(None, words), ""),
         content=content,
         file=_file(file) if file else None,
         quote=MessageQuote(message_id=quote["id"], text=quote.get("body", "")) if quote else None,
-        reactions=bubble["reactions"],
-        state=bubble["state"],
         reason=bubble["reason"] or "",
-        turn=bubble["turn"],
-        edited_at=moment(bubble["edited_at"]),
-        deleted_at=moment(bubble["deleted_at"]),
-        delivered_at=moment(bubble.get("delivered_at")),
-        read_at=moment(bubble.get("read_at")),
+        delivered_at=bubble.get("delivered_at"),
+        read_at=bubble.get("read_at"),
     )
 
 
@@ -500,40 +509,28 @@ def _file(file: JsonObject) -> MessageFile:
 
 def found_message(text: JsonObject, number: str) -> FoundMessage:
     """A message that was found; ``number`` is the name of the only number, where there is one."""
-    return FoundMessage(
+    return made_of(
+        FoundMessage,
+        text,
         chat=text["ref"],
         number=text["ours"] or number,
-        name=text["name"],
-        id=text["id"],
-        at=some_moment(text["at"]),
         snippet=[SnippetText(text=words, marked=marked) for words, marked in text["parts"]],
     )
 
 
-def chat_fields(chat: JsonObject, number: str) -> dict[str, Any]:
-    """The fields of a chat; ``number`` is the name of the only number, where there is one."""
+Chat = TypeVar("Chat", bound=ChatEntry)
+
+
+def chat_of(kind: type[Chat], chat: JsonObject, number: str, **more: object) -> Chat:
+    """A chat; ``number`` is the name of the only number, where there is one."""
     waiting, last = chat["waiting"], chat["last"]
-    return {
-        "ref": chat["ref"],
-        "number": chat["ours"] or number,
-        "name": chat["name"],
-        "phone": chat["number"],
-        "group": chat["group"],
-        "state": chat["state"],
-        "at": some_moment(chat["at"]),
-        "first_seen_at": some_moment(chat["first_seen_at"]),
-        "unanswered": chat["unanswered"],
-        "unanswered_since": moment(chat["unanswered_since"]),
-        "waiting": WaitingForPerson(
-            since=some_moment(waiting["since"]),
-            messages=waiting["messages"],
-            reason=waiting["reason"],
-            is_overdue=waiting["is_overdue"],
-        )
-        if waiting
-        else None,
-        "paused_until": moment(chat["paused_until"]),
-        "opted_out_at": moment(chat["opted_out_at"]),
-        "window_ends_at": moment(chat["open_until"]),
-        "last": message_of(last) if last else None,
-    }
+    return made_of(
+        kind,
+        chat,
+        number=chat["ours"] or number,
+        phone=chat["number"],
+        waiting=made_of(WaitingForPerson, waiting) if waiting else None,
+        window_ends_at=chat["open_until"],
+        last=message_of(last) if last else None,
+        **more,
+    )

@@ -3,12 +3,11 @@
 from collections.abc import Awaitable, Callable
 
 from daemon.domain.audit_chain import Actor
-from daemon.domain.messages import JsonObject
 from daemon.http.api.callers import Caller
 from daemon.http.api.chat_routes import key_of
 from daemon.http.api.problems import ApiProblem
 from daemon.http.api.routes import ApiRoutes
-from daemon.http.api.types import Ref, RowId
+from daemon.http.api.types import Ref, RowId, made_of
 from daemon.http.api.work_types import (
     AllReminders,
     DeadTurn,
@@ -21,6 +20,7 @@ from daemon.http.api.work_types import (
     ListedReminder,
     QuestionGroupRow,
     Replay,
+    Row,
     TurnRow,
     TurnRows,
     TurnsToReplay,
@@ -30,8 +30,7 @@ from daemon.http.api.work_types import (
     UnreadableEvents,
     WorkingChat,
     WorkInProgress,
-    contact_fields,
-    some_fields,
+    row_of,
 )
 from daemon.ops.operations import Operations
 
@@ -42,73 +41,54 @@ def add_work(api: ApiRoutes, operations: Operations) -> None:
     """Add the routes that read."""
     views = operations.views
 
-    def about(row: JsonObject) -> JsonObject:
-        return contact_fields(row, operations.numbers.first.name)
+    async def rows_of(name: str, kind: type[Row]) -> list[Row]:
+        number = operations.numbers.first.name
+        return [row_of(kind, row, number) for row in (await views.work())[name]]
 
     @api.add("GET", "/work", action="read", tag="work")
     async def show_work() -> WorkInProgress:
         """Show what is under way: chats at work, and messages of ours by state."""
         work = await views.work()
+        number = operations.numbers.first.name
         return WorkInProgress(
             tasks=work["stats"]["tasks"],
             windows=work["stats"]["windows"],
             runs=work["stats"]["runs"],
-            chats=[
-                WorkingChat(**about(row), **some_fields(row, ("state", "since", "queued", "turn")))
-                for row in work["chats"]
-            ],
+            chats=[row_of(WorkingChat, row, number) for row in work["chats"]],
             outbox=work["outbox"],
         )
 
     @api.add("GET", "/failed-messages", action="read", tag="work")
     async def list_failed_messages() -> FailedMessages:
         """List the messages of ours that were refused for good, the newest first."""
-        names = ("id", "kind", "reason", "attempts", "at", "turn")
-        rows = (await views.work())["failed_sends"]
-        return FailedMessages(
-            messages=[FailedMessage(**about(row), **some_fields(row, names)) for row in rows]
-        )
+        return FailedMessages(messages=await rows_of("failed_sends", FailedMessage))
 
     @api.add("GET", "/dead-turns", action="read", tag="work")
     async def list_dead_turns() -> DeadTurns:
         """List the turns that were given up, the newest first."""
-        names = ("turn", "reason", "attempts", "at", "messages")
-        rows = (await views.work())["dead_turns"]
-        return DeadTurns(turns=[DeadTurn(**about(row), **some_fields(row, names)) for row in rows])
+        return DeadTurns(turns=await rows_of("dead_turns", DeadTurn))
 
     @api.add("GET", "/unreadable-events", action="read", tag="work")
     async def list_unreadable_events() -> UnreadableEvents:
         """List the webhook calls of which a part could not be read, the newest first."""
-        names = ("id", "at", "event", "reason", "kept")
         rows = (await views.work())["unreadable"]
-        return UnreadableEvents(events=[UnreadableEvent(**some_fields(row, names)) for row in rows])
+        return UnreadableEvents(events=[made_of(UnreadableEvent, row) for row in rows])
 
     @api.add("GET", "/webhook-deliveries", action="read", tag="work")
     async def list_failed_deliveries() -> FailedDeliveries:
         """List the outgoing webhooks that were given up, the newest first."""
-        names = ("id", "endpoint", "event", "tries", "error", "at")
-        rows = (await views.work())["dead_webhooks"]
-        return FailedDeliveries(
-            deliveries=[FailedDelivery(**about(row), **some_fields(row, names)) for row in rows]
-        )
+        return FailedDeliveries(deliveries=await rows_of("dead_webhooks", FailedDelivery))
 
     @api.add("GET", "/reminders", action="read", tag="reminders")
     async def list_all_reminders() -> AllReminders:
         """List the reminders and follow-ups of all chats, the next first."""
-        names = ("id", "kind", "at", "text", "is_note")
-        rows = (await views.work())["reminders"]
-        return AllReminders(
-            reminders=[ListedReminder(**about(row), **some_fields(row, names)) for row in rows]
-        )
+        return AllReminders(reminders=await rows_of("reminders", ListedReminder))
 
     @api.add("GET", "/questions", action="read", tag="knowledge")
     async def list_questions() -> UnansweredQuestions:
         """List what customers asked lately and the documents do not answer, most frequent first."""
-        names = ("text", "count", "first_at", "last_at", "others")
         rows = (await views.work())["questions"]
-        return UnansweredQuestions(
-            questions=[QuestionGroupRow(**some_fields(row, names)) for row in rows]
-        )
+        return UnansweredQuestions(questions=[made_of(QuestionGroupRow, row) for row in rows])
 
 
 def add_turns(api: ApiRoutes, operations: Operations) -> None:
@@ -117,10 +97,8 @@ def add_turns(api: ApiRoutes, operations: Operations) -> None:
     @api.add("GET", "/chats/{ref}/turns", action="read", tag="turns")
     async def list_turns(ref: Ref) -> TurnRows:
         """List the last turns of a chat, the newest first."""
-        names = (*("turn", "state", "outcome", "reason", "attempts", "messages", "tools", "sent"),)
-        times = ("tokens", "opened_at", "closed_at")
         rows = await operations.views.turns(await key_of(operations, ref), limit=TURNS_SHOWN)
-        return TurnRows(turns=[TurnRow(**some_fields(row, (*names, *times))) for row in rows])
+        return TurnRows(turns=[made_of(TurnRow, row) for row in rows])
 
     @api.add("GET", "/chats/{ref}/turns/{turn}", action="read", tag="turns")
     async def show_turn(ref: Ref, turn: str) -> TurnStory:
@@ -128,16 +106,9 @@ def add_turns(api: ApiRoutes, operations: Operations) -> None:
         story = await operations.views.turn(await key_of(operations, ref), turn)
         if story is None:
             raise ApiProblem(404, "there is no such turn in this chat")
-        return TurnStory(**{name: story[name] for name in TurnStory.__struct_fields__})
+        return made_of(TurnStory, story)
 
-    @api.add(
-        "POST",
-        "/chats/{ref}/cancel-run",
-        action="cancel run",
-        tag="turns",
-        status=204,
-        faults=(409,),
-    )
+    @api.add("POST", "/chats/{ref}/cancel-run", action="cancel run", tag="turns", faults=(409,))
     async def cancel_run(ref: Ref, caller: Caller) -> None:
         """Cancel the run of a chat, which then begins again."""
         if not await operations.release(await key_of(operations, ref), by=caller.actor):
@@ -148,25 +119,13 @@ def add_repeating(api: ApiRoutes, operations: Operations) -> None:
     """Add the routes that repeat or drop what failed."""
 
     @api.add(
-        "POST",
-        "/failed-messages/{id}/send-again",
-        action="send again",
-        tag="work",
-        status=204,
-        faults=(409,),
+        "POST", "/failed-messages/{id}/send-again", action="send again", tag="work", faults=(409,)
     )
     async def send_again(id: RowId, caller: Caller) -> None:  # noqa: A002 - its name in the path
         """Send a message once more that was refused."""
         await _changed(operations.send_again, id, caller.actor)
 
-    @api.add(
-        "POST",
-        "/failed-messages/{id}/drop",
-        action="drop send",
-        tag="work",
-        status=204,
-        faults=(409,),
-    )
+    @api.add("POST", "/failed-messages/{id}/drop", action="drop send", tag="work", faults=(409,))
     async def drop_message(id: RowId, caller: Caller) -> None:  # noqa: A002 - likewise
         """Drop a message for good that was refused."""
         await _changed(operations.drop_send, id, caller.actor)

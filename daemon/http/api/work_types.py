@@ -1,7 +1,6 @@
 """What the API gives and takes of work: what is under way, what failed, figures, and the log."""
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta
 
@@ -14,8 +13,7 @@ from daemon.http.api.types import (
     Number,
     Ref,
     RowId,
-    moment,
-    some_moment,
+    made_of,
 )
 
 MOST_REPLAYED = 100
@@ -413,22 +411,9 @@ class LoggedLines(ApiResponse, frozen=True):
 
 # -- made of what is shown -------------------------------------------------------------------------
 
-_MOMENTS = frozenset({"at", "since", "first_at", "last_at", "opened_at"})
-_PERHAPS = frozenset({"closed_at"})
+Row = TypeVar("Row", bound=ListedContact)
 
 
-def contact_fields(row: JsonObject, number: str) -> dict[str, Any]:
-    """The fields of whom a row is about; ``number``: of the only number, where there is one."""
-    return {
-        "chat": row["ref"],
-        "number": row["ours"] or number,
-        "name": row["name"],
-        "phone": row["number"],
-    }
-
-
-def some_fields(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """These fields of a row, with times as moments."""
-    found = {name: row[name] for name in names}
-    found |= {name: some_moment(row[name]) for name in _MOMENTS & found.keys()}
-    return found | {name: moment(row[name]) for name in _PERHAPS & found.keys()}
+def row_of(kind: type[Row], row: JsonObject, number: str) -> Row:
+    """A row of a list; ``number`` is the name of the only number, where there is one."""
+    return made_of(kind, row, chat=row["ref"], number=row["ours"] or number, phone=row["number"])

@@ -12,7 +12,7 @@ from werkzeug.exceptions import (
 
 from daemon.errors import NotYetDone, StoreUnavailable
 from daemon.http.access import Access
-from daemon.http.asgi import EdgeLog
+from daemon.http.asgi import EdgeLog, log_fault
 from daemon.http.dashboard.accounts import create_accounts
 from daemon.http.dashboard.assets import create_assets, read_assets, version_of
 from daemon.http.dashboard.comparisons import create_comparisons
@@ -28,7 +28,6 @@ from daemon.http.dashboard.shell import Shell
 from daemon.http.dashboard.texts import create_texts
 from daemon.http.dashboard.work import create_work
 from daemon.http.request_context import EdgeSettings, json_object, not_yet_done
-from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.ops.operations import Operations
 
 
@@ -105,13 +104,11 @@ def _show_errors(blueprint: Blueprint, shell: Shell, log: EdgeLog) -> None:
 
     @blueprint.errorhandler(Exception)
     async def fail(error: Exception) -> ResponseReturnValue:
-        log.event(
-            UNEXPECTED_ERROR,
-            where="request",
-            what="a page failed",
+        log_fault(
+            log,
+            "a page failed",
+            error,
             path=request.path if has_request_context() else websocket.path,
-            error=type(error).__name__,
-            exc_info=error,
         )
         return await show(InternalServerError())
 
