@@ -37,9 +37,6 @@ class EdgeLog(Protocol):
     def event(self, kind: EventKind, /, **fields: Any) -> Any:
         """Log an event of the vocabulary."""
 
-    def exception(self, event: str, /, **fields: Any) -> Any:
-        """Log a fault of ours with the current exception."""
-
     def together(self) -> AbstractContextManager[None]:
         """Write the lines of a block, in which no task waits, together."""
 

@@ -246,10 +246,6 @@ class Log(structlog.BoundLoggerBase):
         """Log what stops the daemon."""
         self._plain("critical", words, fields)
 
-    def exception(self, words: str, /, **fields: Any) -> None:
-        """Log a fault of ours with the exception that is being handled."""
-        self._plain("error", words, {"exc_info": True} | fields)
-
     def tapped(self, tap: Tap, kinds: Collection[EventKind]) -> AbstractContextManager[None]:
         """Pass every event of these kinds to ``tap``, whatever the level, inside the block."""
         return self._logger.tapped(tap, kinds)

@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Literal, Protocol, TextIO
+from typing import Literal, TextIO
 
 import msgspec
 
@@ -105,7 +105,7 @@ class JournalSocket:
     May be called from any thread.
     """
 
-    def __init__(self, path: Path, *, otherwise: Callable[[LogRecord, str], None]) -> None:
+    def __init__(self, path: Path, *, otherwise: "Writer") -> None:
         """Open the socket; whether journald listens at ``path`` shows at each event."""
         self._path = str(path)
         self._otherwise = otherwise
@@ -262,86 +262,28 @@ def _is_file(descriptor: int) -> bool:
 
 Format = Literal["auto", "human", "json", "journal"]
 
+Writer = Callable[[LogRecord, str], None]
+"""Writes one event; the text is the hash that names its chat to machines, empty if it has none."""
 
-class Output(Protocol):
+
+class Output:
     """Takes finished events; never raises, never waits long. May be called from any thread."""
+
+    def __init__(self, sink: LineSink, write: Writer, close: Callable[[], None]) -> None:
+        """``write`` may write to the sink; ``close`` closes what else it writes to."""
+        self._sink = sink
+        self.write = write
+        self.close = close
+        """Close what was opened here; the stream stays open and may be written to."""
 
     @property
     def lost(self) -> int:
         """Events lost since the last one that was written."""
-
-    def write(self, record: LogRecord, chat_hash: str) -> None:
-        """Write one event; ``chat_hash`` names its chat to machines, empty if it has none."""
+        return self._sink.lost
 
     def together(self) -> AbstractContextManager[None]:
         """Write the events of a block, in which no task waits, with few system calls."""
-
-    def close(self) -> None:
-        """Close what was opened here; the stream stays open and may be written to."""
-
-
-class _People:
-    """Readable lines."""
-
-    def __init__(self, sink: LineSink, *, color: bool, symbols: bool) -> None:
-        self._sink = sink
-        self._color = color
-        self._symbols = symbols
-
-    @property
-    def lost(self) -> int:
-        return self._sink.lost
-
-    def write(self, record: LogRecord, _chat_hash: str) -> None:
-        line = human_line(record, color=self._color, symbols=self._symbols)
-        self._sink.write(line.encode("utf-8", "backslashreplace"))
-
-    def together(self) -> AbstractContextManager[None]:
         return self._sink.together()
-
-    def close(self) -> None:
-        """Nothing was opened."""
-
-
-class _Machines:
-    """JSON lines."""
-
-    def __init__(self, sink: LineSink) -> None:
-        self._sink = sink
-
-    @property
-    def lost(self) -> int:
-        return self._sink.lost
-
-    def write(self, record: LogRecord, chat_hash: str) -> None:
-        self._sink.write(json_line(record, chat_hash))
-
-    def together(self) -> AbstractContextManager[None]:
-        return self._sink.together()
-
-    def close(self) -> None:
-        """Nothing was opened."""
-
-
-class _Journal:
-    """The journal, and JSON on the stream for entries that it does not take."""
-
-    def __init__(self, sink: LineSink, path: Path) -> None:
-        self._sink = sink
-        self._socket = JournalSocket(path, otherwise=_Machines(sink).write)
-
-    @property
-    def lost(self) -> int:
-        return self._sink.lost
-
-    def write(self, record: LogRecord, chat_hash: str) -> None:
-        self._socket.write(record, chat_hash)
-
-    def together(self) -> AbstractContextManager[None]:
-        return self._sink.together()
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 def open_output(
@@ -356,13 +298,20 @@ def open_output(
     """Choose the output for a stream; see `daemon.observability.logs.open_log`."""
     terminal = stream.isatty()
     sink = LineSink(stream)
+
+    def for_people(record: LogRecord, _chat_hash: str) -> None:
+        line = human_line(record, color=terminal and not no_color, symbols=symbols)
+        sink.write(line.encode("utf-8", "backslashreplace"))
+
+    def for_machines(record: LogRecord, chat_hash: str) -> None:
+        sink.write(json_line(record, chat_hash))
+
     if format == "auto":
         format = _fitting(sink, environ, terminal=terminal)  # noqa: A001 - see above
     if format == "journal":
-        return _Journal(sink, journal)
-    if format == "human":
-        return _People(sink, color=terminal and not no_color, symbols=symbols)
-    return _Machines(sink)
+        opened = JournalSocket(journal, otherwise=for_machines)
+        return Output(sink, opened.write, opened.close)
+    return Output(sink, for_people if format == "human" else for_machines, lambda: None)
 
 
 def _fitting(sink: LineSink, environ: Mapping[str, str], *, terminal: bool) -> Format:

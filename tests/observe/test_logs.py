@@ -120,7 +120,7 @@ def write_canary(log: Log, canary: str) -> None:
         raise_group(canary)
     except ExceptionGroup as error:
         error.add_note(canary)
-        log.exception("broke", fault=error)
+        log.warning("broke", exc_info=True, fault=error)
         log.warning("broke", exc_info=error)
         with route_library_logs(log):
             logging.getLogger("httpx").exception("request %s", canary)

@@ -17,7 +17,7 @@ from daemon.ops.rehearsal import retrying_engine
 from daemon.ops.rehearsal.cases import Case, CaseTurn, LocatedCase
 from daemon.ops.rehearsal.judge import Judge
 from daemon.ops.rehearsal.play import Play, Tries, play_cases
-from daemon.ops.rehearsal.retrying_engine import RetryingEngine
+from daemon.ops.rehearsal.retrying_engine import retrying
 from daemon.ops.rehearsal.stage import RehearsalOptions, with_tables
 from daemon.sandbox.simulated_engine import SimulatedEngine
 from daemon.settings import Settings
@@ -86,7 +86,7 @@ class BusyEngine(SimulatedEngine):
 
 async def test_a_judge_waits_as_long_as_a_busy_server_asks(autojump_clock: MockClock) -> None:
     engine = BusyEngine(refusals=2)
-    verdict = await Judge(RetryingEngine(engine, seconds=60)).holds("It is so.", [])
+    verdict = await Judge(retrying(engine, seconds=60)).holds("It is so.", [])
     assert verdict.holds
     assert autojump_clock.current_time() - engine.asked_at[0] == pytest.approx(40, abs=1)
 

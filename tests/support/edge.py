@@ -176,9 +176,6 @@ class MemoryLog:
     def event(self, kind: EventKind, /, **fields: Any) -> None:
         self.lines.append((kind.level, kind.name, fields))
 
-    def exception(self, event: str, /, **fields: Any) -> None:
-        self.lines.append(("error", event, fields))
-
     def together(self) -> AbstractContextManager[None]:
         return nullcontext()
 

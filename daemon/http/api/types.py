@@ -466,7 +466,9 @@ def made_of(kind: type[Made], shown: object, **more: object) -> Made:
     Times are Unix seconds there. 0 is none where a moment may be missing.
     """
     read = shown.__getitem__ if isinstance(shown, Mapping) else partial(getattr, shown)
-    values = {name: more[name] if name in more else read(name) for name in _types_of(kind)}
+    values: dict[str, Any] = {
+        name: more[name] if name in more else read(name) for name in _types_of(kind)
+    }
     for name, expected in _types_of(kind).items():
         if expected is datetime:
             values[name] = moment(values[name])

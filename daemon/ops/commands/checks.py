@@ -100,7 +100,7 @@ def _place(
 ) -> Place | None:
     """Where the store is; None if the configuration cannot be read, which was reported."""
     if data_dir is not None:
-        return Place(data_dir, None, url=environ.get("RECADO_STORE__URL", ""))
+        return Place(data_dir, environ.get("RECADO_STORE__URL", ""))
     try:
         return place_of(load_settings(config=config, environ=environ, cwd=cwd).settings)
     except SettingsError:

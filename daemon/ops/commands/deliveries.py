@@ -1,7 +1,6 @@
 """`recado deliveries`: outgoing webhooks that wait or were given up."""
 
 import time
-from datetime import UTC, datetime
 
 import click
 
@@ -44,13 +43,13 @@ def show(place: Place, *, as_json: bool) -> None:
         print_json({"endpoints": endpoints, "dead": dead})
     else:
         for name, found in counts.items():
-            since = f", since {_clock(found.oldest_at, place)}" if found.pending else ""
+            since = f", since {place.moment(found.oldest_at)}" if found.pending else ""
             click.echo(f"{name}  {found.pending} waiting{since}, {found.dead} given up")
         for one in dead:
             about = f"  {one['chat']}" if one["chat"] else ""
             tries = f"{one['tries']} attempt{'' if one['tries'] == 1 else 's'}"
             click.echo(
-                f"{one['id']}  {_clock(one['created_at'], place)}  {one['endpoint']}"
+                f"{one['id']}  {place.moment(one['created_at'])}  {one['endpoint']}"
                 f"  {one['event']}{about}  {tries}: {one['error']}"
             )
     if dead:
@@ -81,7 +80,3 @@ def replay(
         click.echo(f"{done} to be delivered again")
     if not done:
         raise NotDone("nothing of that was given up")
-
-
-def _clock(at: float, place: Place) -> str:
-    return f"{datetime.fromtimestamp(at, place.zone or UTC):%Y-%m-%d %H:%M:%S%z}"

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 
 import click
 import trio
@@ -307,13 +306,12 @@ def unanswered_command(place: Place, *, older_than: float, as_json: bool, reveal
 
 
 def _line(chat: Unanswered, name: str, place: Place, now: float) -> str:
-    since = datetime.fromtimestamp(chat.since, place.zone or UTC)
     waits_for = {"operator": "an operator", "person": "a person"}.get(chat.waits_for, "the bot")
     number = f"{chat.number} " if len(place.numbers) > 1 else ""
     parts = [
         f"{number}{name}",
         f"waits for {waits_for}",
-        f"since {since:%Y-%m-%d %H:%M:%S%z}, {now - chat.since:,.0f} s",
+        f"since {place.moment(chat.since)}, {now - chat.since:,.0f} s",
         chat.why,
     ]
     if chat.messages:

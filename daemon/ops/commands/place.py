@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,6 @@ from daemon.ledger.drivers.port import Connection
 from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.settings import Settings, of_sandbox
-from daemon.settings.chats import BudgetSettings
 from daemon.settings.numbers import ONLY, numbers_of, with_own_address
 from daemon.settings.sources import load_settings
 
@@ -64,31 +64,30 @@ class NotDone(CommandFailure):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The data folder, and the time zone to show times in (None: this machine's)."""
+    """Where the store is, and whose it is."""
 
     data_dir: Path
-    zone: ZoneInfo | None
-    budgets: Mapping[str, BudgetSettings] = field(default_factory=dict)
-    """The limits of a day by number; empty if the configuration was not read."""
-    zones: Mapping[str, ZoneInfo] = field(default_factory=dict)
-    """The time zones of our numbers, in which their days begin; likewise."""
-    numbers: tuple[str, ...] = (ONLY,)
-    """The names of our numbers; the usual one where the configuration was not read."""
-    gateways: Mapping[str, str] = field(default_factory=dict)
-    """The gateways of our numbers by their names; the usual one for a number that is not here."""
-    languages: Mapping[str, str] = field(default_factory=dict)
-    """The languages of our numbers by their names."""
-    policy_of: Mapping[str, Policy] = field(default_factory=dict)
-    """Which messages are answered by each number; empty where the configuration was not read."""
     url: str = ""
     """Of the database, if it is not SQLite's file in the data folder."""
-
+    zone: ZoneInfo | None = None
+    """The time zone to show times in; None: this machine's."""
+    settings: Mapping[str, Settings] = field(default_factory=dict)
+    """Those of our numbers; empty if the configuration was not read."""
     files: Settings | None = None
     """The configuration of the files of messages; None: they are in the data folder."""
 
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The names of our numbers; the usual one where the configuration was not read."""
+        return tuple(self.settings) or (ONLY,)
+
     def policies(self, number: str) -> Policy:
         """Which messages a number answers; as built in where that is not known."""
-        return self.policy_of.get(number, DEFAULT_POLICY)
+        return policy_of(self.settings[number]) if number in self.settings else DEFAULT_POLICY
+
+    def moment(self, at: float) -> str:
+        """A time, in Unix seconds, to be read."""
+        return f"{datetime.fromtimestamp(at, self.zone or UTC):%Y-%m-%d %H:%M:%S%z}"
 
     @property
     def media(self) -> Path:
@@ -110,8 +109,8 @@ class Place:
         return open_files(self.files) if self.files else LocalFiles(self.data_dir)
 
     def gateway(self, number: str) -> GatewayKind:
-        """The gateway of a number."""
-        return gateway_named(self.gateways.get(number, ""))
+        """The gateway of a number; the usual one where that is not known."""
+        return gateway_named(self.settings[number].gateway if number in self.settings else "")
 
     def number(self, named: str | None, known_by: Sequence[str] = ()) -> str:
         """Return the number that is meant: the named one, else that which ``known_by`` leaves.
@@ -161,6 +160,18 @@ def takes_place(function: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def listing_group(name: str, listing: Callable[..., None], *, epilog: str) -> click.Group:
+    """Make a group of commands that without one does what ``listing`` does, with its options."""
+
+    @click.group(name=name, invoke_without_command=True, epilog=epilog)
+    @wraps(listing)
+    def group(**options: Any) -> None:
+        if click.get_current_context().invoked_subcommand is None:
+            listing(**options)
+
+    return group
+
+
 def os_actor() -> Actor:
     """The user who runs the command: of the operating system, and with sudo the original one."""
     try:
@@ -205,7 +216,7 @@ def read_settings(config: Path | None) -> Settings:
 def number_settings(config: Path | None, named: str | None) -> Settings:
     """Read the settings of a number, with its own address; fails if it is not clear which."""
     settings = read_settings(config)
-    name = Place(settings.data_dir, None, numbers=tuple(numbers_of(settings))).number(named)
+    name = Place(settings.data_dir, settings=numbers_of(settings)).number(named)
     return with_own_address(settings, name)
 
 
@@ -216,27 +227,25 @@ def print_json(value: object) -> None:
 
 def _place(config: Path | None, data_dir: Path | None) -> Place:
     if data_dir is not None:
-        return Place(data_dir, None, url=os.environ.get("RECADO_STORE__URL", ""))
+        return Place(data_dir, os.environ.get("RECADO_STORE__URL", ""))
     return place_of(read_settings(config))
 
 
 def place_of(settings: Settings) -> Place:
     """Return where the store of a configuration is."""
-    numbers = numbers_of(settings)
-    url = settings.store.url
     folder = _data_dir(settings)
     return Place(
         folder,
+        store_url(settings),
         ZoneInfo(settings.timezone),
-        {name: number.budget for name, number in numbers.items()},
-        {name: ZoneInfo(number.timezone) for name, number in numbers.items()},
-        tuple(numbers),
-        {name: number.gateway for name, number in numbers.items()},
-        {name: number.language for name, number in numbers.items()},
-        {name: policy_of(number) for name, number in numbers.items()},
-        url.get_secret_value() if url else "",
+        numbers_of(settings),
         settings if folder == settings.data_dir else None,
     )
+
+
+def store_url(settings: Settings) -> str:
+    """The address of the database; empty if it is SQLite's file."""
+    return settings.store.url.get_secret_value() if settings.store.url else ""
 
 
 def _data_dir(settings: Settings) -> Path:

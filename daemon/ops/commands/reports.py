@@ -4,8 +4,8 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import wraps
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -22,6 +22,7 @@ from daemon.ops.commands.place import (
     NotDone,
     Place,
     known_chat,
+    listing_group,
     note,
     os_actor,
     print_json,
@@ -178,17 +179,14 @@ def _show(place: Place, *, chat: str | None, as_json: bool, reveal: bool) -> Non
     rows = [_row(entry, reveal=reveal) for entry in spent if entry.chat]
     used = {entry.channel: entry for entry in spent if not entry.chat}
     totals = {number: used.get(number, Spending(number, *UNUSED)) for number in days}
+    budgets = {name: number.budget for name, number in place.settings.items()}
     if as_json:
-        print_json(_report(days, totals, rows, place.budgets))
+        print_json(_report(days, totals, rows, budgets))
     else:
-        click.echo("\n".join(_page(days, totals, rows, place.budgets)))
+        click.echo("\n".join(_page(days, totals, rows, budgets)))
 
 
-@click.group(name="budget", invoke_without_command=True, epilog=BUDGET_EXAMPLE)
-@wraps(_show)
-def budget_command(**options: Any) -> None:  # noqa: D103 - its help is that of `_show`
-    if click.get_current_context().invoked_subcommand is None:
-        _show(**options)
+budget_command = listing_group("budget", _show, epilog=BUDGET_EXAMPLE)
 
 
 @budget_command.command(name="reset")
@@ -215,7 +213,10 @@ UNUSED = ("", 0, 0, 0, 0, 0, 0)
 
 def _days(place: Place) -> dict[str, str]:
     """Today by number, in its time zone; empty if the configuration was not read."""
-    return {number: day_of(time.time(), zone) for number, zone in place.zones.items()}
+    return {
+        name: day_of(time.time(), ZoneInfo(number.timezone))
+        for name, number in place.settings.items()
+    }
 
 
 def _row(entry: Spending, *, reveal: bool) -> dict[str, Any]:

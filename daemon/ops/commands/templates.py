@@ -155,7 +155,8 @@ def send_template(
 def _chosen(
     place: Place, connection: Connection, number: str, name: str, language: str
 ) -> Template:
-    known, ours = templates_of(connection, number), place.languages.get(number, "")
+    known = templates_of(connection, number)
+    ours = place.settings[number].language if number in place.settings else ""
     try:
         return chosen(known, name, language=language, ours=ours)
     except ValueError as error:

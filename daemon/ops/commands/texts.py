@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import click
 
@@ -25,10 +23,12 @@ from daemon.ops.commands.place import (
     CommandFailure,
     Place,
     failures,
+    listing_group,
     number_settings,
     place_of,
     print_json,
     read_settings,
+    store_url,
 )
 from daemon.settings import Settings
 from daemon.settings.numbers import numbers_of
@@ -61,11 +61,7 @@ def _list(config: Path | None, *, as_json: bool) -> None:
         click.echo("no text was edited in the dashboard", err=True)
 
 
-@click.group(name="texts", invoke_without_command=True, epilog=EXAMPLE)
-@wraps(_list)
-def texts_command(**options: Any) -> None:  # noqa: D103 - its help is that of `_list`
-    if click.get_current_context().invoked_subcommand is None:
-        _list(**options)
+texts_command = listing_group("texts", _list, epilog=EXAMPLE)
 
 
 @texts_command.command(name="show")
@@ -94,8 +90,7 @@ def number_at_work(
     Prints on stderr what is used. Fails like `number_settings`.
     """
     number, settings = number_settings(config, named), read_settings(config)
-    url = settings.store.url.get_secret_value() if settings.store.url else ""
-    place = Place(settings.data_dir, None, numbers=tuple(numbers_of(settings)), url=url)
+    place = Place(settings.data_dir, store_url(settings), settings=numbers_of(settings))
     found: list[TextVersion] = []
     with suppress(StoreError):  # then the files are all that there is
         ours = place.number(named)
@@ -123,9 +118,8 @@ def _with_texts(number: Settings, edited: dict[str, str]) -> Settings:
 
 def edited_findings(settings: Settings) -> Iterator[Finding]:
     """What `recado check` says of a store's edited texts; nothing if it cannot be read."""
-    url = settings.store.url.get_secret_value() if settings.store.url else ""
     with suppress(StoreError, CommandFailure):
-        for one in _edited(settings, Place(settings.data_dir, None, url=url)):
+        for one in _edited(settings, Place(settings.data_dir, store_url(settings))):
             changed = " and has changed since" if _file_changed(settings, one) else ""
             what = f"the file is not used{changed}" if one.name != CANDIDATE else _tried(one)
             text = f"{one.name} of {one.number}: {_by(one)} in the dashboard; {what}"

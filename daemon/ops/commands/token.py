@@ -3,7 +3,6 @@
 import re
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 
 import click
 
@@ -79,8 +78,8 @@ def list_command(place: Place, *, as_json: bool) -> None:
         print_json([asdict(one) for one in found])
         return
     for one in found:
-        used = f"used {_moment(one.used_at, place)}" if one.used_at else "never used"
-        click.echo(f"{one.name}  {one.role}  created {_moment(one.created_at, place)}  {used}")
+        used = f"used {place.moment(one.used_at)}" if one.used_at else "never used"
+        click.echo(f"{one.name}  {one.role}  created {place.moment(one.created_at)}  {used}")
     click.echo(f"{len(found)} {'token' if len(found) == 1 else 'tokens'}")
 
 
@@ -97,7 +96,3 @@ def revoke(place: Place, *, name: str) -> None:
     if not done:
         raise NotDone(f"there is no token {name}")
     click.echo(f"{name} is revoked")
-
-
-def _moment(at: float, place: Place) -> str:
-    return f"{datetime.fromtimestamp(at, place.zone or UTC):%Y-%m-%d %H:%M:%S%z}"

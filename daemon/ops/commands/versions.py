@@ -3,10 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from functools import wraps
 from random import Random
-from typing import Any
 
 import click
 
@@ -21,7 +18,14 @@ from daemon.ledger.candidates import (
 )
 from daemon.ledger.text_versions import authors_of
 from daemon.ledger.versions import version_uses
-from daemon.ops.commands.place import AS_JSON, CommandFailure, Place, print_json, takes_place
+from daemon.ops.commands.place import (
+    AS_JSON,
+    CommandFailure,
+    Place,
+    listing_group,
+    print_json,
+    takes_place,
+)
 
 EXAMPLE = """\b
 Example:
@@ -61,11 +65,7 @@ def _list(place: Place, *, as_json: bool) -> None:
         click.echo("no turn has been answered yet", err=True)
 
 
-@click.group(name="versions", invoke_without_command=True, epilog=EXAMPLE)
-@wraps(_list)
-def versions_command(**options: Any) -> None:  # noqa: D103 - its help is that of `_list`
-    if click.get_current_context().invoked_subcommand is None:
-        _list(**options)
+versions_command = listing_group("versions", _list, epilog=EXAMPLE)
 
 
 @versions_command.command(name="show")
@@ -213,4 +213,4 @@ def _row(
 
 
 def _moment(at: float, place: Place) -> str:
-    return f"{datetime.fromtimestamp(at, place.zone or UTC):%Y-%m-%d %H:%M}" if at else "-"
+    return place.moment(at)[:16] if at else "-"

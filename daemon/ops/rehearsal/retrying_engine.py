@@ -4,7 +4,8 @@ The daemon sends customers a line about a delay. In a rehearsal that line would 
 answer, and its checks would fail.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 import trio
 
@@ -17,23 +18,18 @@ WAIT_SECONDS = 2.0
 """The shortest wait before a request is made again."""
 
 
-class RetryingEngine:
-    """Implements the port of engines by another one, whose temporary failures it waits out."""
+def retrying(engine: Engine, *, seconds: float) -> Engine:
+    """The same engine, but it waits out temporary failures: ``seconds`` for a request, in all."""
+    return cast("Engine", _RetryingEngine(engine, seconds))
 
-    def __init__(self, engine: Engine, *, seconds: float) -> None:
-        """``seconds``: for one request, with all its waits."""
+
+class _RetryingEngine:
+    def __init__(self, engine: Engine, seconds: float) -> None:
         self._engine = engine
         self._seconds = seconds
 
-    @property
-    def can_resume(self) -> bool:
-        """See the port."""
-        return self._engine.can_resume
-
-    @property
-    def waits_for_outputs(self) -> bool:
-        """See the port."""
-        return self._engine.waits_for_outputs
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
 
     async def respond(
         self, request: ModelRequest, *, on_started: Callable[[str], Awaitable[None]]
@@ -54,23 +50,3 @@ class RetryingEngine:
                 if has_begun or trio.current_time() + wait > began + self._seconds:
                     raise
             await trio.sleep(wait)
-
-    async def resume(self, response_id: str, *, starting_after: int = 0) -> ModelResponse:
-        """See the port."""
-        return await self._engine.resume(response_id, starting_after=starting_after)
-
-    async def cancel(self, response_id: str) -> bool:
-        """See the port."""
-        return await self._engine.cancel(response_id)
-
-    async def warm_up(self) -> None:
-        """See the port."""
-        await self._engine.warm_up()
-
-    async def list_models(self) -> Mapping[str, str]:
-        """See the port."""
-        return await self._engine.list_models()
-
-    def notice(self, response_id: str) -> None:
-        """See the port."""
-        self._engine.notice(response_id)

@@ -39,7 +39,7 @@ from daemon.observability.metrics import Metrics
 from daemon.ops.rehearsal.cases import CustomerMessage
 from daemon.ops.rehearsal.gateway import MemoryGateway, webhook_body
 from daemon.ops.rehearsal.model import simulated_engine
-from daemon.ops.rehearsal.retrying_engine import RetryingEngine
+from daemon.ops.rehearsal.retrying_engine import retrying
 from daemon.settings import Settings
 from daemon.settings.operation import FileSettings, StoreSettings
 from daemon.tools.toolbox import Instead
@@ -250,7 +250,7 @@ async def prepared(
 
     They wait while the model server is busy.
     """
-    engine = RetryingEngine(services.model.engine, seconds=terms.trouble_seconds)
+    engine = retrying(services.model.engine, seconds=terms.trouble_seconds)
     current = services.config.current
     config = LiveConfig(replace(current, toolbox=current.toolbox.answered_by(terms.instead)))
     for number in folders_of(settings).values():
