@@ -229,7 +229,6 @@ class _Request:
             await trio.lowlevel.checkpoint()
 
     async def run(self) -> None:
-        """Run the app; what is fed afterwards is dropped."""
         with self._into, self._out:
             await self._app(
                 self._scope,

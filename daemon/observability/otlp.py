@@ -112,7 +112,6 @@ class _TurnIds(IdGenerator):
         self._random = RandomIdGenerator()
 
     def generate_span_id(self) -> int:
-        """Return a 64-bit id."""
         return self._random.generate_span_id()
 
     def generate_trace_id(self) -> int:

@@ -304,8 +304,6 @@ async def _models(settings: Settings, today: date) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class _VoiceServer:
-    """A separate server for transcription or speech."""
-
     section: str
     """The prefix of its settings, by which it is named."""
     model: str

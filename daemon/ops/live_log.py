@@ -220,7 +220,6 @@ class LiveLog:
             self._pending.popleft()
 
     def _line(self, record: LogRecord, named: _Named) -> LogLine:
-        """Number a record."""
         number, self._next = self._next, self._next + 1
         key, ref = named
         return LogLine(

@@ -124,7 +124,6 @@ class Notifier:
     # -- what has happened -----------------------------------------------------------------------
 
     async def _note(self) -> None:
-        """Store what has happened, before anything is sent."""
         await self._store.notifications.note(
             await self._occasions(), quiet_seconds=QUIET_SECONDS, now=self._now()
         )
@@ -246,7 +245,6 @@ class Notifier:
         await self._store.notifications.settle(pending, reached, again_at=again_at)
 
     async def _tidy(self) -> None:
-        """Forget old notifications, once an hour."""
         if trio.current_time() - self._tidied_at < TIDY_SECONDS:
             return
         self._tidied_at = trio.current_time()

@@ -324,7 +324,6 @@ class OperatorViews:
         return None
 
     def _live(self) -> dict[ChatKey, Live]:
-        """The activity of the chats' tasks."""
         return {
             state.key: Live(
                 state=STATES.get(state.doing, state.doing),

@@ -240,7 +240,6 @@ def read_credentials(environ: Mapping[str, str], problems: list[str]) -> dict[st
 
 
 def _read_texts(texts: dict[str, GivenValue], problems: list[str]) -> dict[str, GivenValue]:
-    """Turn texts into the values that a TOML file would hold."""
     given: dict[str, GivenValue] = {}
     for key, (text, origin, _) in texts.items():
         try:

@@ -121,6 +121,9 @@ async def test_it_outlives_a_crash(tmp_path: Path) -> None:
 async def test_a_dropped_one_is_listed_no_more_and_shown_as_such(tmp_path: Path) -> None:
     async with open_scene(tmp_path) as stage, open_browser(stage) as browser:
         number = await refused(stage)
+        page = words_of((await browser.get("/dashboard/work")).text)
+        assert "falló 1" in page
+        assert "vacía" not in page
         assert await post(browser, number, "drop") == (204, {})
         assert (await post(browser, number, "drop"))[0] == 409
         assert (await post(browser, number, "send-again"))[0] == 409

@@ -58,8 +58,6 @@ def create_accounts(shell: Shell) -> Blueprint:
 
 
 class _OwnAccount:
-    """What somebody changes of their own account."""
-
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._accounts = shell.operations.accounts
@@ -106,8 +104,6 @@ class _OwnAccount:
 
 
 class _AllAccounts:
-    """What operators do with accounts."""
-
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
         self._accounts = shell.operations.accounts

@@ -261,7 +261,6 @@ def _add_chat_actions(desk: Blueprint, shell: Shell, presence: DeskPresence) -> 
 
 
 def _add_answers(desk: Blueprint, shell: Shell) -> None:
-    """Add the page of the prepared answers."""
     operations = shell.operations
 
     async def page(fault: str = "") -> ResponseReturnValue:

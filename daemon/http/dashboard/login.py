@@ -54,15 +54,12 @@ def create_login(shell: Shell, access: Access) -> Blueprint:
 
 
 class _Login:
-    """The handlers of signing in and out."""
-
     def __init__(self, shell: Shell, access: Access) -> None:
         self.provider = Provider(shell.settings) if shell.settings.oidc_issuer else None
         self._shell = shell
         self._access = access
 
     async def ask_provider(self) -> ResponseReturnValue:
-        """Send the browser to the provider."""
         following = request.args.get("next", "")
         if self.provider is None or self._shell.guard.open:
             return redirect(HOME, 303)

@@ -330,7 +330,6 @@ def draw(values: Sequence[float | None], now: float) -> Chart:
 
 
 def _runs(spots: Sequence[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
-    """Groups of adjacent spots."""
     runs: list[list[tuple[float, float]]] = [[]]
     for spot in spots:
         if spot is not None:

@@ -79,7 +79,6 @@ def upgrade_check_command(
 
 
 def _edited(config: Path | None) -> Iterator[Finding]:
-    """The texts that were edited in the dashboard."""
     with suppress(SettingsError):  # which was reported
         yield from edited_findings(
             load_settings(config=config, environ=os.environ, cwd=Path.cwd()).settings

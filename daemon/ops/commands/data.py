@@ -131,7 +131,6 @@ def _row(target: Path, backup: Backup, files: _Copied | None) -> dict[str, objec
 
 
 def _left_out(place: Place, backup: Backup, files: _Copied | None) -> Iterator[str]:
-    """The files that are not in the copy."""
     if backup.media:
         yield f"{backup.media} files that people sent in {place.media}; copy the folder as well"
     if backup.files and files is None:

@@ -65,8 +65,6 @@ Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Wanted:
-    """What the options ask for."""
-
     number: str | None
     instructions: Path | None
     model: str
@@ -199,7 +197,6 @@ def _write(path: Path | None, make: Callable[[], str]) -> None:
 
 
 def _found(paths: Sequence[Path], only: str) -> tuple[list[LocatedCase], Setup, Path]:
-    """The cases, and what they are played with."""
     if not paths:
         raise CommandFailure(f"name files or folders of cases; there is no {FOLDER}")
     try:
@@ -299,7 +296,6 @@ def _settings(config: Path | None, wanted: _Wanted, setup: Setup | None = None) 
 
 
 def _with_setup(settings: Settings, setup: Setup, folder: Path) -> Settings:
-    """The settings with what the cases' folder says."""
     assistant, tools, knowledge = settings.assistant, settings.tools, settings.knowledge
     if setup.instructions:
         path = folder / setup.instructions
@@ -320,7 +316,6 @@ def _with_setup(settings: Settings, setup: Setup, folder: Path) -> Settings:
 
 
 def _with_candidate(settings: Settings, wanted: _Wanted) -> Settings:
-    """The settings with the instructions and the model to be tried."""
     update: dict[str, object] = {}
     if wanted.instructions is not None:
         update["instructions_file"] = wanted.instructions

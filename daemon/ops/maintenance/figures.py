@@ -168,7 +168,6 @@ class Sampler:
     """Held over a read and a write, so that no reader sees an interval twice."""
 
     def __post_init__(self) -> None:
-        """Begin to count."""
         self._last = read_counts(self.metrics)
 
     async def run(self) -> None:

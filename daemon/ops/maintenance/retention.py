@@ -346,7 +346,6 @@ class Forgetter:
         return await read(partial(next_work, data_dir=self._data_dir, name=name))
 
     async def _erase(self, work: Work, *, until: Callable[[Work], bool]) -> Work:
-        """Erase slice by slice until a condition holds."""
         database, now = self._store.database, self._now
         while not until(work):
             batch = await database.read(partial(look, work=work))

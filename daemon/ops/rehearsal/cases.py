@@ -283,12 +283,10 @@ def _faults(found: LocatedCase) -> list[str]:
 
 
 def _are_texts(messages: Sequence[str | CustomerMessage]) -> bool:
-    """Whether each has words."""
     return all((one if isinstance(one, str) else one.text).strip() for one in messages)
 
 
 def _patterns(expected: Expected) -> list[str]:
-    """All that is read as a pattern."""
     calls = [call for call in expected.called if isinstance(call, ExpectedCall)]
     values = [value for call in calls for value in call.arguments.values()]
     given = [value for value in values if isinstance(value, str)]

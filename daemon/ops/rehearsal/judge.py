@@ -112,7 +112,6 @@ class Judge:
 
 
 def _read(answer: str) -> tuple[str, str]:
-    """The word on the first line, and the reason on the next."""
     verdict, _, reason = answer.partition("\n")
     return verdict.strip(" *_`.").lower(), " ".join(reason.split()) or verdict.strip()
 

@@ -156,7 +156,6 @@ class _Group:
         self._progress, self._total, self._done = progress, total, 0
 
     async def play(self, plays: Sequence[Play], rehearsal: Rehearsal) -> None:
-        """Play them, at most ``at_once`` of them together."""
         limit = trio.CapacityLimiter(self._order.at_once)
         judge = Judge(rehearsal.services.model.engine)
 

@@ -78,7 +78,6 @@ def _lines(turns: Sequence[RecordedTurn], name: str, own_tools: Sequence[str]) -
 
 
 def _outputs(turns: Sequence[RecordedTurn], own_tools: Sequence[str]) -> dict[str, list[str]]:
-    """What each of the operator's tools gave, in order."""
     outputs: dict[str, list[str]] = {}
     for turn in turns:
         for call in turn.calls:
