@@ -52,7 +52,7 @@ from daemon.settings.operation import (
     WhapiSettings,
 )
 from daemon.settings.reminders import FollowUps, HoursSettings, ReminderSettings
-from daemon.settings.rules import FilePath, SettingsTable, TimeZone, setting
+from daemon.settings.rules import FilePath, SettingsTable, TimeZone
 from daemon.settings.webhooks import Webhooks, webhook_faults
 
 MIN_SECRET_LENGTH = 16
@@ -62,19 +62,20 @@ MIN_SECRET_LENGTH = 16
 class Settings(SettingsTable):
     """The whole configuration. ``Settings()`` is the built-in default of everything."""
 
-    environment: Literal["development", "production"] = setting(
-        "development", "production refuses to start without web.webhook_secret and web.admin_token"
-    )
-    data_dir: FilePath = setting(Path("data"), "where the store, media and audio are")
-    language: Literal["es", "en"] = setting("es", "language of the built-in texts")
-    timezone: TimeZone = setting("America/Bogota", "time zone of the dates in the model's context")
-    gateway: Literal["whapi", "cloud"] = setting(
-        "whapi", "by which the number is connected to WhatsApp"
-    )
-    webhooks: Webhooks = setting((), "other systems that are notified of events: outgoing webhooks")
-    followups: FollowUps = setting(
-        (), "what is sent when a customer does not reply to a question of ours"
-    )
+    environment: Literal["development", "production"] = "development"
+    """production refuses to start without web.webhook_secret and web.admin_token"""
+    data_dir: FilePath = Path("data")
+    """where the store, media and audio are"""
+    language: Literal["es", "en"] = "es"
+    """language of the built-in texts"""
+    timezone: TimeZone = "America/Bogota"
+    """time zone of the dates in the model's context"""
+    gateway: Literal["whapi", "cloud"] = "whapi"
+    """by which the number is connected to WhatsApp"""
+    webhooks: Webhooks = ()
+    """other systems that are notified of events: outgoing webhooks"""
+    followups: FollowUps = ()
+    """what is sent when a customer does not reply to a question of ours"""
     log: LogSettings = LogSettings()
     store: StoreSettings = StoreSettings()
     node: NodeSettings = NodeSettings()

@@ -4,8 +4,13 @@
 working directory; a test fails while they differ from the code.
 """
 
+import ast
+import inspect
 import json
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -90,6 +95,34 @@ def default_of(field: FieldInfo) -> str:
     return json.dumps(default, ensure_ascii=False)
 
 
+def meaning_of(key: str) -> str:
+    """The meaning of a setting: the docstring below it."""
+    table, _, name = key.rpartition(".")
+    return _meanings(_section(table))[name]
+
+
+@cache
+def _meanings(section: type[SettingsTable]) -> dict[str, str]:
+    (found,) = ast.parse(inspect.getsource(section)).body
+    lines = cast("ast.ClassDef", found).body
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in pairwise(lines)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
+
+
+def _section(table: str) -> type[SettingsTable]:
+    section = Settings.model_fields[table].annotation if table else Settings
+    if not (isinstance(section, type) and issubclass(section, SettingsTable)):
+        raise TypeError(table)
+    return section
+
+
 def configuration_file() -> str:
     """Write ``config/recado.toml``."""
     lines = [_FILE_HEAD]
@@ -99,7 +132,7 @@ def configuration_file() -> str:
         if parent != table:
             table = parent
             lines.append(f"\n[{table}]\n")
-        lines.append(f"# {name} = {default_of(field)}  # {field.description}\n")
+        lines.append(f"# {name} = {default_of(field)}  # {meaning_of(key)}\n")
     return "".join(lines)
 
 
@@ -123,7 +156,7 @@ def settings_page() -> str:
             f"`{key}`",
             "none" if rule_of(field).secret else f"`{default_of(field)}`",
             rule_of(field).text,
-            field.description or "",
+            meaning_of(key),
             ", ".join(f"`{name}`" for name in names),
         ]
         lines.append(f"| {' | '.join(cells)} |\n")
@@ -133,10 +166,7 @@ def settings_page() -> str:
 def _table_purpose(table: str) -> str:
     if not table:
         return ""
-    section = Settings.model_fields[table].annotation
-    if not (isinstance(section, type) and issubclass(section, SettingsTable)):
-        raise TypeError(table)
-    purpose = (section.__doc__ or "").partition("\n")[0].rpartition("``: ")[2]
+    purpose = (_section(table).__doc__ or "").partition("\n")[0].rpartition("``: ")[2]
     return f"{purpose[:1].upper()}{purpose[1:]}\n\n"
 
 

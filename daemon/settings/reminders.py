@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from daemon.domain.schedule import opening_hours, quiet_minutes
 from daemon.settings.rules import (
@@ -14,18 +14,8 @@ from daemon.settings.rules import (
     as_list,
     read_list,
     read_table,
-    setting,
+    refused_by,
 )
-
-
-def _require_hours(lines: tuple[str, ...]) -> tuple[str, ...]:
-    opening_hours(lines)
-    return lines
-
-
-def _require_quiet(text: str) -> str:
-    quiet_minutes(text)
-    return text
 
 
 class HoursSettings(SettingsTable):
@@ -35,51 +25,42 @@ class HoursSettings(SettingsTable):
         tuple[str, ...],
         Field(strict=False),
         BeforeValidator(as_list),
-        AfterValidator(_require_hours),
+        refused_by(opening_hours),
         Rule("a list of lines such as mon-fri 08:00-18:00", read_list),
-    ] = setting(
-        (),
-        "in the time zone of timezone; empty: always. Outside of them follow-ups wait,"
-        " and a customer who is handed to a person gets texts.closed",
-    )
+    ] = ()
+    """in the time zone of timezone; empty: always. Outside of them follow-ups wait, and a customer
+    who is handed to a person gets texts.closed"""
     holidays: Annotated[
         str,
         Field(pattern=r"^([A-Z]{2}(-[A-Z0-9]{1,3})?)?$"),
         Rule("a country such as CO, with a region if wanted (ES-MD), or empty"),
-    ] = setting("", "whose public holidays count as closed; empty: none")
+    ] = ""
+    """whose public holidays count as closed; empty: none"""
 
 
 class ReminderSettings(SettingsTable):
     """``[reminders]``: what is sent at a time, because a customer or an operator wants it."""
 
-    most_waiting: Count = setting(20, "reminders that may wait in one chat")
-    most_per_day: Count = setting(
-        3,
-        "reminders and follow-ups that one contact gets in a day; more wait for the"
-        " next; 0: no limit",
-    )
-    late_hours: Annotated[float, Range("hours", gt=0)] = setting(
-        12, "after this time a reminder that could not be sent is given up"
-    )
+    most_waiting: Count = 20
+    """reminders that may wait in one chat"""
+    most_per_day: Count = 3
+    """reminders and follow-ups that one contact gets in a day; more wait for the next; 0: no
+    limit"""
+    late_hours: Annotated[float, Range("hours", gt=0)] = 12
+    """after this time a reminder that could not be sent is given up"""
     quiet: Annotated[
-        str, AfterValidator(_require_quiet), Rule("a time such as 21:00-08:00, or empty")
-    ] = setting(
-        "",
-        "nothing is sent then, in the contact's time zone (by the phone number); empty:"
-        " at any time",
-    )
+        str, refused_by(quiet_minutes), Rule("a time such as 21:00-08:00, or empty")
+    ] = ""
+    """nothing is sent then, in the contact's time zone (by the phone number); empty: at any time"""
     template: Annotated[
         str,
         Field(pattern=r"^([a-z0-9_]{1,512}:[a-zA-Z_]{2,8})?$"),
         Rule("a template's name and language, such as recordatorio:es, or empty"),
-    ] = setting(
-        "",
-        "approved template that carries the text where a gateway takes nothing else"
-        " (cloud, 24 hours after the customer's last message); empty: it is not sent then",
-    )
-    template_parameter: Annotated[str, Field(min_length=1), Rule("the name of a parameter")] = (
-        setting("1", "its only parameter, which gets the text")
-    )
+    ] = ""
+    """approved template that carries the text where a gateway takes nothing else (cloud, 24 hours
+    after the customer's last message); empty: it is not sent then"""
+    template_parameter: Annotated[str, Field(min_length=1), Rule("the name of a parameter")] = "1"
+    """its only parameter, which gets the text"""
 
 
 class FollowUpSettings(SettingsTable):

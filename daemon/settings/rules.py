@@ -2,8 +2,8 @@
 
 Each type holds the check (for pydantic) and a ``Rule``: its description and how to read the value
 from an environment variable. Each table is a class in the modules beside this one;
-`daemon.settings` puts them together. Every field has its default, a one-line meaning (shown in
-``config/recado.toml`` and ``docs/settings.md``) and, in its type, what a value must be.
+`daemon.settings` puts them together. Every field has its default, in its type what a value must be,
+and below it what it means, as the pages say it: ``config/recado.toml`` and ``docs/settings.md``.
 """
 
 import json
@@ -86,11 +86,6 @@ def rule_of(field: FieldInfo) -> Rule:
     return Rule(f"{', '.join(others)} or {last}")
 
 
-def setting(default: object, meaning: str) -> Any:
-    """Declare a setting by its default and its meaning."""
-    return Field(default, description=meaning)
-
-
 def _read_yes_no(text: str) -> bool:
     answers = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     try:
@@ -166,14 +161,18 @@ def parse_bucket(url: str) -> Bucket:
     return Bucket(parts.netloc, parts.path.strip("/"), _require_url_or_nothing(endpoint), region)
 
 
-def _require_bucket_or_nothing(url: str) -> str:
-    if url:
-        parse_bucket(url)
-    return url
-
-
 def _require_url_or_nothing(url: str) -> str:
     return _require_url(url) if url else ""
+
+
+def refused_by(read: Callable[[Any], object]) -> AfterValidator:
+    """Refuse a value of which ``read`` raises ValueError."""
+
+    def checked(value: Any) -> Any:
+        read(value)
+        return value
+
+    return AfterValidator(checked)
 
 
 def _require_plain_path(path: object) -> object:
@@ -204,21 +203,6 @@ def _require_types(tables: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], 
     return tables
 
 
-def _require_chats(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(_CHAT.fullmatch(name) for name in names):
-        raise ValueError("not a number or chat id")
-    return names
-
-
-def _require_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
-    for network in networks:
-        ip_network(network)  # raises ValueError, also where bits are set behind the mask
-    return networks
-
-
-_CHAT = re.compile(WRITTEN_CHAT)
-
-
 def _empty_is_unset(value: object) -> object:
     return None if value == "" else value
 
@@ -242,7 +226,7 @@ OptionalUrl = Annotated[
 ]
 BucketUrl = Annotated[
     str,
-    AfterValidator(_require_bucket_or_nothing),
+    refused_by(lambda url: url and parse_bucket(url)),
     Rule("an address s3://bucket/prefix?endpoint=https://…&region=…, or empty"),
 ]
 Name = Annotated[str, Field(min_length=1), Rule("a text that is not empty")]
@@ -263,10 +247,9 @@ Names = Annotated[
     Rule("a list of names", read_list),
 ]
 Networks = Annotated[
-    tuple[str, ...],
+    tuple[Annotated[str, refused_by(ip_network)], ...],  # also where bits are set behind the mask
     Field(strict=False),
     BeforeValidator(as_list),
-    AfterValidator(_require_networks),
     Rule("a list of addresses or networks, such as 10.0.0.7 or 10.0.0.0/8", read_list),
 ]
 Secret = Annotated[SecretStr, AfterValidator(_require_header_value)]
@@ -316,10 +299,9 @@ OptionalChat = Annotated[
     Rule("a phone number with its country code, a chat id such as …@g.us, or empty"),
 ]
 Chats = Annotated[
-    tuple[str, ...],
+    tuple[Annotated[str, Field(pattern=f"^({WRITTEN_CHAT})$")], ...],
     Field(strict=False),
     BeforeValidator(as_list),
-    AfterValidator(_require_chats),
     Rule("a list of phone numbers with their country code, or of chat ids", read_list),
 ]
 Words = Annotated[

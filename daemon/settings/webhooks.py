@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from daemon.domain.announcements import EVENTS
-from daemon.settings.rules import Rule, SettingsTable, Url, as_list, read_table
+from daemon.settings.rules import Rule, SettingsTable, Url, as_list, read_table, refused_by
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how such secrets begin
 SECRET_BYTES = range(24, 65)
@@ -29,11 +29,6 @@ def signing_key(secret: SecretStr) -> bytes:
     return key
 
 
-def _require_signing_key(secret: SecretStr) -> SecretStr:
-    signing_key(secret)
-    return secret
-
-
 def _require_events(names: tuple[str, ...]) -> tuple[str, ...]:
     if set(names) - set(EVENTS):
         raise ValueError("an unknown event")
@@ -49,7 +44,7 @@ class WebhookSettings(SettingsTable):
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
     url: Url
     secret: Annotated[
-        tuple[Annotated[SecretStr, AfterValidator(_require_signing_key)], ...],
+        tuple[Annotated[SecretStr, refused_by(signing_key)], ...],
         Field(strict=False, min_length=1, max_length=2),
         BeforeValidator(as_list),
     ]
