@@ -53,13 +53,18 @@ def has_bearer(headers: Iterable[tuple[bytes, bytes]], secrets: Sequence[bytes])
     """
     if not secrets:
         return True
-    values = [value for name, value in headers if name == b"authorization"]
-    scheme, _, token = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
-    token = token.strip()
+    token = bearer_of(headers)
     known = False
     for secret in secrets:
-        known |= hmac.compare_digest(token, secret)
-    return known and scheme.lower() == b"bearer"
+        known |= hmac.compare_digest(token or b"", secret)
+    return known and token is not None
+
+
+def bearer_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The token of ``Authorization: Bearer …``; None if there is none, or more than one."""
+    values = [value for name, value in headers if name == b"authorization"]
+    scheme, _, token = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
+    return bytes(token.strip()) if scheme.lower() == b"bearer" else None
 
 
 class _Record(NamedTuple):

@@ -4,7 +4,7 @@ Words that were written stay as they are. Times are Unix seconds. All raise Stor
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -27,9 +27,6 @@ from daemon.tools import builtin_tools
 
 STATES = {"gathering": "writing", "loop": "paused"}
 """The state that is shown for what a chat's task does, where the two differ."""
-
-DESK_FILTERS = ("mine", "unread")
-"""Filters of the list that are no states."""
 
 MIME_TYPES = {
     "jpg": "image/jpeg",
@@ -55,43 +52,6 @@ NAME_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO
 
 TURNS_OF_A_CASE = 5
 """Of a stored conversation that becomes a case."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChatFilters:
-    """The chats that a page or a request of the API asks for."""
-
-    query: str = ""
-    """A part of a name or number, or words of a message."""
-    state: str = ""
-    """A state of chats, ``mine``, or ``unread``; empty: any."""
-    number: str = ""
-    """One of our numbers; empty: all."""
-    account: int | None = None
-    """Who asks: ``mine`` are the chats of this account."""
-    whose: int | None = None
-    """Only the chats of this account."""
-    since: float = 0.0
-    until: float = 0.0
-    """Only those with a message of this time, in Unix seconds; 0: of any time."""
-    label: str = ""
-    person: str = ""
-    """A part of the contact's name or number."""
-
-    def wanted(self) -> Wanted:
-        """The same, as the ledger is asked."""
-        return Wanted(
-            query=self.query.strip(),
-            person=self.person.strip(),
-            label=self.label,
-            state="" if self.state in DESK_FILTERS else self.state,
-            mine=self.account if self.state == "mine" else self.whose,
-            since=self.since,
-            until=self.until,
-            unread=self.state == "unread",
-            account=self.account,
-            number=self.number,
-        )
 
 
 class OperatorViews:
@@ -122,17 +82,15 @@ class OperatorViews:
         """Return the chat with this public name; None if there is none."""
         return await self._views.key_of(ref)
 
-    async def chats(
-        self, filters: ChatFilters, *, before: str, limit: int, words: bool = True
-    ) -> JsonObject:
+    async def chats(self, wanted: Wanted, *, before: str) -> JsonObject:
         """Return one page of the list: `chats`, `next` (empty at the end) and `states`.
 
-        `states` counts the chats in each state but ``idle``; ``mine`` those of the filter's
-        account, and ``unread`` those that wait for somebody to look. ``words`` False: the query is
-        not looked for in messages.
+        ``before``: the `next` of the page before. `states` counts the chats in each state but
+        ``idle``; ``mine`` those of the account, and ``unread`` those that wait for somebody to
+        look.
         """
-        wanted = replace(filters.wanted(), words=words, before=_list_place(before), limit=limit)
-        if wanted.query and words:
+        wanted = replace(wanted, before=_list_place(before))
+        if wanted.query and wanted.words:
             await self._search.refresh()
         page = await self._views.chats(wanted, self._live(), now=self._now())
         at, ref = page["next"] or (0.0, "")
@@ -144,13 +102,12 @@ class OperatorViews:
             "unread": page["unread"],
         }
 
-    async def messages_with(self, filters: ChatFilters, *, before: str, limit: int) -> JsonObject:
+    async def messages_with(self, wanted: Wanted, *, before: str) -> JsonObject:
         """Return one page of the messages with the words of the query: `found`, and `next`.
 
         Each has `ref`, `name` and `number` of its chat, the `id` of its bubble, `at`, and `parts`:
         pairs of a text and whether it was looked for.
         """
-        wanted = replace(filters.wanted(), limit=limit)
         await self._search.refresh()
         page = await self._views.found(
             wanted, self._live(), before=_text_place(before), now=self._now()

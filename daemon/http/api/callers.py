@@ -13,7 +13,7 @@ from quart import request
 
 from daemon.domain.audit_chain import Actor
 from daemon.domain.roles import AccessRole
-from daemon.http.access import Access, has_bearer
+from daemon.http.access import Access, bearer_of, has_bearer
 from daemon.http.api.problems import ApiProblem
 from daemon.http.dashboard.guard import Guard
 from daemon.http.request_context import EdgeSettings, request_actor, visitor
@@ -72,7 +72,8 @@ class Callers:
     async def _bearer(self, scope: Mapping[str, Any]) -> Caller:
         admin = self._settings.admin_token.encode()
         is_admin = bool(admin) and has_bearer(scope["headers"], (admin,))
-        known = None if is_admin else await self._tokens.find(_token_of(scope))
+        token = bearer_of(scope["headers"]) or b""
+        known = None if is_admin else await self._tokens.find(token)
         right = is_admin or known is not None
         if not await self._access.check(scope, lambda: right, "token"):
             raise ApiProblem(401, "the token is not known, or was revoked", CHALLENGE)
@@ -86,10 +87,3 @@ class Callers:
             role=known.role,
             name=known.name,
         )
-
-
-def _token_of(scope: Mapping[str, Any]) -> bytes:
-    """The bearer of a request; empty if it has none, or several."""
-    values = [value for name, value in scope["headers"] if name == b"authorization"]
-    scheme, _, token = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
-    return bytes(token.strip()) if scheme.lower() == b"bearer" else b""

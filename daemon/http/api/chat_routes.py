@@ -32,8 +32,9 @@ from daemon.http.api.types import (
     found_message,
     message_of,
 )
+from daemon.ledger.views.chat_list import Wanted
 from daemon.ops.operations import Operations
-from daemon.ops.operator_views import ChatFilters, OperatorViews
+from daemon.ops.operator_views import OperatorViews
 
 LAST_DIGITS = 4
 
@@ -53,10 +54,14 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
     @api.add("GET", "/chats", action="read", tag="chats")
     async def list_chats(query: ChatFilter) -> ChatPage:
         """List and search chats, the latest first."""
-        filters = ChatFilters(
-            query=query.query, state=query.state or "", number=query.number, label=query.label
+        wanted = Wanted(
+            query=query.query.strip(),
+            state=query.state or "",
+            number=query.number,
+            label=query.label,
+            limit=query.limit,
         )
-        page = await views.chats(filters, before=query.cursor, limit=query.limit)
+        page = await views.chats(wanted, before=query.cursor)
         number = operations.numbers.first.name
         return ChatPage(
             chats=[chat_of(ChatEntry, chat, number) for chat in page["chats"]],
@@ -79,16 +84,17 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
     @api.add("GET", "/search", action="read", tag="chats")
     async def search_messages(query: SearchFilter) -> FoundPage:
         """Search the messages and notes of all chats, the latest first."""
-        filters = ChatFilters(
-            query=query.query,
+        wanted = Wanted(
+            query=query.query.strip(),
             state=query.state or "",
             number=query.number,
-            person=query.person,
+            person=query.person.strip(),
             label=query.label,
             since=query.since.timestamp() if query.since else 0.0,
             until=query.until.timestamp() if query.until else 0.0,
+            limit=query.limit,
         )
-        page = await views.messages_with(filters, before=query.cursor, limit=query.limit)
+        page = await views.messages_with(wanted, before=query.cursor)
         number = operations.numbers.first.name
         return FoundPage(
             found=[found_message(text, number) for text in page["found"]], next=page["next"]

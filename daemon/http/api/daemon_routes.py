@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 from quart import Response, send_file
 
 from daemon.domain.dashboard_values import LogQuery, Sample
@@ -147,16 +148,8 @@ def add_reading(api: ApiRoutes, operations: Operations) -> None:
     @api.add("GET", "/log", action="read", tag="daemon")
     async def read_log(query: LogFilter) -> LoggedLines:
         """Read lines of the live log, as the dashboard shows them."""
-        wanted = LogQuery(
-            after=query.after,
-            before=query.before,
-            limit=query.limit,
-            ref=query.chat,
-            kind=query.kind,
-            level=query.level,
-            text=query.text,
-        )
-        found = await operations.live_log.lines(wanted)
+        fields = msgspec.structs.asdict(query)
+        found = await operations.live_log.lines(LogQuery(ref=fields.pop("chat"), **fields))
         lines = [made_of(LoggedLine, one, chat=one.ref) for one in found]
         return LoggedLines(lines=lines, after=lines[-1].id if lines else query.after)
 

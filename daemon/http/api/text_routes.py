@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from daemon.domain.editable_texts import CANDIDATE, MOST_INSTRUCTIONS, LineChange
@@ -182,9 +183,7 @@ def add_text_editing(api: ApiRoutes, operations: Operations) -> None:
         _require(operations, number, name)
         if (name == CANDIDATE and body.text is not None) != (body.share is not None):
             raise ApiProblem(422, "share is for the text of a candidate, which needs it")
-        change = TextChange(
-            base=body.base, text=body.text, revision=body.revision, share=body.share
-        )
+        change = TextChange(**msgspec.structs.asdict(body))
         try:
             fault = await operations.edit_text(number, name, change, by=caller.actor)
         except EditConflict as error:

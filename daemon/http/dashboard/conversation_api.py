@@ -1,7 +1,7 @@
 """The conversations as JSON. What people do in them is the API's: `daemon.http.api`."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from urllib.parse import urlencode
 
@@ -14,10 +14,13 @@ from daemon.domain.states import WITH_AGENT
 from daemon.errors import FilesUnavailable
 from daemon.http.dashboard.shell import Shell
 from daemon.http.request_context import is_minutes, json_object, visitor
-from daemon.ops.operator_views import DESK_FILTERS, ChatFilters
+from daemon.ledger.views.chat_list import Wanted
 
 STATES = (WITH_AGENT, "writing", "waiting", "thinking", "sending", "paused", "failed")
 """The states that are shown; chats in no other state are idle."""
+
+DESK_FILTERS = ("mine", "unread")
+"""Filters of the list that are no states."""
 
 FILTERS = frozenset({*STATES, "idle", *DESK_FILTERS})
 """By which the list can be narrowed; ``idle`` are those that are resolved."""
@@ -110,34 +113,34 @@ async def wanted_chats(
     shell: Shell, address: PageAddress, *, before: str, words: bool = True
 ) -> JsonObject:
     """One page of the list, as an address wants it. ``words`` False: messages are not searched."""
-    return await shell.operations.views.chats(
-        _filters(shell, address), before=before, limit=CHATS_SHOWN, words=words
-    )
+    wanted = replace(_wanted(shell, address), words=words, limit=CHATS_SHOWN)
+    return await shell.operations.views.chats(wanted, before=before)
 
 
 async def wanted_messages(shell: Shell, address: PageAddress) -> JsonObject:
     """One page of the messages with the words of an address; of none if it has none."""
     if not address.query:
         return {"found": [], "next": ""}
-    return await shell.operations.views.messages_with(
-        _filters(shell, address), before=address.found_before, limit=MESSAGES_SHOWN
-    )
+    wanted = replace(_wanted(shell, address), limit=MESSAGES_SHOWN)
+    return await shell.operations.views.messages_with(wanted, before=address.found_before)
 
 
-def _filters(shell: Shell, address: PageAddress) -> ChatFilters:
-    zone = shell.wording().zone
+def _wanted(shell: Shell, address: PageAddress) -> Wanted:
+    zone, account = shell.wording().zone, own_account()
+    whose = int(address.whose[:9]) if address.whose else None
 
     def midnight(day: str, after: int = 0) -> float:
         return datetime.combine(
             date.fromisoformat(day) + timedelta(days=after), time(), zone
         ).timestamp()
 
-    return ChatFilters(
+    return Wanted(
         query=address.query,
-        state=address.state,
+        state="" if address.state in DESK_FILTERS else address.state,
+        unread=address.state == "unread",
+        mine=account if address.state == "mine" else whose,
+        account=account,
         number=address.number,
-        account=own_account(),
-        whose=int(address.whose[:9]) if address.whose else None,
         since=midnight(address.since) if address.since else 0.0,
         until=midnight(address.until, 1) if address.until else 0.0,
         person=address.person,

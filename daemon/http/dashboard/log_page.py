@@ -126,17 +126,9 @@ def shown(line: LogLine, w: Wording) -> dict[str, object]:
     """A line without the chat's id, in the reader's language."""
     kind = KINDS.get(line.kind)
     words = kind.translated(line.line, w.language, error=w.reason) if kind else line.line
-    return {
-        "id": line.id,
-        "at": line.at,
-        "timestamp": iso_utc(line.at),
-        "kind": line.kind,
-        "level": line.level,
-        "ref": line.ref,
-        "turn": line.turn,
-        "symbol": line.symbol,
-        "line": words,
-    }
+    fields = msgspec.structs.asdict(line)
+    del fields["key"]
+    return {**fields, "timestamp": iso_utc(line.at), "line": words}
 
 
 def _query() -> LogQuery:

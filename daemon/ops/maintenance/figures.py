@@ -199,14 +199,10 @@ class Sampler:
 
 def difference(before: Counts, after: Counts, at: float) -> Sample:
     """The counts between two readings of the metrics."""
+    counted = ("messages", "answers", "takeovers", "dead", "tokens", "cost")
     return Sample(
         at=at,
-        messages=after.messages - before.messages,
-        answers=after.answers - before.answers,
-        takeovers=after.takeovers - before.takeovers,
-        dead=after.dead - before.dead,
-        tokens=after.tokens - before.tokens,
-        cost=after.cost - before.cost,
+        **{name: getattr(after, name) - getattr(before, name) for name in counted},
         memory_bytes=after.memory_bytes,
         acknowledgement=_buckets(before.acknowledgement, after.acknowledgement),
         turn=_buckets(before.turn, after.turn),
