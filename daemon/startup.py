@@ -30,7 +30,13 @@ from daemon.http.server import serve
 from daemon.observability.events import UNEXPECTED_ERROR
 from daemon.observability.logs import Log, local_time, open_log, route_library_logs
 from daemon.observability.metrics import Metrics
-from daemon.settings import Settings, fields_by_key, missing_keys, of_sandbox
+from daemon.settings import (
+    Settings,
+    fields_by_key,
+    missing_keys,
+    of_sandbox,
+    with_tables,
+)
 from daemon.settings.readers import environment_name
 from daemon.settings.sources import Loaded, load_settings
 from daemon.system.process import machine_bytes, memory_limit
@@ -294,9 +300,7 @@ def _serve_reason(reason: str, settings: Settings, log: Log, environ: Mapping[st
     """Answer `/health` with the reason until a stop is requested; gives the exit status."""
     port = settings.web.port if settings != Settings() else _port_of(environ)
     binds = inherited_listeners(environ, os.getpid()) or [
-        bind_address(
-            settings.model_copy(update={"web": settings.web.model_copy(update={"port": port})})
-        )
+        bind_address(with_tables(settings, {"web": {"port": port}}))
     ]
     try:
         trio.run(_minimal, reason, settings, port, binds, log, strict_exception_groups=True)

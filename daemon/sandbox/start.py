@@ -27,7 +27,7 @@ from daemon.sandbox.model_server import ModelServer
 from daemon.sandbox.payloads import CHANNEL
 from daemon.sandbox.phone import CONTACTS, Phone
 from daemon.sandbox.rehearsed_phone import RehearsedPhone
-from daemon.settings import Settings
+from daemon.settings import Settings, with_tables
 from daemon.settings.numbers import ONLY
 
 TOKENS_PER_SECOND = 40.0
@@ -135,8 +135,7 @@ def with_example_tools(settings: Settings, folder: Path) -> Settings:
     """The settings with the example tools, where there are any and none are configured."""
     if settings.tools.folder or settings.tools.modules or not folder.is_dir():
         return settings
-    tools = settings.tools.model_copy(update={"folder": folder})
-    return settings.model_copy(update={"tools": tools})
+    return with_tables(settings, {"tools": {"folder": folder}})
 
 
 def host_of(settings: Settings) -> str:
@@ -175,30 +174,21 @@ def sandbox_settings(
     settings: Settings, outside: Simulators, *, simulated: bool = True
 ) -> Settings:
     """The settings of a daemon that talks to the simulators, or to the real model besides."""
-    whapi = settings.whapi.model_copy(
-        update={"api_url": outside.gateway_url, "token": SecretStr(TOKEN)}
-    )
-    media = settings.media.model_copy(update={"hosts": ("localhost",)})
-    # There is one simulated number.
-    changes = {"gateway": "whapi", "whapi": whapi, "media": media, "numbers": {}}
+    tables: dict[str, dict[str, object]] = {
+        "whapi": {"api_url": outside.gateway_url, "token": SecretStr(TOKEN)},
+        "media": {"hosts": ("localhost",)},
+    }
     if simulated:
-        changes |= _with_simulated_model(settings, f"{outside.model_url}/v1")
-    return settings.model_copy(update=changes)
-
-
-def _with_simulated_model(settings: Settings, url: str) -> dict[str, object]:
-    assistant = settings.assistant.model_copy(
-        update={"base_url": url, "api_key": SecretStr(TOKEN), "background": True}
-    )
-    voice = settings.voice.model_copy(
-        update={
+        url = f"{outside.model_url}/v1"
+        tables["assistant"] = {"base_url": url, "api_key": SecretStr(TOKEN), "background": True}
+        tables["voice"] = {
             "speech_base_url": "",
             "speech_api_key": None,
             "transcription_base_url": _on_this_machine(settings.voice.transcription_base_url),
             "transcription_api_key": None,
         }
-    )
-    return {"assistant": assistant, "voice": voice}
+    # There is one simulated number.
+    return with_tables(settings, tables, gateway="whapi", numbers={})
 
 
 def _on_this_machine(url: str) -> str:
@@ -208,42 +198,37 @@ def _on_this_machine(url: str) -> str:
 
 def with_voice(settings: Settings) -> Settings:
     """The settings with models for speech and transcription: voice notes get voice answers."""
-    voice = settings.voice
-    if not voice.speech_model:
-        voice = voice.model_copy(update={"speech_model": SPEECH_MODEL})
-    if not voice.transcription_model:
-        voice = voice.model_copy(update={"transcription_model": TRANSCRIPTION_MODEL})
-    return settings.model_copy(update={"voice": voice})
+    models = {
+        "speech_model": settings.voice.speech_model or SPEECH_MODEL,
+        "transcription_model": settings.voice.transcription_model or TRANSCRIPTION_MODEL,
+    }
+    return with_tables(settings, {"voice": models})
 
 
 def _with_examples(settings: Settings, *, simulated: bool) -> Settings:
     """The settings with the example tools; with voice and the API of a simulated model."""
     if not simulated:
         return with_example_tools(settings, EXAMPLE_TOOLS)
-    assistant = settings.assistant.model_copy(update={"engine": "responses"})
-    settings = settings.model_copy(update={"assistant": assistant})
+    settings = with_tables(settings, {"assistant": {"engine": "responses"}})
     return with_voice(with_example_tools(settings, EXAMPLE_TOOLS))
 
 
 def with_cloud_number(settings: Settings, api_url: str) -> Settings:
     """The settings with a second number, which is at the simulated Cloud API."""
-    cloud = settings.cloud.model_copy(
-        update={
-            "api_url": api_url,
-            "phone_number_id": PHONE_NUMBER_ID,
-            "business_account_id": ACCOUNT_ID,
-            "token": SecretStr(TOKEN),
-            "app_secret": SecretStr(APP_SECRET),
-            "verify_token": SecretStr(TOKEN),
-            "prices": PRICES,
-            "window_template": "seguimos_aqui:es",
-            "window_template_parameters": {"1": "{name}"},
-        }
-    )
-    whapi = settings.whapi.model_copy(update={"channel_id": CHANNEL})
-    first = settings.model_copy(update={"whapi": whapi})
-    second = settings.model_copy(update={"gateway": "cloud", "cloud": cloud})
-    return settings.model_copy(update={"numbers": {ONLY: first, CLOUD: second}})
+    cloud = {
+        "api_url": api_url,
+        "phone_number_id": PHONE_NUMBER_ID,
+        "business_account_id": ACCOUNT_ID,
+        "token": SecretStr(TOKEN),
+        "app_secret": SecretStr(APP_SECRET),
+        "verify_token": SecretStr(TOKEN),
+        "prices": PRICES,
+        "window_template": "seguimos_aqui:es",
+        "window_template_parameters": {"1": "{name}"},
+    }
+    first = with_tables(settings, {"whapi": {"channel_id": CHANNEL}})
+    second = with_tables(settings, {"cloud": cloud}, gateway="cloud")
+    return with_tables(settings, {}, numbers={ONLY: first, CLOUD: second})
 
 
 def _read_again(
@@ -394,4 +379,4 @@ def _heard_by(settings: Settings, outside: Simulators) -> Settings:
         "transcription_base_url": f"{outside.model_url}/v1",
         "transcription_api_key": SecretStr(TOKEN),
     }
-    return settings.model_copy(update={"voice": settings.voice.model_copy(update=hearing)})
+    return with_tables(settings, {"voice": hearing})

@@ -4,8 +4,9 @@
 ``SecretStr``: neither ``repr`` nor pydantic's errors show them.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
@@ -151,14 +152,22 @@ def _candidate_model(settings: Settings) -> str:
     return "" if own.candidate == "off" else own.candidate_model
 
 
+def with_tables(
+    settings: Settings, tables: Mapping[str, Mapping[str, Any]], **fields: object
+) -> Settings:
+    """The settings with some keys of some tables changed, and ``fields`` of their own."""
+    changed = {name: getattr(settings, name).model_copy(update=v) for name, v in tables.items()}
+    return settings.model_copy(update=changed | fields)
+
+
 SANDBOX_FOLDER = "sandbox"
 """Below the data folder: what the sandbox stores never mixes with what customers wrote."""
 
 
 def of_sandbox(settings: Settings) -> Settings:
     """The settings with the sandbox's data folder, and with its store and its files there."""
-    own = {"data_dir": settings.data_dir / SANDBOX_FOLDER}
-    return settings.model_copy(update={**own, "store": StoreSettings(), "files": FileSettings()})
+    folder = settings.data_dir / SANDBOX_FOLDER
+    return with_tables(settings, {}, data_dir=folder, store=StoreSettings(), files=FileSettings())
 
 
 def missing_keys(settings: Settings) -> list[str]:

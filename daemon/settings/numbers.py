@@ -8,7 +8,7 @@ Whapi.
 import re
 from collections.abc import Mapping
 
-from daemon.settings import Settings, fields_by_key
+from daemon.settings import Settings, fields_by_key, with_tables
 
 PREFIX = "numbers."
 
@@ -110,5 +110,5 @@ def with_own_address(settings: Settings, name: str) -> Settings:
         return settings
     url = settings.web.webhook_url.rstrip("/").removesuffix("/hook")
     number = settings.numbers[name]
-    web = number.web.model_copy(update={"webhook_url": f"{url}/n/{name}/hook" if url else ""})
-    return number.model_copy(update={"web": web})
+    own = {"webhook_url": f"{url}/n/{name}/hook" if url else ""}
+    return with_tables(number, {"web": own})

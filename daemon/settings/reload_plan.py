@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from daemon.settings import Settings, fields_by_key
+from daemon.settings import Settings, fields_by_key, with_tables
 from daemon.settings.numbers import PREFIX, split_key
 
 RELOADABLE = (
@@ -84,7 +84,7 @@ def plan(current: Settings, wanted: Settings) -> Plan:
         waiting += _own(own.needs_restart, after, wanted, shared.needs_restart, name)
     in_order = {name: numbers[name] for name in current.numbers}
     return Plan(
-        settings=shared.settings.model_copy(update={"numbers": in_order}),
+        settings=with_tables(shared.settings, {}, numbers=in_order),
         changed=tuple(changed),
         needs_restart=tuple(waiting),
     )
@@ -109,11 +109,8 @@ def _plan(current: Settings, wanted: Settings) -> Plan:
     for key in changed:
         table, _, name = key.partition(".")
         tables.setdefault(table, {})[name] = value_of(wanted, key)
-    update = {
-        table: getattr(current, table).model_copy(update=values) for table, values in tables.items()
-    }
     return Plan(
-        settings=current.model_copy(update=update),
+        settings=with_tables(current, tables),
         changed=changed,
         needs_restart=tuple(key for key in differing if not is_reloadable(key)),
     )

@@ -20,6 +20,7 @@ from daemon.settings import (
     endpoint_faults,
     open_routes,
     production_faults,
+    with_tables,
 )
 from daemon.settings.numbers import PREFIX, setting_of, split_key
 from daemon.settings.readers import (
@@ -75,10 +76,9 @@ def load_settings(*, config: Path | None, environ: Mapping[str, str], cwd: Path)
     shared = {key: entry for key, entry in given.items() if not key.startswith(PREFIX)}
     as_written = _check(shared, problems)
     numbers = _read_numbers(given, problems)
-    as_written = as_written.model_copy(update={"numbers": numbers})
-    settings = _resolve_paths(as_written, cwd).model_copy(
-        update={"numbers": {name: _resolve_paths(each, cwd) for name, each in numbers.items()}}
-    )
+    as_written = with_tables(as_written, {}, numbers=numbers)
+    resolved = {name: _resolve_paths(each, cwd) for name, each in numbers.items()}
+    settings = with_tables(_resolve_paths(as_written, cwd), {}, numbers=resolved)
     faults = production_faults(settings) | budget_faults(settings) | endpoint_faults(settings)
     for key, fault in faults.items():
         # A key whose value was refused above is not missing as well.
@@ -232,19 +232,18 @@ def _origin_or_place(key: str, given: dict[str, GivenValue]) -> str:
 
 
 def _resolve_paths(settings: Settings, cwd: Path) -> Settings:
-    instructions_file = cwd / settings.assistant.instructions_file
-    assistant = settings.assistant.model_copy(update={"instructions_file": instructions_file})
-    update: dict[str, object] = {"data_dir": cwd / settings.data_dir, "assistant": assistant}
-    for name, keys in _FOLDERS.items():
-        table = getattr(settings, name)
-        paths = {key: cwd / path for key in keys if (path := getattr(table, key))}
-        update[name] = table.model_copy(update=paths)
-    return settings.model_copy(update=update)
+    tables = {
+        table: {key: cwd / path for key in keys if (path := getattr(getattr(settings, table), key))}
+        for table, keys in _PATHS.items()
+    }
+    return with_tables(settings, tables, data_dir=cwd / settings.data_dir)
 
 
-_FOLDERS = {
+_PATHS = {
+    "assistant": ("instructions_file",),
     "tools": ("folder", "requirements"),
     "validators": ("folder",),
     "knowledge": ("folder",),
 }
-"""Optional paths that are relative to the working directory, by their tables."""
+"""Paths that are relative to the working directory, by their tables; all but the first may be
+missing."""

@@ -26,8 +26,8 @@ from daemon.ops.rehearsal.cases import (
 )
 from daemon.ops.rehearsal.customers import GREETINGS, NOT_FOR_US, Persona
 from daemon.ops.rehearsal.play import Tries, play_cases
-from daemon.ops.rehearsal.stage import HELD, RehearsalOptions, with_tables
-from daemon.settings import Settings
+from daemon.ops.rehearsal.stage import HELD, RehearsalOptions
+from daemon.settings import Settings, with_tables
 from daemon.settings.webhooks import WebhookSettings
 from daemon.startup import open_sandbox
 

@@ -22,8 +22,8 @@ from daemon.ops.rehearsal import cases as case_files
 from daemon.ops.rehearsal.cases import Case, CaseTurn, LocatedCase
 from daemon.ops.rehearsal.checks import PlayedTurn, ToolCall, failures
 from daemon.ops.rehearsal.play import Play, Tries, pass_at, play_cases
-from daemon.ops.rehearsal.stage import RehearsalOptions, open_rehearsal, rehearsed, with_tables
-from daemon.settings import Settings
+from daemon.ops.rehearsal.stage import RehearsalOptions, open_rehearsal, rehearsed
+from daemon.settings import Settings, with_tables
 
 ROOT = Path(__file__).parents[2]
 HOTEL = ROOT / "config" / "cases"

@@ -18,9 +18,9 @@ from daemon.ops.rehearsal.cases import Case, CaseTurn, LocatedCase
 from daemon.ops.rehearsal.judge import Judge
 from daemon.ops.rehearsal.play import Play, Tries, play_cases
 from daemon.ops.rehearsal.retrying_engine import retrying
-from daemon.ops.rehearsal.stage import RehearsalOptions, with_tables
+from daemon.ops.rehearsal.stage import RehearsalOptions
 from daemon.sandbox.simulated_engine import SimulatedEngine
-from daemon.settings import Settings
+from daemon.settings import Settings, with_tables
 
 PRICES = {"gpt-6-luna": {"input": 1.0, "cached": 1.0, "output": 1.0}}
 

@@ -48,7 +48,7 @@ from daemon.ops.rehearsal.replay import replay
 from daemon.ops.rehearsal.report import RehearsalSummary, as_html, as_junit, lines
 from daemon.ops.rehearsal.sandbox import OpenSandbox
 from daemon.ops.rehearsal.stage import RehearsalOptions
-from daemon.settings import Settings
+from daemon.settings import Settings, with_tables
 
 FOLDER = Path("config/cases")
 
@@ -296,33 +296,22 @@ def _settings(config: Path | None, wanted: _Wanted, setup: Setup | None = None) 
 
 
 def _with_setup(settings: Settings, setup: Setup, folder: Path) -> Settings:
-    assistant, tools, knowledge = settings.assistant, settings.tools, settings.knowledge
-    if setup.instructions:
-        path = folder / setup.instructions
-        assistant = assistant.model_copy(update={"instructions_file": path})
-    if setup.tools:
-        tools = tools.model_copy(update={"folder": folder / setup.tools})
-    if setup.knowledge:
-        knowledge = knowledge.model_copy(update={"folder": folder / setup.knowledge})
-    return settings.model_copy(
-        update={
-            "assistant": assistant,
-            "tools": tools,
-            "knowledge": knowledge,
-            "language": setup.language or settings.language,
-            "timezone": setup.timezone or settings.timezone,
-        }
+    given = {
+        "assistant": ("instructions_file", setup.instructions),
+        "tools": ("folder", setup.tools),
+        "knowledge": ("folder", setup.knowledge),
+    }
+    return with_tables(
+        settings,
+        {table: {key: folder / path} for table, (key, path) in given.items() if path},
+        language=setup.language or settings.language,
+        timezone=setup.timezone or settings.timezone,
     )
 
 
 def _with_candidate(settings: Settings, wanted: _Wanted) -> Settings:
-    update: dict[str, object] = {}
-    if wanted.instructions is not None:
-        update["instructions_file"] = wanted.instructions
-    if wanted.model:
-        update["model"] = wanted.model
-    assistant = settings.assistant.model_copy(update=update)
-    return settings.model_copy(update={"assistant": assistant})
+    tried = {"instructions_file": wanted.instructions, "model": wanted.model}
+    return with_tables(settings, {"assistant": {k: v for k, v in tried.items() if v}})
 
 
 def _moment(text: str, settings: Settings) -> float:

@@ -30,7 +30,7 @@ from daemon.ops.commands.place import (
     read_settings,
     store_url,
 )
-from daemon.settings import Settings
+from daemon.settings import Settings, with_tables
 from daemon.settings.numbers import numbers_of
 
 EXAMPLE = """\b
@@ -95,7 +95,9 @@ def number_at_work(
     with suppress(StoreError):  # then the files are all that there is
         ours = place.number(named)
         found = [one for one in _edited(settings, place) if one.number == ours]
-    edited = {one.name: one.text for one in found if one.text and one.name != CANDIDATE}
+    edited: dict[str, object] = {
+        one.name: one.text for one in found if one.text and one.name != CANDIDATE
+    }
     if own_instructions:
         edited.pop(INSTRUCTIONS, None)
     if edited:
@@ -103,17 +105,16 @@ def number_at_work(
     return _with_texts(number, edited)
 
 
-def _with_texts(number: Settings, edited: dict[str, str]) -> Settings:
-    update: dict[str, object] = {}
+def _with_texts(number: Settings, edited: dict[str, object]) -> Settings:
+    tables: dict[str, dict[str, object]] = {"texts": edited}
     if INSTRUCTIONS in edited:
         folder = click.get_current_context().with_resource(TemporaryDirectory())
         file = Path(folder) / "instructions.md"
-        file.write_text(edited.pop(INSTRUCTIONS), "utf-8")
-        update["assistant"] = number.assistant.model_copy(update={"instructions_file": file})
+        file.write_text(str(edited.pop(INSTRUCTIONS)), "utf-8")
+        tables["assistant"] = {"instructions_file": file}
     if CONSENT in edited:
-        notice = {CONSENT: edited.pop(CONSENT)}
-        update["contacts"] = number.contacts.model_copy(update=notice)
-    return number.model_copy(update={**update, "texts": number.texts.model_copy(update=edited)})
+        tables["contacts"] = {CONSENT: edited.pop(CONSENT)}
+    return with_tables(number, tables)
 
 
 def edited_findings(settings: Settings) -> Iterator[Finding]:

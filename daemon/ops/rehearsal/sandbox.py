@@ -31,9 +31,8 @@ from daemon.ops.rehearsal.stage import (
     environment_of,
     prepared,
     rehearsed,
-    with_tables,
 )
-from daemon.settings import Settings
+from daemon.settings import Settings, with_tables
 from daemon.settings.operation import WebSettings
 
 WINDOW_SECONDS = 1.0
@@ -151,5 +150,4 @@ async def open_sandbox_rehearsal(
 def _in_sandbox(settings: Settings, folder: Path, terms: RehearsalOptions) -> Settings:
     """The settings of the whole daemon for a rehearsal: short waits, free ports."""
     tables: dict[str, dict[str, Any]] = {"buffer": WINDOWS, "presence": {"enabled": True}}
-    own = with_tables(rehearsed(settings, folder, terms), tables)
-    return own.model_copy(update={"web": WebSettings(port=0)})
+    return with_tables(rehearsed(settings, folder, terms), tables, web=WebSettings(port=0))

@@ -7,7 +7,7 @@ here, so nothing else can be sent either. `daemon.ops.rehearsal.sandbox` has the
 
 import io
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -40,17 +40,13 @@ from daemon.ops.rehearsal.cases import CustomerMessage
 from daemon.ops.rehearsal.gateway import MemoryGateway, webhook_body
 from daemon.ops.rehearsal.model import simulated_engine
 from daemon.ops.rehearsal.retrying_engine import retrying
-from daemon.settings import Settings
+from daemon.settings import Settings, with_tables
 from daemon.settings.operation import FileSettings, StoreSettings
 from daemon.tools.toolbox import Instead
 
-NO_SECONDS = {
-    "window_seconds": 0.0,
-    "voice_seconds": 0.0,
-    "typing_seconds": 0.0,
-    "stop_seconds": 0.0,
-    "idle_seconds": 0.0,
-}
+NO_SECONDS = dict.fromkeys(
+    [f"{name}_seconds" for name in ("window", "voice", "typing", "stop", "idle")], 0.0
+)
 """A burst comes in one call, so its end need not be waited for."""
 
 HELD = "held"
@@ -297,13 +293,7 @@ def rehearsed(settings: Settings, folder: Path, terms: RehearsalOptions) -> Sett
         tables["assistant"] |= {"engine": "responses", "api_key": SecretStr(NOTHING)}
         tables["budget"]["total_cost"] = 0.0
     plain = {"store": StoreSettings(), "files": FileSettings(), "numbers": {}, "webhooks": ()}
-    return with_tables(settings, tables).model_copy(update={"data_dir": folder, **plain})
-
-
-def with_tables(settings: Settings, tables: Mapping[str, Mapping[str, Any]]) -> Settings:
-    """The settings with some keys of some tables changed."""
-    changed = {name: getattr(settings, name).model_copy(update=v) for name, v in tables.items()}
-    return settings.model_copy(update=changed)
+    return with_tables(settings, tables, data_dir=folder, **plain)
 
 
 def environment_of(
