@@ -41,9 +41,8 @@ from daemon.ops.rehearsal.stage import (
     Rehearsal,
     RehearsalOptions,
     open_rehearsal,
-    with_tables,
 )
-from daemon.settings import Settings
+from daemon.settings import Settings, with_tables
 from daemon.tools.mcp_client import RemoteTool
 from daemon.tools.schema import strict_schema
 from daemon.tools.toolbox import Toolbox
