@@ -1,4 +1,4 @@
-"""Values shown on the dashboard: lines of the live log, and figures of the last day."""
+"""What the dashboard asks for and shows: chats, lines of the live log, figures of the last day."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -48,6 +48,37 @@ class LogQuery:
     text: str = ""
     since: float = 0
     until: float = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatQuery:
+    """A query of the list of chats, or of their messages, and one page of it."""
+
+    query: str = ""
+    """A part of a name or number, or words of a message."""
+    words: bool = True
+    """False: ``query`` is only a part of a name or number."""
+    person: str = ""
+    """A part of the contact's name or number."""
+    label: str = ""
+    """Only chats with this label."""
+    state: str = ""
+    """One of `daemon.ledger.views.chat_list.STATES`; empty: any."""
+    mine: int | None = None
+    """Only the chats of this account."""
+    unread: bool = False
+    """Only unread chats."""
+    account: int | None = None
+    """Whose chats are counted."""
+    since: float = 0.0
+    until: float = 0.0
+    """Only chats with a message of this time, in Unix seconds; 0: of any time. With a ``query``,
+    one with these words."""
+    number: str = ""
+    """One of our numbers; empty: all."""
+    before: tuple[float, str] | None = None
+    """The value ``next`` of the page before."""
+    limit: int = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from daemon.conversation.numbers import Numbers
 from daemon.conversation.opening import Process
 from daemon.conversation.recovery import RecoveryReport
+from daemon.domain.dashboard_values import ChatQuery
 from daemon.domain.ids import is_group, local_part, phone_digits
 from daemon.domain.knowledge.ranking import FoundPassage
 from daemon.domain.limits import MICROS, day_of
@@ -21,7 +22,7 @@ from daemon.domain.rendering.templates import APPROVED
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.nodes import NodeState
 from daemon.ledger.views.bubbles import Before
-from daemon.ledger.views.chat_list import Live, Wanted
+from daemon.ledger.views.chat_list import Live
 from daemon.ops.rehearsal.writing import as_case
 from daemon.tools import builtin_tools
 
@@ -82,7 +83,7 @@ class OperatorViews:
         """Return the chat with this public name; None if there is none."""
         return await self._views.key_of(ref)
 
-    async def chats(self, wanted: Wanted, *, before: str) -> JsonObject:
+    async def chats(self, wanted: ChatQuery, *, before: str) -> JsonObject:
         """Return one page of the list: `chats`, `next` (empty at the end) and `states`.
 
         ``before``: the `next` of the page before. `states` counts the chats in each state but
@@ -102,7 +103,7 @@ class OperatorViews:
             "unread": page["unread"],
         }
 
-    async def messages_with(self, wanted: Wanted, *, before: str) -> JsonObject:
+    async def messages_with(self, wanted: ChatQuery, *, before: str) -> JsonObject:
         """Return one page of the messages with the words of the query: `found`, and `next`.
 
         Each has `ref`, `name` and `number` of its chat, the `id` of its bubble, `at`, and `parts`:

@@ -4,9 +4,9 @@ from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn
 from support.rows import change, rows, select
 
 from daemon.domain.audit_chain import Actor
+from daemon.domain.dashboard_values import ChatQuery
 from daemon.domain.roles import AccessRole
 from daemon.ledger.ledger import Store
-from daemon.ledger.views.chat_list import Wanted
 
 MARIA = Actor(name="account María")
 
@@ -62,7 +62,7 @@ async def test_a_chat_that_is_handed_over_is_unread_for_the_colleague(store: Sto
     await store.desk.seen(LAURA)
     assert await store.desk.assign(PEDRO, number, by=MARIA, now=111)  # she takes it herself
     assert await unread(store) == []
-    page = await store.views.chats(Wanted(mine=number, account=number), {}, now=120)
+    page = await store.views.chats(ChatQuery(mine=number, account=number), {}, now=120)
     assert {chat["chat"] for chat in page["chats"]} == {LAURA.chat, PEDRO.chat}
     assert page["mine"] == 2
     assert not await store.desk.assign(LAURA, 999, by=OPERATOR, now=112)
@@ -71,14 +71,14 @@ async def test_a_chat_that_is_handed_over_is_unread_for_the_colleague(store: Sto
 
 async def test_the_queue_has_the_models_reason_and_what_is_urgent_first(store: Store) -> None:
     await escalate(store)
-    page = await store.views.chats(Wanted(state="with_agent"), {}, now=120)
+    page = await store.views.chats(ChatQuery(state="with_agent"), {}, now=120)
     (chat,) = page["chats"]
     assert chat["waiting"]["words"] == "Quiere una factura"
     assert chat["waiting"]["summary"] == "Con NIT."
     assert chat["waiting"]["urgency"] == "high"
     assert chat["unread"]
     assert page["states"]["with_agent"] == page["unread"] == 1
-    idle = await store.views.chats(Wanted(state="idle"), {}, now=120)
+    idle = await store.views.chats(ChatQuery(state="idle"), {}, now=120)
     assert idle["chats"] == []
 
 
@@ -118,7 +118,7 @@ async def test_chats_are_found_by_the_time_of_their_messages(store: Store) -> No
         pass
 
     async def found(query: str = "", since: float = 0, until: float = 0) -> list[str]:
-        wanted = Wanted(query=query, since=since, until=until)
+        wanted = ChatQuery(query=query, since=since, until=until)
         page = await store.views.chats(wanted, {}, now=9000)
         return sorted(chat["chat"] for chat in page["chats"])
 

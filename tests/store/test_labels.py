@@ -3,10 +3,10 @@
 from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message
 from support.rows import change, select
 
+from daemon.domain.dashboard_values import ChatQuery
 from daemon.domain.labels import LabelChanges, label_fault
 from daemon.domain.messages import ChatKey
 from daemon.ledger.ledger import Store
-from daemon.ledger.views.chat_list import Wanted
 
 ALIAS = ChatKey(LAURA.number, "998877@lid")
 
@@ -31,7 +31,7 @@ async def make(store: Store, *names: str) -> list[int]:
 
 
 async def listed(store: Store, label: str) -> list[str]:
-    page = await store.views.chats(Wanted(label=label), {}, now=200)
+    page = await store.views.chats(ChatQuery(label=label), {}, now=200)
     return [chat["chat"] for chat in page["chats"]]
 
 

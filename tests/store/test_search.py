@@ -16,6 +16,7 @@ from support.ledgers import (
 from support.place import cli_connection, store_in
 from support.rows import change, count, insert, select
 
+from daemon.domain.dashboard_values import ChatQuery
 from daemon.domain.messages import Deletion, Edit, Media
 from daemon.domain.roles import AccessRole
 from daemon.ledger.admin.connection import transaction
@@ -25,7 +26,6 @@ from daemon.ledger.forget.jobs import ask_chat
 from daemon.ledger.ledger import Store
 from daemon.ledger.search import ROWS_A_STEP
 from daemon.ledger.views.bubbles import Before
-from daemon.ledger.views.chat_list import Wanted
 
 NOW = 9000.0
 TIME = 3
@@ -40,7 +40,7 @@ async def in_step(store: Store) -> None:
 
 
 async def find(store: Store, query: str, *, before: int = 0, **wanted: Any) -> dict[str, Any]:
-    filters = Wanted(query=query, **wanted)
+    filters = ChatQuery(query=query, **wanted)
     return await store.views.found(filters, {}, before=before, now=NOW)
 
 

@@ -20,6 +20,7 @@ from support.ledgers import (
 )
 from support.rows import change, insert, select
 
+from daemon.domain.dashboard_values import ChatQuery
 from daemon.domain.messages import ChatKey, Deletion, Edit, Media, Quote, Reaction
 from daemon.domain.records import NewPart
 from daemon.domain.rendering.outgoing import contact_part, poll_part
@@ -27,13 +28,13 @@ from daemon.domain.transitions.changes import EARLIER_CHARACTERS, EARLIER_KEPT
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.ledger import Store
 from daemon.ledger.views.bubbles import Before
-from daemon.ledger.views.chat_list import STATES, Live, Wanted
+from daemon.ledger.views.chat_list import STATES, Live
 
 NOW = 1000.0
 
 
 async def listed(store: Store, live: dict[ChatKey, Live] | None = None, **wanted: Any) -> Any:
-    return await store.views.chats(Wanted(**wanted), live or {}, now=NOW)
+    return await store.views.chats(ChatQuery(**wanted), live or {}, now=NOW)
 
 
 async def states(store: Store, live: dict[ChatKey, Live] | None = None) -> dict[str, str]:

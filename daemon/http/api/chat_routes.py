@@ -1,5 +1,6 @@
 """Routes of chats: the list, one chat, its messages, who has it, and the labels there are."""
 
+from daemon.domain.dashboard_values import ChatQuery
 from daemon.domain.labels import label_fault
 from daemon.domain.messages import ChatKey
 from daemon.http.api.callers import Caller
@@ -32,7 +33,6 @@ from daemon.http.api.types import (
     found_message,
     message_of,
 )
-from daemon.ledger.views.chat_list import Wanted
 from daemon.ops.operations import Operations
 from daemon.ops.operator_views import OperatorViews
 
@@ -54,7 +54,7 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
     @api.add("GET", "/chats", action="read", tag="chats")
     async def list_chats(query: ChatFilter) -> ChatPage:
         """List and search chats, the latest first."""
-        wanted = Wanted(
+        wanted = ChatQuery(
             query=query.query.strip(),
             state=query.state or "",
             number=query.number,
@@ -84,7 +84,7 @@ def add_chats(api: ApiRoutes, operations: Operations) -> None:
     @api.add("GET", "/search", action="read", tag="chats")
     async def search_messages(query: SearchFilter) -> FoundPage:
         """Search the messages and notes of all chats, the latest first."""
-        wanted = Wanted(
+        wanted = ChatQuery(
             query=query.query.strip(),
             state=query.state or "",
             number=query.number,

@@ -9,12 +9,12 @@ from quart import Blueprint, Response, request, send_file
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound, ServiceUnavailable
 
+from daemon.domain.dashboard_values import ChatQuery
 from daemon.domain.messages import JsonObject
 from daemon.domain.states import WITH_AGENT
 from daemon.errors import FilesUnavailable
 from daemon.http.dashboard.shell import Shell
 from daemon.http.request_context import is_minutes, json_object, visitor
-from daemon.ledger.views.chat_list import Wanted
 
 STATES = (WITH_AGENT, "writing", "waiting", "thinking", "sending", "paused", "failed")
 """The states that are shown; chats in no other state are idle."""
@@ -125,7 +125,7 @@ async def wanted_messages(shell: Shell, address: PageAddress) -> JsonObject:
     return await shell.operations.views.messages_with(wanted, before=address.found_before)
 
 
-def _wanted(shell: Shell, address: PageAddress) -> Wanted:
+def _wanted(shell: Shell, address: PageAddress) -> ChatQuery:
     zone, account = shell.wording().zone, own_account()
     whose = int(address.whose[:9]) if address.whose else None
 
@@ -134,7 +134,7 @@ def _wanted(shell: Shell, address: PageAddress) -> Wanted:
             date.fromisoformat(day) + timedelta(days=after), time(), zone
         ).timestamp()
 
-    return Wanted(
+    return ChatQuery(
         query=address.query,
         state="" if address.state in DESK_FILTERS else address.state,
         unread=address.state == "unread",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from daemon.domain.dashboard_values import ChatQuery
 from daemon.domain.ids import is_group
 from daemon.domain.labels import names_in
 from daemon.domain.messages import ChatKey, JsonObject
@@ -55,37 +56,6 @@ class Live:
     turn: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """The filter of the list, and the page."""
-
-    query: str = ""
-    """A part of a name or number, or words of a message."""
-    words: bool = True
-    """False: ``query`` is only a part of a name or number."""
-    person: str = ""
-    """A part of the contact's name or number."""
-    label: str = ""
-    """Only chats with this label."""
-    state: str = ""
-    """One of `STATES`; empty: any."""
-    mine: int | None = None
-    """Only the chats of this account."""
-    unread: bool = False
-    """Only unread chats."""
-    account: int | None = None
-    """Whose chats are counted."""
-    since: float = 0.0
-    until: float = 0.0
-    """Only chats with a message of this time, in Unix seconds; 0: of any time. With a ``query``,
-    one with these words."""
-    number: str = ""
-    """One of our numbers; empty: all."""
-    before: tuple[float, str] | None = None
-    """The value ``next`` of the page before."""
-    limit: int = 50
-
-
 @dataclass(slots=True)
 class _Open:
     """All unsettled work in the ledger, by chat."""
@@ -100,7 +70,7 @@ class _Open:
 
 
 def list_chats(
-    connection: Connection, wanted: Wanted, live: Mapping[ChatKey, Live], *, now: float
+    connection: Connection, wanted: ChatQuery, live: Mapping[ChatKey, Live], *, now: float
 ) -> JsonObject:
     """One page of the chats, the busiest lately first; ``states`` counts those that are not idle.
 
@@ -159,7 +129,7 @@ def key_of(connection: Connection, ref: str) -> ChatKey | None:
 
 
 def _rows(
-    connection: Connection, wanted: Wanted, states: Mapping[ChatKey, str]
+    connection: Connection, wanted: ChatQuery, states: Mapping[ChatKey, str]
 ) -> Iterator[tuple[object, ...]]:
     conditions, values = _conditions(wanted)
     keys: list[ChatKey] | None = None
@@ -194,7 +164,7 @@ def _rows(
 
 
 def chats_of(
-    connection: Connection, wanted: Wanted, states: Mapping[ChatKey, str]
+    connection: Connection, wanted: ChatQuery, states: Mapping[ChatKey, str]
 ) -> frozenset[ChatKey] | None:
     """The chats that fit a filter, whatever is said in them; None if all do.
 
@@ -214,7 +184,7 @@ def chats_of(
     return None if keys is None else frozenset(keys)
 
 
-def _conditions(wanted: Wanted) -> tuple[list[str], list[object]]:
+def _conditions(wanted: ChatQuery) -> tuple[list[str], list[object]]:
     """What a chat has to be, whatever is said in it; the first is of all."""
     conditions, values = [REMEMBERED], list[object]()
     if wanted.mine is not None:
@@ -245,7 +215,7 @@ def _is_called(query: str) -> tuple[str, list[object]]:
     return condition, [like, like, f"%{_digits(query)}%"]
 
 
-def _chats_of_time(connection: Connection, wanted: Wanted) -> list[ChatKey]:
+def _chats_of_time(connection: Connection, wanted: ChatQuery) -> list[ChatKey]:
     """The chats with a message of a time, and with these words if there are any."""
     since, until = wanted.since, wanted.until
     if wanted.query:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from daemon.domain.dashboard_values import ChatQuery
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.search import Sought, search
@@ -11,7 +12,6 @@ from daemon.ledger.views.chat_list import (
     PLACE_OF_MESSAGES,
     PLACE_OF_SENDS,
     Live,
-    Wanted,
     chats_of,
     rows_between,
     states_of,
@@ -29,7 +29,7 @@ _SELECT = {
 
 def find_messages(
     connection: Connection,
-    wanted: Wanted,
+    wanted: ChatQuery,
     live: Mapping[ChatKey, Live],
     *,
     before: int,

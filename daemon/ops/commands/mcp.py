@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from daemon.domain.audit_chain import Actor
+from daemon.domain.dashboard_values import ChatQuery
 from daemon.domain.ids import is_reachable, local_part
 from daemon.domain.knowledge.ranking import grouped
 from daemon.domain.records import NewPart
@@ -27,7 +28,7 @@ from daemon.ledger.operator_actions import done_by_hand
 from daemon.ledger.people import has_opted_out
 from daemon.ledger.tokens import find_token
 from daemon.ledger.views.bubbles import Before, bubbles_before
-from daemon.ledger.views.chat_list import Wanted, key_of, list_chats
+from daemon.ledger.views.chat_list import key_of, list_chats
 from daemon.ledger.views.work import outbox_counts
 from daemon.ops.commands.place import CommandFailure, Place, os_actor, takes_place
 
@@ -119,7 +120,7 @@ class ChatTools:
         query: a part of a name or number, or words of a message. state: waiting, paused, failed
         or empty for any. Each chat has its ref, for the other tools.
         """
-        wanted = Wanted(query=query.strip(), state=state, limit=_bounded(limit))
+        wanted = ChatQuery(query=query.strip(), state=state, limit=_bounded(limit))
         with self._reading() as connection:
             page = list_chats(connection, wanted, {}, now=time.time())
         return {"chats": [_chat(one) for one in page["chats"]], "states": page["states"]}
