@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import trio
@@ -34,6 +34,9 @@ from daemon.ledger.notifications import Pending
 from daemon.ops.remote import LEDGER
 from daemon.settings import Settings
 from daemon.settings.numbers import numbers_of
+
+if TYPE_CHECKING:
+    from daemon.ops.notification_targets import AppriseTarget
 
 LOOK_SECONDS = 5.0
 """Between two looks."""
@@ -58,21 +61,6 @@ MOST_DUE = 200
 """Occasions in one round; those of one reason become one notification."""
 
 
-class NotificationTarget(Protocol):
-    """One address for notifications; see `daemon.ops.notification_targets`."""
-
-    @property
-    def name(self) -> str:
-        """Its name in the log."""
-
-    @property
-    def digest(self) -> str:
-        """Its name in the ledger."""
-
-    async def send(self, title: str, body: str) -> str:
-        """Send one notification; returns what is wrong, empty if it was accepted."""
-
-
 class Notifier:
     """Sends notifications to all targets. `run` is its only task."""
 
@@ -80,7 +68,7 @@ class Notifier:
         self,
         process: Process,
         numbers: Numbers,
-        targets: Sequence[NotificationTarget],
+        targets: "Sequence[AppriseTarget]",
         *,
         troubles: Callable[[], Mapping[tuple[Reason, str], str]],
         link: str,
@@ -208,7 +196,7 @@ class Notifier:
             return  # it stood still: another node may lead, and send them
         reached = self._reached
 
-        async def to(target: NotificationTarget) -> None:
+        async def to(target: "AppriseTarget") -> None:
             new = [pending for pending in due if target.digest not in reached[pending.id]]
             lines = [pending.line for pending in new]
             title, body = notification(reason, lines, language=self._language, link=self._link)
@@ -300,7 +288,7 @@ async def open_notifier(
         yield Notifier(process, numbers, targets, troubles=troubles, link=_dashboard(settings))
 
 
-def _open_targets(settings: Settings, opened: ExitStack) -> list[NotificationTarget]:
+def _open_targets(settings: Settings, opened: ExitStack) -> "list[AppriseTarget]":
     if not settings.notify.urls:
         return []
     addresses = [address.get_secret_value() for address in settings.notify.urls]
