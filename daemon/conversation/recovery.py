@@ -68,8 +68,11 @@ class Recovery:
         store, chats, now = self._store, self._chats, self._telemetry.now()
         mine = set(chats.names if numbers is None else numbers)
         arrivals = [one for one in await store.inbox.chats_with_work() if one.key.number in mine]
+        # Webhooks come already while a node takes numbers over: their messages are known.
+        known = {one.key for one in arrivals if chats.is_busy(one.key)}
         for arrival in arrivals:
-            chats.poke(arrival)
+            if arrival.key not in known:
+                chats.poke(arrival)
         for key in await store.handovers.chats_with_work(now=now):
             if key.number in mine:
                 chats.wake(key)

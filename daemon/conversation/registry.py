@@ -68,6 +68,8 @@ LEAVE_SECONDS = 5.0
 PRESENCES = MappingProxyType({"typing": TYPING, "recording": RECORDING})
 """The presences that are logged; the others have no meaning for the conversation."""
 
+BUSY: frozenset[Doing] = frozenset({"gathering", "waiting", "thinking", "sending"})
+
 
 @dataclass(frozen=True, slots=True)
 class ChatState:
@@ -259,7 +261,10 @@ class ChatRegistry:
     def is_busy(self, key: ChatKey) -> bool:
         """True while a chat's task gathers or answers: it will take up what is in the store."""
         chat = self._chats.get(key)
-        return chat is not None and chat.doing in {"gathering", "waiting", "thinking", "sending"}
+        if chat is None:
+            return False
+        # A task that has just begun gathers, although it has not come to that yet.
+        return chat.signals.window is not None or chat.doing in BUSY
 
     def statistics(self) -> Statistics:
         """Count the chats by what they do."""

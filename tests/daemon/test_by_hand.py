@@ -16,7 +16,9 @@ from daemon.sandbox.payloads import chat_id_of
 
 async def post(stage: Stage, path: str, body: dict[str, object]) -> httpx.Response:
     """Post JSON to the running daemon."""
-    async with httpx.AsyncClient(verify=NO_TLS, base_url=stage.url, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        verify=NO_TLS, base_url=stage.url, timeout=30, trust_env=False
+    ) as client:
         return await client.post(path, json=body)
 
 

@@ -113,7 +113,7 @@ async def test_only_signed_calls_are_accepted(tmp_path: Path) -> None:
     async with cloud_scene(tmp_path) as stage:
         whole = body(change(messages=[message()]))
         for headers in ({}, {"x-hub-signature-256": "sha256=00"}, {"authorization": "Bearer x"}):
-            async with httpx.AsyncClient(verify=NO_TLS) as client:
+            async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
                 answer = await client.post(f"{stage.url}/hook", content=whole, headers=headers)
             assert answer.status_code == 401
         assert select(stage.settings.data_dir, "events", "id") == []
@@ -291,7 +291,7 @@ async def test_nothing_is_sent_while_the_number_is_in_trouble(tmp_path: Path) ->
             health = json.loads((await stage.get("/health")).content)
             return bool(health["status"] != "healthy")
 
-        with trio.fail_after(20):
+        with trio.fail_after(30):
             while not await is_degraded():  # noqa: ASYNC110 - nobody tells
                 await trio.sleep(0.05)
         rows = await found(lambda: outbox(stage))

@@ -68,10 +68,10 @@ async def test_what_was_held_for_a_day_is_not_tried(tmp_path: Path) -> None:
         stage.cloud.status = "BANNED"
         stage.cloud.faults.add(operation="send", kind="code", code=131031)
         asked = await stage.cloud.customer_says(LAURA_CHAT, "Hola")
+        await found(lambda: stage.cloud.calls("send") or stage.events("channel is not usable"))
         await found(lambda: outbox(stage), lambda rows: [s for s, _ in rows] == ["pending"])
         wrote_at = {"customer_wrote_at": stage.cloud.now() - DAY}
         change(stage.settings.data_dir, "chats", wrote_at)
-        stage.cloud.faults.clear(operation="send", kind="code")
         stage.cloud.status = "CONNECTED"
         await wait_for_fate(stage, asked, "with_agent")
         await stage.quiet()

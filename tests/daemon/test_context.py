@@ -49,8 +49,8 @@ async def relabel(stage: Stage, *labels: str) -> None:
     await stage.gateway.post(LAURA, "chats.patch", {"chats_updates": [update]})
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine the simulated gateway takes longer than a turn waits for it."""
     monkeypatch.setattr(chat_info, "PATIENCE_SECONDS", 30.0)
 
@@ -117,9 +117,10 @@ async def test_earlier_labels_reach_the_model(stage: Stage) -> None:
 
 
 async def test_a_gateway_that_does_not_answer_delays_only_once_and_only_a_second(
-    stage: Stage,
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Meanwhile the labels count as they were told last, so nothing is told again."""
+    monkeypatch.setattr(chat_info, "PATIENCE_SECONDS", 1.0)
     assert RETRY_SECONDS > 20
     held = stage.gateway.faults.add(operation="chat", kind="hold", times=-1)
     await exchange(stage, "Hola")
@@ -187,7 +188,6 @@ async def test_irrelevant_changes_change_nothing(stage: Stage) -> None:
     assert len(stage.gateway.calls("chat")) == 1
 
 
-@pytest.mark.usefixtures("patient")
 async def test_labels_of_a_chat_that_is_not_known_yet_are_not_lost(stage: Stage) -> None:
     """They are told before its first message; its first turn asks for them."""
     stage.gateway.ledger.chat(chat_id_of(LAURA))
@@ -196,7 +196,6 @@ async def test_labels_of_a_chat_that_is_not_known_yet_are_not_lost(stage: Stage)
     assert "Etiquetas: Cotizado" in contexts(stage.model.calls[-1].items)[-1]
 
 
-@pytest.mark.usefixtures("patient")
 async def test_a_change_while_whapi_is_asked_counts_more_than_its_answer(stage: Stage) -> None:
     """Nobody knows which of the two is newer, so the next turn asks again."""
     held = stage.gateway.faults.add(operation="chat", kind="hold_answer")

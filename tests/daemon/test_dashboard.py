@@ -82,9 +82,11 @@ async def test_numbers_are_not_given_twice_after_a_crash(tmp_path: Path) -> None
         await stage.crash()
         await stage.start()
         async with websocket(port(stage), f"{PATH}?after={shown['id']}") as client:
-            ready = await client.live() or await client.lines(1)
-        assert ready[-1]["id"] > shown["id"]
-        assert "ready" in [line["kind"] for line in ready]
+            lines = await client.live()
+            while "ready" not in [line["kind"] for line in lines]:
+                lines += await client.lines(1)
+        numbers = [shown["id"], *(line["id"] for line in lines)]
+        assert numbers == sorted(set(numbers))
 
 
 async def test_stop_closes_readers_and_is_quick(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ async def test_stop_closes_readers_and_is_quick(tmp_path: Path) -> None:
         websocket(port(stage), PATH) as client,
     ):
         await client.live()
-        with trio.fail_after(20):
+        with trio.fail_after(30):
             await stage.stop()
         with pytest.raises(trio.EndOfChannel):
             await client.lines(100)
@@ -131,6 +133,6 @@ async def test_a_whole_number_is_only_shown_on_request(tmp_path: Path) -> None:
                 await trio.sleep(0.05)
         (ref,) = shown
         assert LAURA not in (await stage.get("/dashboard/log")).text
-        async with httpx.AsyncClient(verify=NO_TLS, timeout=10, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30, trust_env=False) as client:
             told = await client.post(f"{stage.url}/dashboard/api/reveal", json={"ref": ref})
         assert told.json() == {"number": f"+{LAURA}"}

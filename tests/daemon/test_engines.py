@@ -170,7 +170,7 @@ async def test_the_model_servers_webhook_ends_the_wait(tmp_path: Path) -> None:
             "webhook-signature": "v1," + base64.b64encode(mac).decode(),
         }
         with trio.fail_after(30):  # less than the fallback's wait
-            async with httpx.AsyncClient(verify=NO_TLS) as client:
+            async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
                 url = f"{stage.url}/openai/webhook"
                 answer = await client.post(url, content=body, headers=headers)
             await stage.gateway.wait_sent(LAURA)

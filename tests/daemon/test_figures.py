@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from support.model_script import say
 from support.plain import NO_TLS
 from support.process import body_of
-from support.scenes import open_scene
+from support.scenes import closes_with, open_scene
 from support.stage import LAURA, Stage, text_webhook
 
 HEALTH = {
@@ -26,7 +26,7 @@ async def counted(stage: Stage, *series: str) -> list[float]:
 
 async def test_a_window_a_run_and_an_answer_are_seen(tmp_path: Path) -> None:
     """The window is a buffer, the run holds the chat's lock, the answer leaves neither."""
-    async with open_scene(tmp_path, buffer={"window_seconds": 1.0}) as stage:
+    async with open_scene(tmp_path, buffer=closes_with(2)) as stage:
         thought = trio.Event()
         stage.model.script(say("Con gusto", gate=thought))
         await stage.gateway.customer_says(LAURA, "Hola", deliver="acknowledged")
@@ -35,6 +35,7 @@ async def test_a_window_a_run_and_an_answer_are_seen(tmp_path: Path) -> None:
         assert (health["activeBuffers"], health["activeProcessing"]) == (1, 0)
         stats = body_of(await stage.get("/locks"))["stats"]
         assert stats == {"activeLocks": 0, "activeQueues": 1, "totalUsers": 1}
+        await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await stage.model.wait_requests(1)
         health = body_of(await stage.get("/health"))
         assert (health["activeBuffers"], health["activeProcessing"]) == (0, 1)
@@ -73,7 +74,7 @@ async def test_each_result_of_a_webhook_is_counted(tmp_path: Path) -> None:
     web = {"webhook_secret": (SecretStr("a-secret-of-the-hook"),), "max_body_mb": 0.01}
     async with (
         open_scene(tmp_path, web={"port": 0, **web}) as stage,
-        httpx.AsyncClient(verify=NO_TLS, base_url=stage.url) as client,
+        httpx.AsyncClient(verify=NO_TLS, base_url=stage.url, timeout=30) as client,
     ):
         bearer = {"Authorization": "Bearer a-secret-of-the-hook"}
         call = text_webhook("Hola", "m-1")

@@ -17,6 +17,7 @@ from support.place import cli_connection
 from support.rows import select
 from support.scenes import (
     PEDRO,
+    closes_with,
     forgive,
     found,
     logged,
@@ -76,7 +77,7 @@ async def test_a_voice_note_is_transcribed(tmp_path: Path) -> None:
 
 async def test_pictures_are_in_the_order_of_the_burst(tmp_path: Path) -> None:
     """A burst goes to the model whole; its thread keeps one line for each file."""
-    async with open_scene(tmp_path, voice=HEARS) as stage:
+    async with open_scene(tmp_path, voice=HEARS, buffer=closes_with(4)) as stage:
         laura = stage.gateway.contact(LAURA)
         await laura.send_image(caption="la sala")
         await laura.send_image(link=False)
@@ -259,7 +260,7 @@ async def test_a_missing_file_is_a_line(tmp_path: Path) -> None:
 
 async def test_video_sticker_and_document_reach_the_model(tmp_path: Path) -> None:
     """A first picture for what moves, a picture for a sticker, a text for a document."""
-    async with open_scene(tmp_path) as stage:
+    async with open_scene(tmp_path, buffer=closes_with(3)) as stage:
         laura = stage.gateway.contact(LAURA)
         await laura.send_video(caption="miren")
         await laura.send_sticker()
@@ -309,7 +310,7 @@ async def test_bytes_in_the_call_itself_are_used(tmp_path: Path) -> None:
 
 async def test_view_once_files_are_not_kept(tmp_path: Path) -> None:
     """Its own turn sees it; afterwards there is neither file nor word of it."""
-    async with open_scene(tmp_path, voice=HEARS) as stage:
+    async with open_scene(tmp_path, voice=HEARS, buffer=closes_with(2)) as stage:
         stage.model.transcript = "Un secreto"
         laura = stage.gateway.contact(LAURA)
         await laura.send_image(view_once=True)

@@ -10,7 +10,6 @@ from support.model_script import call, say
 from support.plain import NO_TLS
 from support.rows import select, states, states_of
 from support.scenes import (
-    PAUSE_MINUTES,
     end_pause,
     found,
     logged,
@@ -46,7 +45,9 @@ HAND_OVER = call(
 
 async def post(stage: Stage, path: str, body: dict[str, object]) -> Any:
     """Post JSON to the running daemon; gives the answer."""
-    async with httpx.AsyncClient(verify=NO_TLS, base_url=stage.url, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        verify=NO_TLS, base_url=stage.url, timeout=30, trust_env=False
+    ) as client:
         return (await client.post(path, json=body)).json()
 
 
@@ -120,9 +121,10 @@ async def test_a_takeover_by_hand_closes_nothing(tmp_path: Path) -> None:
         stage.model.script(say("demasiado tarde", gate=trio.Event()), say("Sí hay"))
         asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         (run,) = await stage.model.wait_requests(1)
-        await post(stage, "/takeover/pause", {"chat": LAURA, "minutes": PAUSE_MINUTES})
+        await post(stage, "/takeover/pause", {"chat": LAURA, "minutes": 30})
         await run.ended.wait()
         await found(lambda: outcome_of(stage, asked)[0] == WITH_AGENT)
+        await end_pause(stage)
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
         assert stage.received() == ["Sí hay"]
@@ -155,8 +157,9 @@ async def test_an_answer_cut_by_a_takeover_by_hand_is_taken_up_again(
 async def test_a_window_that_a_takeover_by_hand_ends_is_answered_after_it(tmp_path: Path) -> None:
     async with open_scene(tmp_path, buffer={"window_seconds": 30}) as stage:
         asked = await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
-        await post(stage, "/takeover/pause", {"chat": LAURA, "minutes": PAUSE_MINUTES})
+        await post(stage, "/takeover/pause", {"chat": LAURA, "minutes": 30})
         await found(lambda: outcome_of(stage, asked)[0] == WITH_AGENT)
+        await end_pause(stage)
         await stage.gateway.wait_sent(LAURA)
 
 

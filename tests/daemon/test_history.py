@@ -58,8 +58,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 async def exchange(stage: Stage, *texts: str) -> None:
     """One burst, answered, and the chat at rest."""
     count = len(stage.received())
-    for text in texts:
-        await stage.gateway.customer_says(LAURA, text)
+    await stage.gateway.announce([stage.gateway.compose(LAURA, text) for text in texts])
     await stage.gateway.wait_sent(LAURA, count + 1)
     await stage.quiet()
 

@@ -112,7 +112,7 @@ class Environment:
         await self._by_hand("done", chat)
 
     async def _by_hand(self, verb: str, chat: str, **fields: object) -> None:
-        async with httpx.AsyncClient(verify=NO_TLS, base_url=self.stage.url) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, base_url=self.stage.url, timeout=30) as client:
             answer = await client.post(f"/takeover/{verb}", json={"chat": chat, **fields})
         assert answer.status_code in {200, 404}
 

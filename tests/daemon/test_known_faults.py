@@ -12,10 +12,9 @@ import pytest
 from support.brisk import open_brisk_stage
 from support.model_script import call, say
 from support.rows import select, states_of
-from support.scenes import PEDRO, forgive, found, logged, open_scene, outcomes, words
+from support.scenes import PEDRO, forgive, found, logged, note_chats, open_scene, outcomes, words
 from support.stage import LAURA, new_world
 
-from daemon.conversation.chat import Chat
 from daemon.conversation.chat_info import ChatInfoCache
 from daemon.conversation.presence import Subscriptions
 from daemon.domain.messages import ChatInfo, ChatKey
@@ -159,8 +158,11 @@ async def test_the_tokens_of_each_chat_are_its_own(tmp_path: Path) -> None:
         assert counted == {**used, "": used.total()}
 
 
-async def test_a_chat_that_is_done_leaves_nothing_in_memory(tmp_path: Path) -> None:
+async def test_a_chat_that_is_done_leaves_nothing_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The store has it all; tasks and windows of chats do not pile up."""
+    made = note_chats(monkeypatch)
     async with open_brisk_stage(tmp_path / "data") as stage:
         for number in range(20):
             await stage.gateway.customer_says(f"5730055502{number:02d}", "Hola", deliver="queued")
@@ -170,9 +172,10 @@ async def test_a_chat_that_is_done_leaves_nothing_in_memory(tmp_path: Path) -> N
 
         def kept() -> int:
             gc.collect()
-            return sum(type(thing) is Chat for thing in gc.get_objects())
+            return sum(chat() is not None for chat in made)
 
         await found(kept, lambda count: count == 0)
+        assert len(made) >= 20
 
 
 async def test_caches_of_chats_are_bounded() -> None:

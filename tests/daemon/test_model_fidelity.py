@@ -21,7 +21,7 @@ from daemon.tools.tool import tool
 @tool(timeout=30)
 async def look_up() -> str:
     """Look something up, slowly."""
-    await trio.sleep(1.1)
+    await trio.sleep(1.7)
     return "found"
 '''
 
@@ -90,7 +90,7 @@ async def test_the_clock_of_a_run_stops_while_its_tools_work(tmp_path: Path) -> 
     folder.mkdir()
     (folder / "slow.py").write_text(SLOW)
     async with open_brisk_stage(
-        data, tools={"folder": folder}, assistant={"run_timeout_seconds": 3.0}
+        data, tools={"folder": folder}, assistant={"run_timeout_seconds": 5.0}
     ) as stage:
         stage.model.script(*[call("look_up")] * 3, say("Listo."))
         await stage.gateway.customer_says(LAURA, "Hola")

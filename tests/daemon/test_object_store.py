@@ -179,7 +179,7 @@ async def test_pages_and_players_get_files_that_another_node_has_stored(
         picture.unlink()
         voice = stage.settings.data_dir / "audio" / "voice_1_2.mp3"
         object_store.plant(voice, b"ID3 of another node")
-        async with httpx.AsyncClient(verify=NO_TLS, base_url=stage.url) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, base_url=stage.url, timeout=30) as client:
             heard = await client.get("/audio/voice_1_2.mp3")
             assert (heard.status_code, heard.content) == (200, b"ID3 of another node")
             assert (await client.get("/audio/voice_1_3.mp3")).status_code == 404

@@ -153,7 +153,7 @@ async def test_a_message_in_an_outage_is_answered_with_the_others(stage: Stage) 
 
 async def test_a_run_that_hangs_is_cut_and_tried_again(tmp_path: Path) -> None:
     """Beyond the time limit the server is told that nobody waits any more."""
-    async with open_brisk_stage(tmp_path / "data", assistant={"run_timeout_seconds": 3}) as stage:
+    async with open_brisk_stage(tmp_path / "data", assistant={"run_timeout_seconds": 4}) as stage:
         stage.model.script(Step(gate=trio.Event()))
         await stage.gateway.customer_says(LAURA, "¿hay cupo?")
         await stage.gateway.wait_sent(LAURA)
@@ -165,7 +165,7 @@ async def test_a_run_that_hangs_is_cut_and_tried_again(tmp_path: Path) -> None:
 
 async def test_a_model_that_always_hangs_is_given_up(tmp_path: Path) -> None:
     """Each hanging run is paid for, so it ends; the chat goes on with the next message."""
-    async with open_brisk_stage(tmp_path / "data", assistant={"run_timeout_seconds": 0.4}) as stage:
+    async with open_brisk_stage(tmp_path / "data", assistant={"run_timeout_seconds": 2.0}) as stage:
         outage = Outage()
         stage.model.script(*outage.steps(gate=trio.Event()))
         message_id = await stage.gateway.customer_says(LAURA, "¿hay cupo?")

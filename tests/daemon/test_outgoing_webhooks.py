@@ -272,7 +272,7 @@ async def test_one_that_hangs_delays_neither_answers_nor_other_endpoints(tmp_pat
             await stage.gateway.customer_says(LAURA, "Hola")
             await stage.gateway.wait_sent(LAURA)
             await told(receiver, "message.received", "message.sent", "turn.ended")
-            assert stuck.asked
+            await found(lambda: stuck.asked)
             assert stuck.taken == []
             stuck.open.set()
             await all_settled(stage)

@@ -270,7 +270,7 @@ async def test_an_enormous_tool_output_is_cut(tmp_path: Path) -> None:
 
 async def test_a_hung_run_does_not_silence_the_messages_after_it(tmp_path: Path) -> None:
     """The bot was mute for a chat once its run was stuck: now the run ends and the chat goes on."""
-    async with open_scene(tmp_path, assistant={"run_timeout_seconds": 0.2}) as stage:
+    async with open_scene(tmp_path, assistant={"run_timeout_seconds": 2.0}) as stage:
         stage.model.script(*(say("nunca", gate=trio.Event()) for _ in range(3)))
         stuck = await stage.gateway.customer_says(LAURA, "Hola")
         await found(lambda: outcomes(stage) == ["dead"])

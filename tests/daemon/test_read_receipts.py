@@ -13,7 +13,9 @@ async def test_a_burst_is_marked_as_read_when_its_answer_is_begun(tmp_path: Path
         gate = trio.Event()
         stage.model.script(say("Con gusto", gate=gate))
         gateway = stage.gateway
-        ids = {await gateway.customer_says(LAURA, text) for text in ("Hola", "¿Hay cupo?")}
+        burst = [gateway.compose(LAURA, text) for text in ("Hola", "¿Hay cupo?")]
+        await gateway.announce(burst)
+        ids = {str(message["id"]) for message in burst}
         await stage.model.wait_requests(1)
         await gateway.wait_for(lambda: gateway.ledger.read == ids)
         assert stage.received() == []

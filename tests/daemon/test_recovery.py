@@ -157,8 +157,8 @@ async def test_old_messages_after_an_outage_expire_with_one_polite_line(
     tmp_path: Path, cut_in: str
 ) -> None:
     """A line a chat, not a message; and the next message is answered as ever."""
-    window = 5.0 if cut_in == "window" else 0.1
-    async with open_scene(tmp_path, buffer={"window_seconds": window}) as stage:
+    window = closes_with(9) if cut_in == "window" else {}
+    async with open_scene(tmp_path, buffer=window) as stage:
         if cut_in == "run":
             await crash_in_the_run(stage)
         else:

@@ -53,7 +53,9 @@ async def test_a_send_of_unknown_outcome_arrives_once(
     tmp_path: Path, kind: FaultKind, echo: EchoMode, *, delivered: bool
 ) -> None:
     """Settled by its echo, else by listing the chat, and only repeated if it is not there."""
-    async with open_scene(tmp_path) as stage:
+    comes = delivered and echo != "missing"
+    rules = {**QUICK_RULES, **({"echo_seconds": 60.0} if comes else {})}
+    async with open_scene(tmp_path, rules=rules) as stage:
         stage.gateway.echoes.mode = echo
         stage.model.script(say("uno\n\ndos"))
         stage.gateway.faults.add(operation="send", kind=kind)

@@ -20,6 +20,7 @@ from support.scenes import (
 )
 from support.stage import LAURA, Stage
 
+from daemon.conversation import delivery
 from daemon.domain.states import WITH_AGENT
 from daemon.domain.transitions.handover import AGENT_WROTE
 from daemon.sandbox.payloads import OWN_NAME, chat_id_of, new_id, own_message, text_content
@@ -92,8 +93,11 @@ async def test_an_agent_between_two_chunks_stops_the_rest(tmp_path: Path) -> Non
         assert known[place - 3 : place - 1] == ["¿Hay cupo?", "uno\n\ndos\n\ntres"]
 
 
-async def test_an_agent_while_the_typing_shows_leaves_no_indicator_behind(tmp_path: Path) -> None:
-    """Taken over in the three seconds before the first chunk: not a word, and no typing left."""
+async def test_an_agent_while_the_typing_shows_leaves_no_indicator_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken over in the seconds before the first chunk: not a word, and no typing left."""
+    monkeypatch.setattr(delivery, "FIRST_TYPING_SECONDS", 60.0)
     async with open_scene(tmp_path, delivery={"typing": True}) as stage:
         await stage.gateway.customer_says(LAURA, "¿Hay cupo?")
         await found(lambda: count(stage.settings.data_dir, "turns", where={"state !=": "open"}))

@@ -31,10 +31,14 @@ import trio
 from daemon.tools.tool import tool
 
 
+begun = {room: trio.Event() for room in ("suite", "doble", "familiar")}
+
+
 @tool
-async def price_of(room: str, seconds: float) -> str:
-    """Say what a room costs, after a while."""
-    await trio.sleep(seconds)
+async def price_of(room: str, after: str) -> str:
+    """Say what a room costs, once another one was asked for."""
+    begun[room].set()
+    await begun[after].wait()
     return f"{room}: 180000"
 
 
@@ -123,12 +127,12 @@ def tools_folder(tmp_path: Path) -> Path:
 
 
 async def test_parallel_calls_keep_their_order(tmp_path: Path, tools_folder: Path) -> None:
-    """The slow first call and the quick second one run at once; outputs stand in call order."""
+    """The first call ends after the last has begun; outputs stand in call order."""
     async with open_brisk_stage(tmp_path / "data", tools={"folder": tools_folder}) as stage:
         asked = (
-            CallTool("price_of", '{"room": "suite", "seconds": 0.6}'),
-            CallTool("price_of", '{"room": "doble", "seconds": 0.0}'),
-            CallTool("price_of", '{"room": "familiar", "seconds": 0.6}'),
+            CallTool("price_of", '{"room": "suite", "after": "familiar"}'),
+            CallTool("price_of", '{"room": "doble", "after": "doble"}'),
+            CallTool("price_of", '{"room": "familiar", "after": "suite"}'),
         )
         stage.model.script(Step(outputs=asked), say("Tres precios."))
         await stage.gateway.customer_says(LAURA, "¿precios?")

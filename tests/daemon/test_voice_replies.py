@@ -92,7 +92,7 @@ async def test_a_file_is_served_in_parts_and_nothing_else_is(tmp_path: Path) -> 
         await found(lambda: outcomes(stage) == ["answered"])
         (payload,) = payloads(stage)
         name = payload["file"]
-        async with httpx.AsyncClient(verify=NO_TLS, base_url=stage.url) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, base_url=stage.url, timeout=30) as client:
             whole = await client.get(f"/audio/{name}")
             part = await client.get(f"/audio/{name}", headers={"Range": "bytes=2-5"})
             refusals = {

@@ -68,6 +68,7 @@ async def test_trouble_of_the_number_holds_every_send(
 ) -> None:
     """Nothing is lost, one alert, degraded with its reason, and said once when it is over."""
     async with open_scene(tmp_path) as stage:
+        await started(stage)  # its first answer would end the trouble
         meet(stage, status, times=-1, message=message)
         await stage.gateway.customer_says(LAURA, "Hola")
         await logged(stage, "channel trouble, sends are held")

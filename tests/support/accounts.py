@@ -38,7 +38,7 @@ async def open_browser(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A browser, signed in as somebody if there is a secret."""
     async with httpx.AsyncClient(
-        verify=NO_TLS, base_url=stage.url, headers={"Origin": stage.url}, timeout=20
+        verify=NO_TLS, base_url=stage.url, headers={"Origin": stage.url}, timeout=30
     ) as browser:
         if secret:
             answer = await sign_in(browser, name, secret)

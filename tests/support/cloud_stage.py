@@ -18,7 +18,7 @@ from support.cloud_bodies import PHONE_NUMBER_ID
 from support.cloud_script import ScriptedCloud
 from support.edge import MemoryLog
 from support.simulators import simulators
-from support.stage import Stage, new_world, quick_settings
+from support.stage import Stage, new_world, played, quick_settings
 
 TOKEN = "invented-token-1234567890"
 APP_SECRET = "invented-app-secret-123456"
@@ -84,16 +84,16 @@ async def open_cloud_stage(
     **changes: Mapping[str, Any],
 ) -> AsyncIterator[CloudStage]:
     """Both simulators and a running daemon; see `support.stage.open_stage`."""
-    with trio.fail_after(120):
-        settings = quick_settings(data_dir, changes)
-        async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
-            api, url = await open_cloud(nursery)
-            stage = CloudStage(settings, outside, nursery)
-            stage.cloud, stage.cloud_url, stage.cloud_changes = api, url, cloud or {}
-            stage.rules = rules or {}
+    settings = quick_settings(data_dir, changes)
+    async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
+        api, url = await open_cloud(nursery)
+        stage = CloudStage(settings, outside, nursery)
+        stage.cloud, stage.cloud_url, stage.cloud_changes = api, url, cloud or {}
+        stage.rules = rules or {}
+        with played(stage):
             await stage.start()
             yield stage
             await stage.stop()
-            nursery.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
     errors = stage.errors()
     assert not errors, errors

@@ -15,7 +15,7 @@ from support.stage import Stage
 async def open_browser(stage: Stage) -> AsyncIterator[httpx.AsyncClient]:
     """A client that sends the origin of its page, as browsers do."""
     async with httpx.AsyncClient(
-        verify=NO_TLS, base_url=stage.url, headers={"Origin": stage.url}, timeout=20
+        verify=NO_TLS, base_url=stage.url, headers={"Origin": stage.url}, timeout=30
     ) as browser:
         yield browser
 

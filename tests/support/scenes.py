@@ -1,6 +1,7 @@
 """Scenes on the stage: waits of tenths of a second, and short functions for checks."""
 
 import json
+import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ import httpx
 import pytest
 import trio
 
+from daemon.conversation import registry
+from daemon.conversation.chat import Chat
 from daemon.domain.messages import JsonObject
 from daemon.domain.prompt.message_text import is_data
 from daemon.sandbox.payloads import chat_id_of
@@ -22,6 +25,8 @@ T = TypeVar("T")
 
 PEDRO = "573007654321"
 QUICK_RULES: dict[str, float] = {"agent_seconds": 0.2, "echo_seconds": 0.25, "retry_seconds": 0.02}
+PATIENCE_SECONDS = 30.0
+"""How long a test waits for what comes at once on a machine that has time."""
 PAUSE_MINUTES = 0.015
 """A pause of 0.9 s, for tests in which nothing has to happen before its end."""
 
@@ -40,14 +45,13 @@ async def open_scene(
     rules: Mapping[str, float] = QUICK_RULES,
     **changes: Mapping[str, Any],
 ) -> AsyncIterator[Stage]:
-    """A stage with minimal waits, for a minute; ``changes`` as in `open_stage`."""
+    """A stage with minimal waits; ``changes`` as in `open_stage`."""
     quick = {"buffer": {"window_seconds": 0.1, "idle_seconds": 0.1, **changes.pop("buffer", {})}}
-    with trio.fail_after(60):
-        async with open_stage(
-            folder / "data", started=started, rules=rules, **quick, **changes
-        ) as stage:
-            stage.gateway.postbox.backoff_seconds = 0.02
-            yield stage
+    async with open_stage(
+        folder / "data", started=started, rules=rules, **quick, **changes
+    ) as stage:
+        stage.gateway.postbox.backoff_seconds = 0.02
+        yield stage
 
 
 def words(item: JsonObject) -> str:
@@ -101,7 +105,7 @@ def outcomes(stage: Stage) -> list[str]:
 async def delete_response(stage: Stage, response_id: str) -> None:
     """Make the model server lose a response that it keeps."""
     async with httpx.AsyncClient(
-        verify=NO_TLS, headers={"Authorization": f"Bearer {TOKEN}"}
+        verify=NO_TLS, timeout=30, headers={"Authorization": f"Bearer {TOKEN}"}
     ) as client:
         answer = await client.delete(f"{stage.model_url}/v1/responses/{response_id}")
     assert answer.status_code == 200
@@ -110,7 +114,7 @@ async def delete_response(stage: Stage, response_id: str) -> None:
 async def ask_to_cancel(stage: Stage, response_id: str) -> None:
     """Cancel a response at the model server, as another holder of the key may."""
     async with httpx.AsyncClient(
-        verify=NO_TLS, headers={"Authorization": f"Bearer {TOKEN}"}
+        verify=NO_TLS, timeout=30, headers={"Authorization": f"Bearer {TOKEN}"}
     ) as client:
         answer = await client.post(f"{stage.model_url}/v1/responses/{response_id}/cancel")
     assert answer.status_code == 200
@@ -128,11 +132,28 @@ async def logged(stage: Stage, event: str, count: int = 1) -> list[dict[str, Any
 
 
 async def found(look: Callable[[], T], enough: Callable[[T], bool] = bool) -> T:
-    """Poll a condition that sends no event, until it holds."""
-    with trio.fail_after(30):
+    """Poll a condition that sends no event, until it holds; or tell what there is instead."""
+    with trio.move_on_after(PATIENCE_SECONDS):
         while not enough(value := look()):  # noqa: ASYNC110 - a store tells nobody
             await trio.sleep(0.005)
-    return value
+        return value
+    raise AssertionError(f"after {PATIENCE_SECONDS:g} seconds there is still {value!r}")
+
+
+def note_chats(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Chat]]:
+    """Note each chat's task that is made from now on, without keeping it.
+
+    ``gc.get_objects`` would find them too, and break tuples that other threads are making.
+    """
+    made: list[weakref.ref[Chat]] = []
+
+    class Noted(Chat):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(registry, "Chat", Noted)
+    return made
 
 
 def cancel_orphans_soon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@ import json
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
@@ -33,7 +33,7 @@ from support.gateway import ScriptedGateway
 from support.model import ScriptedModel
 from support.place import database
 from support.plain import NO_TLS
-from support.rows import count
+from support.rows import count, select
 from support.services import with_rules
 from support.simulators import Simulators, simulators
 
@@ -64,6 +64,17 @@ QUICK: dict[str, dict[str, Any]] = {
     "history": {"import_messages": 0},
 }
 """Settings under which a test waits tenths of a second where a customer waits seconds."""
+
+
+LONGEST_SECONDS = 110.0
+"""A test that takes longer waits for what does not come."""
+
+SEEN = {
+    "messages": "id, state, reason",
+    "turns": "id, state, outcome, reason",
+    "outbox": "id, state, body, error",
+}
+"""The columns that are shown of a failed test."""
 
 
 class OutsideClock:
@@ -226,6 +237,17 @@ class Stage:
         """The texts that the customer of a chat received, in order."""
         return [message.text for message in self.gateway.sent(chat)]
 
+    def seen(self) -> str:
+        """What there is to see on the stage, for the report of a test that failed."""
+        asked = [(call.customer_texts, call.outcome) for call in self.model.calls]
+        sent = [(one.chat, one.text) for one in self.gateway.ledger.sends]
+        lines = [f"asked of the model: {asked}", f"sent: {sent}"]
+        with suppress(Exception):  # there may be no ledger yet, or a broken one
+            for table, columns in SEEN.items():
+                found = select(self.settings.data_dir, table, columns)
+                lines.append(f"{table} ({columns}): {found[-20:]}")
+        return "\n".join([*lines, *self.log.getvalue().splitlines()[-40:]])
+
     async def calls_read(self) -> None:
         """Wait until the node with the number has stored the calls that the other one took."""
         place = self.settings.data_dir
@@ -305,6 +327,17 @@ def quick_settings(data_dir: Path, changes: Mapping[str, Mapping[str, Any]]) -> 
     return settings.model_copy(update=update)
 
 
+@contextmanager
+def played(stage: Stage) -> Iterator[None]:
+    """The part of a test that is on the stage: its failure tells what was to be seen there."""
+    try:
+        with trio.fail_after(LONGEST_SECONDS):
+            yield
+    except Exception as error:
+        error.add_note(stage.seen())
+        raise
+
+
 @asynccontextmanager
 async def open_stage(
     data_dir: Path,
@@ -319,14 +352,14 @@ async def open_stage(
     the settings, over the quick ones. At the end the daemon is stopped; whatever it logged as an
     error fails the test unless it cleared the log.
     """
-    with trio.fail_after(120):
-        settings = quick_settings(data_dir, changes)
-        clock = OutsideClock()
-        environment = replace(new_world(StringIO()), now=clock)
-        async with simulators(environment) as outside, trio.open_nursery() as nursery:
-            stage = Stage(settings, outside, nursery)
-            stage.outside_clock = clock
-            stage.rules = rules or {}
+    settings = quick_settings(data_dir, changes)
+    clock = OutsideClock()
+    environment = replace(new_world(StringIO()), now=clock)
+    async with simulators(environment) as outside, trio.open_nursery() as nursery:
+        stage = Stage(settings, outside, nursery)
+        stage.outside_clock = clock
+        stage.rules = rules or {}
+        with played(stage):
             if started:
                 database().prepare(settings.data_dir)
                 await stage.start()

@@ -18,7 +18,7 @@ from daemon.settings import Settings
 from support.gateway import ScriptedGateway
 from support.serving import serve_in
 from support.simulators import Simulators, simulators
-from support.stage import Stage, new_world, quick_settings
+from support.stage import Stage, new_world, played, quick_settings
 
 SHOP_SECRET = "secret of the shop"
 BAR_SECRET = "secret of the bar"
@@ -93,31 +93,31 @@ async def open_two(
 
     ``shop`` and ``bar`` are tables of the settings of one number, ``changes`` those of both.
     """
-    with trio.fail_after(120):
-        settings = quick_settings(data_dir, changes)
-        environment = new_world(StringIO())
-        rng = random.Random(3)  # noqa: S311 - a simulation
-        gateway = ScriptedGateway(
-            token=TOKEN,
-            now=environment.now,
-            rng=rng,
-            contacts=CONTACTS,
-            webhook_secret=BAR_SECRET,
+    settings = quick_settings(data_dir, changes)
+    environment = new_world(StringIO())
+    rng = random.Random(3)  # noqa: S311 - a simulation
+    gateway = ScriptedGateway(
+        token=TOKEN,
+        now=environment.now,
+        rng=rng,
+        contacts=CONTACTS,
+        webhook_secret=BAR_SECRET,
+    )
+    async with (
+        simulators(environment, webhook_secret=SHOP_SECRET) as outside,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(gateway.run, name="webhooks of the bar's gateway")
+        url = await serve_in(nursery, gateway, name="the bar's gateway")
+        gateway.set_base_url(url)
+        stage = TwoNumbers(
+            settings, outside, nursery, gateway, url, {"shop": shop or {}, "bar": bar or {}}
         )
-        async with (
-            simulators(environment, webhook_secret=SHOP_SECRET) as outside,
-            trio.open_nursery() as nursery,
-        ):
-            await nursery.start(gateway.run, name="webhooks of the bar's gateway")
-            url = await serve_in(nursery, gateway, name="the bar's gateway")
-            gateway.set_base_url(url)
-            stage = TwoNumbers(
-                settings, outside, nursery, gateway, url, {"shop": shop or {}, "bar": bar or {}}
-            )
+        with played(stage):
             if started:
                 await stage.start()
             yield stage
             await stage.stop()
-            nursery.cancel_scope.cancel()
+        nursery.cancel_scope.cancel()
     errors = stage.errors()
     assert not errors, errors

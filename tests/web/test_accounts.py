@@ -158,7 +158,7 @@ async def test_language_and_time_zone_are_the_accounts(tmp_path: Path) -> None:
 
 async def test_without_accounts_the_login_asks_for_the_token_alone(start_edge: Start) -> None:
     served = await start_edge(admin_token=TOKEN)
-    async with httpx.AsyncClient(verify=NO_TLS, trust_env=False) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=30, trust_env=False) as client:
         page = (await client.get(f"{served.url}/dashboard/login")).text
     assert 'data-testid="name"' not in page
 

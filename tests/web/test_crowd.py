@@ -65,7 +65,7 @@ async def test_a_webhook_does_not_wait_for_strangers(
     served = await start_edge(
         limits=limits, webhook_secrets=(SECRET,), admin_token="a-token", body_deadline_seconds=60
     )
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         async with known(served) as before, strangers(served, 50, said):
             async with await served.connect() as late:
                 assert await is_answered(late)
@@ -76,7 +76,7 @@ async def test_the_oldest_stranger_goes_and_the_known_stay(
     start_edge: Start, log: MemoryLog
 ) -> None:
     served = await start_edge(limits=SMALL, webhook_secrets=(SECRET,))
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         async with known(served) as before, strangers(served, 11, HEALTH) as all_of_them:
             await read_all(all_of_them[0])
             for stream in all_of_them[1:]:
@@ -89,7 +89,7 @@ async def test_the_oldest_stranger_goes_and_the_known_stay(
 
 async def test_the_known_do_not_count_against_their_address(start_edge: Start) -> None:
     served = await start_edge(limits=SMALL, webhook_secrets=(SECRET,))
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         async with AsyncExitStack() as stack:
             streams = [await stack.enter_async_context(known(served)) for _ in range(15)]
             for stream in streams:
@@ -98,7 +98,7 @@ async def test_the_known_do_not_count_against_their_address(start_edge: Start) -
 
 async def test_a_trusted_proxy_may_have_as_many_as_the_server(start_edge: Start) -> None:
     served = await start_edge(limits=SMALL, proxies=["127.0.0.0/8"], webhook_secrets=(SECRET,))
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         async with strangers(served, 20, HEALTH) as all_of_them:
             for stream in all_of_them:
                 await read_until(stream, b"}")
@@ -108,7 +108,7 @@ async def test_a_trusted_proxy_may_have_as_many_as_the_server(start_edge: Start)
 async def test_among_the_known_the_one_idle_longest_makes_room(start_edge: Start) -> None:
     limits = Limits(connections=2)
     served = await start_edge(limits=limits, webhook_secrets=(SECRET,))
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         async with known(served) as first, known(served) as second:
             assert await is_answered(first)
             async with await served.connect() as third:
@@ -123,7 +123,7 @@ async def test_a_new_one_waits_while_all_have_a_request_under_way(
     """Nobody who has the secret is cut off for somebody who may not."""
     served = await start_edge(limits=Limits(connections=1), webhook_secrets=(SECRET,))
     daemon.hold = trio.Event()
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         async with await served.connect() as busy:
             await busy.send_all(WEBHOOK)
             await daemon.entered.wait()
@@ -148,7 +148,7 @@ async def test_strangers_that_were_put_out_leave_nothing_behind(
         else:
             await answer_json(send, 200, {})
 
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         served = await start(plain, limits=SMALL)
         for _ in range(5):
             async with strangers(served, 30, HALF_A_BODY):

@@ -43,7 +43,7 @@ def status_figures(page: str) -> dict[str, str]:
 async def tokens_of(stage: Stage, response_id: str) -> int:
     """What the model server says that a response has used."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with httpx.AsyncClient(verify=NO_TLS, headers=headers) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=30, headers=headers) as client:
         answer = await client.get(f"{stage.model_url}/v1/responses/{response_id}")
     return int(answer.json()["usage"]["total_tokens"])
 

@@ -107,7 +107,7 @@ async def test_no_page_mixes_its_languages(tmp_path: Path, language: str) -> Non
 @pytest.mark.parametrize("language", ["es", "en"])
 async def test_the_login_does_not_mix_them_either(start_edge: Start, language: str) -> None:
     served = await start_edge(admin_token="an-admin-token-of-some-length", language=language)
-    async with httpx.AsyncClient(verify=NO_TLS, trust_env=False) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=30, trust_env=False) as client:
         page = (await client.get(f"{served.url}/dashboard/login")).text
     assert f'<html lang="{language}"' in page
     assert foreign(page, language) == []

@@ -23,7 +23,7 @@ PATH = "/dashboard/api/logs"
 
 async def get(url: str, **options: object) -> httpx.Response:
     with trio.fail_after(30):
-        async with httpx.AsyncClient(verify=NO_TLS, timeout=10, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30, trust_env=False) as client:
             return await client.get(url, **options)  # type: ignore[arg-type]
 
 
@@ -82,7 +82,7 @@ async def test_a_cursor_resumes_without_a_gap_or_a_repeat(
 ) -> None:
     served = await start_edge()
     seen: list[int] = []
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         for _ in range(4):
             after = seen[-1] if seen else 0
             async with websocket(served.port, f"{PATH}?after={after}") as client:
@@ -126,7 +126,7 @@ async def test_bearer_and_cookie_both_open_the_handshake(
     start_edge: Start, daemon: MemoryDaemon
 ) -> None:
     served = await start_edge(admin_token=TOKEN)
-    async with httpx.AsyncClient(verify=NO_TLS, timeout=10, trust_env=False) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=30, trust_env=False) as client:
         answer = await client.post(
             f"{served.url}/dashboard/login", data={"token": TOKEN}, headers={"Origin": served.url}
         )
@@ -250,7 +250,7 @@ async def test_a_client_that_never_reads_is_cut_off(
 ) -> None:
     """What it does not read fills its socket, not our memory; then its connection ends."""
     served = await start_edge(limits=Limits(send_seconds=0.2))
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         async with websocket(served.port, PATH):
             await daemon.watch.followed.wait()
             (feed,) = daemon.watch.feeds

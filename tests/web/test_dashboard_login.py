@@ -21,7 +21,7 @@ EVERYWHERE = (*PAGES, *DATA, "/dashboard/login", "/dashboard/static/shell.css")
 
 async def ask(served: Served, method: str, path: str, **options: Any) -> httpx.Response:
     with trio.fail_after(30):
-        async with httpx.AsyncClient(verify=NO_TLS, timeout=10, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30, trust_env=False) as client:
             return await client.request(method, served.url + path, **options)
 
 

@@ -17,7 +17,7 @@ NOW = 1_769_860_800.25
 
 async def get(url: str) -> httpx.Response:
     with trio.fail_after(30):
-        async with httpx.AsyncClient(verify=NO_TLS, timeout=10, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30, trust_env=False) as client:
             return await client.get(url)
 
 

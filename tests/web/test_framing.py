@@ -200,7 +200,7 @@ async def test_data_behind_a_refused_handshake_is_not_read(
     """It comes while the refusal is still being sent, at one moment or another."""
     served = await start_edge(admin_token=TOKEN)
     stranger = HANDSHAKE.replace(b"authorization: Bearer the-admin-token\r\n", b"")
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         for moment in range(60):
             async with await served.connect() as stream:
                 await stream.send_all(stranger + b"\r\n")

@@ -43,7 +43,7 @@ async def test_a_webhook_is_stored_and_then_acknowledged(
 ) -> None:
     with trio.fail_after(30):
         served = await start_edge()
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             answer = await client.request(method, f"{served.url}{path}", content=BODY)
     assert answer.status_code == 200
     assert answer.json() == {
@@ -88,7 +88,7 @@ async def test_an_unstored_call_is_not_acknowledged(
     daemon.failure = failure
     with trio.fail_after(30):
         served = await start_edge()
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             answer = await client.post(f"{served.url}/hook", content=b"[")
             daemon.failure = None
             again = await client.post(f"{served.url}/hook", content=BODY)
@@ -218,7 +218,10 @@ async def test_bodies_in_flight_share_a_budget(start_edge: Start, daemon: Memory
     daemon.hold = trio.Event()
     with trio.fail_after(30):
         served = await start_edge(max_body_bytes=1000, total_body_bytes=1500)
-        async with httpx.AsyncClient(verify=NO_TLS) as client, trio.open_nursery() as nursery:
+        async with (
+            httpx.AsyncClient(verify=NO_TLS, timeout=30) as client,
+            trio.open_nursery() as nursery,
+        ):
             post = partial(client.post, f"{served.url}/hook", content=b"x" * 1000)
             nursery.start_soon(post)
             await daemon.entered.wait()
@@ -242,7 +245,7 @@ async def test_a_refused_body_gives_its_budget_back(start_edge: Start) -> None:
             assert stalled.startswith(b"HTTP/1.1 408 ")
         async with await served.connect() as stream:
             await stream.send_all(head("content-length: 900"))
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             answer = await client.post(f"{served.url}/hook", content=b"x" * 1000)
     assert answer.status_code == 200
 
@@ -288,9 +291,9 @@ async def test_a_client_may_wait_for_100_continue(start_edge: Start) -> None:
 
 async def test_a_large_body_arrives_whole(start_edge: Start, daemon: MemoryDaemon) -> None:
     body = json.dumps({"messages": ["x" * 1000] * 5000}).encode()
-    with trio.fail_after(20):
+    with trio.fail_after(30):
         served = await start_edge()
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             answer = await client.post(f"{served.url}/hook/messages", content=body)
     assert answer.status_code == 200
     assert daemon.stored == [(body, "messages.post")]

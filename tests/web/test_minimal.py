@@ -17,7 +17,7 @@ APP = minimal_app("the store is damaged", "production", 8080, lambda: 1_769_860_
 async def test_health_has_the_reason(start: Start) -> None:
     with trio.fail_after(30):
         served = await start(APP)
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             answer = await client.get(f"{served.url}/health")
     assert answer.status_code == 200
     assert answer.json() == {
@@ -37,7 +37,7 @@ async def test_health_has_the_reason(start: Start) -> None:
 async def test_everything_else_is_put_off(start: Start, method: str, path: str) -> None:
     with trio.fail_after(30):
         served = await start(APP)
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             answer = await client.request(method, f"{served.url}{path}", content=b"{}")
             assert answer.status_code == 503
             assert (await client.get(f"{served.url}/health")).status_code == 200

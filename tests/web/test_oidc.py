@@ -43,7 +43,7 @@ async def open_desk(folder: Path, start: Start) -> AsyncIterator[tuple[Stage, Oi
 
 async def come_back(stage: Stage, **changes: str) -> httpx.Response:
     """Go to the provider and back, as a browser does."""
-    async with httpx.AsyncClient(verify=NO_TLS, timeout=20, trust_env=False) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=30, trust_env=False) as client:
         gone = await client.get(f"{stage.url}/dashboard/login/oidc?next=/dashboard/log")
         assert gone.status_code == 302, gone.text
         cookie = gone.headers["set-cookie"]
@@ -67,7 +67,7 @@ async def test_an_account_signs_in_by_its_verified_address(tmp_path: Path, start
         (session,) = [one for one in cookies if one.startswith("__Host-recado=")]
         assert "SameSite=Strict" in session
         headers = {"Cookie": session.partition(";")[0]}
-        async with httpx.AsyncClient(verify=NO_TLS, base_url=stage.url) as browser:
+        async with httpx.AsyncClient(verify=NO_TLS, base_url=stage.url, timeout=30) as browser:
             page = await browser.get("/dashboard/account", headers=headers)
             assert "María" in page.text
             login = await browser.get("/dashboard/login")
@@ -118,7 +118,7 @@ async def test_a_token_of_another_key_or_another_attempt_is_refused(
         provider.signs_with = None
         assert (await come_back(stage, state="another")).status_code == 401
         assert (await come_back(stage, code="another")).status_code == 401
-        async with httpx.AsyncClient(verify=NO_TLS, base_url=stage.url) as stranger:
+        async with httpx.AsyncClient(verify=NO_TLS, base_url=stage.url, timeout=30) as stranger:
             answer = await stranger.get("/dashboard/login/oidc/done?code=x&state=y")
             assert answer.status_code == 401
         await recado_on(stage.settings.data_dir, "account", "disable", "María")

@@ -72,7 +72,7 @@ async def test_the_daemon_gets_one_notice_of_the_response(
     with trio.fail_after(30):
         served = await start_edge(model_webhook_secret=SECRET)
         url = f"{served.url}/openai/webhook"
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             headers = signed(BODY, at=daemon.now())
             answers = [await client.post(url, content=BODY, headers=headers) for _ in range(2)]
             strange = await client.post(url, content=BODY, headers={})
@@ -87,6 +87,6 @@ async def test_the_daemon_gets_one_notice_of_the_response(
 async def test_without_a_secret_there_is_no_such_route(start_edge: Start) -> None:
     with trio.fail_after(30):
         served = await start_edge()
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             answer = await client.post(f"{served.url}/openai/webhook", content=BODY)
     assert answer.status_code == 404

@@ -27,7 +27,7 @@ async def fetch(
     """Ask a new edge once."""
     with trio.fail_after(30):
         served = await start_edge(**settings)
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             return await client.request(method, f"{served.url}{path}", headers=headers)
 
 

@@ -159,7 +159,7 @@ async def test_an_idle_client_does_not_delay_the_stop(start: Start, framework: s
             await used.send_all(GET)
             await read_until(used, b"{}" if framework == "bare" else b"ok")
             served.stop.set()
-            with trio.fail_after(15):
+            with trio.fail_after(30):
                 await served.ended.wait()
             assert await read_all(used) == b""
             assert await read_all(silent) == b""
@@ -247,7 +247,7 @@ async def test_a_client_that_never_reads_does_not_hang_the_stop(
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": blob, "more_body": False})
 
-    with trio.fail_after(15):
+    with trio.fail_after(30):
         served = await start(
             large if framework == "bare" else quart_app(blob),
             grace_seconds=0.1,
@@ -314,7 +314,7 @@ async def test_a_websocket_is_notified_of_the_stop(start: Start) -> None:
             await stream.send_all(UPGRADE)
             await read_until(stream, b"hello")
             served.stop.set()
-            with trio.fail_after(15):
+            with trio.fail_after(30):
                 await served.ended.wait()
             frame = await read_all(stream)
     assert frame[:1] == b"\x88"
@@ -394,7 +394,7 @@ async def test_addresses_are_all_listened_on_or_none() -> None:
 async def test_a_client_of_a_common_kind_is_served(start: Start) -> None:
     with trio.fail_after(30):
         served = await start(plain)
-        async with httpx.AsyncClient(verify=NO_TLS) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=30) as client:
             answer = await client.post(f"{served.url}/any", content=b"x" * 300_000)
     assert answer.status_code == 200
     assert "server" not in answer.headers
