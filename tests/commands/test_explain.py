@@ -100,7 +100,10 @@ async def test_explain_shows_the_delivery_updates_of_a_send(stage: Stage) -> Non
     await stage.post(text_webhook("Hola", "laura-0001"))
     failed, sent = await stage.gateway.wait_sent(LAURA, 2)
     stage.gateway.set_status(sent.id, "read")
-    await found(lambda: rows(stage.settings.data_dir, "outbox", "read_at")[0]["read_at"])
+    await found(
+        lambda: rows(stage.settings.data_dir, "outbox", "delivered_at, read_at")[0],
+        lambda row: all(row.values()),
+    )
     told = (await recado(stage.settings.data_dir, "explain", "laura-0001")).stdout
     assert f"send 1 taken as {failed.id}, but not delivered: 131026" in told
     assert f"send 1 sent as {sent.id}, read" in told

@@ -38,7 +38,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(notifier, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(notifier, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(notifier, "RETRY_SECONDS", 0.02)
-    monkeypatch.setattr(notification_targets, "SEND_SECONDS", 2.0)
+    monkeypatch.setattr(notification_targets, "SEND_SECONDS", 30.0)
     return iter([None])
 
 

@@ -56,6 +56,9 @@ async def test_a_target_that_never_answers_holds_one_thread(
         target = one(server.address)
         for _ in range(3):
             assert await target.send("Recado", "uno") == "no answer within 0.4 s"
+        with trio.fail_after(30):
+            while not server.asked:  # noqa: ASYNC110 - a thread tells nobody
+                await trio.sleep(0.01)
         assert server.asked == 1
         server.open.set()
         with trio.fail_after(30):

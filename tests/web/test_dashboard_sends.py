@@ -8,7 +8,7 @@ import trio
 from support.dashboard import bubbles_of, open_browser, ref_of, words_of
 from support.model_script import say
 from support.rows import select
-from support.scenes import forgive, found, open_scene, outbox, outcomes
+from support.scenes import closes_with, forgive, found, open_scene, outbox, outcomes
 from support.stage import LAURA, Stage
 
 SENDS = "/api/v1/failed-messages"
@@ -156,14 +156,15 @@ async def test_a_send_that_is_not_there_is_not_found_and_strangers_are_refused(
 async def test_the_words_before_an_edit_are_shown_and_the_model_has_the_newest(
     tmp_path: Path,
 ) -> None:
-    async with open_scene(tmp_path, buffer={"window_seconds": 0.4}) as stage:
+    async with open_scene(tmp_path, buffer=closes_with(2)) as stage:
         laura = stage.gateway.contact(LAURA, name="Laura")
         asked = await laura.say("El sábado <b>")
         for words in ("El domingo", "El lunes"):
             await laura.edit(asked, words, deliver="acknowledged")
+        await laura.say("¿Se puede?")
         await stage.gateway.wait_sent(LAURA)
         await stage.quiet()
-        assert [call.customer_texts for call in stage.model.calls] == [["El lunes"]]
+        assert [call.customer_texts for call in stage.model.calls] == [["El lunes\n¿Se puede?"]]
         async with open_browser(stage) as browser:
             ref = await ref_of(browser, "Laura")
             first, *_ = (await bubbles_of(browser, ref))["bubbles"]
