@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from support.model_script import Step, say
 from support.stand import ADMIN_TOKEN, Stand
 
-LAURA, PEDRO, ROSA, IVAN, MALA = (f"57300555{number}" for number in range(1000, 1005))
+LAURA, PEDRO, ROSA, IVAN, MALA, TOMAS = (f"57300555{number}" for number in range(1000, 1006))
 
 
 def open_chat(page: Page, name: str) -> None:
@@ -105,6 +105,23 @@ def test_a_chat_is_taken_over_written_in_and_given_back(page: Page, stand: Stand
     stand.script("¿sigues ahí?", say("Aquí sigo."))
     stand.ask(stand.site.gateway.customer_says, PEDRO, "¿sigues ahí?", name="Pedro")
     expect(bubble(page, "Aquí sigo.")).to_have_attribute("data-side", "bot")
+
+
+def test_a_click_is_not_lost_when_the_page_updates_during_it(page: Page, stand: Stand) -> None:
+    stand.script("buenas", say("Buenas, Tomás."))
+    stand.ask(stand.site.gateway.customer_says, TOMAS, "buenas", name="Tomás")
+    stand.wait_received(TOMAS, "Buenas")
+    open_chat(page, "Tomás")
+    expect(bubble(page, "Buenas, Tomás.")).to_be_visible()
+    page.get_by_test_id("take-over").hover()
+    page.mouse.down()
+    gate = trio.Event()
+    stand.script("un minuto", say("Claro.", gate=gate))
+    stand.ask(stand.site.gateway.customer_says, TOMAS, "un minuto", name="Tomás")
+    expect(bubble(page, "un minuto")).to_be_visible()
+    page.mouse.up()
+    expect(page.get_by_test_id("resume")).to_be_visible()
+    stand.tell(gate.set)
 
 
 def test_the_log_is_paused_searched_and_leads_to_the_turn(page: Page, stand: Stand) -> None:

@@ -69,10 +69,10 @@ def test_both_languages_have_the_same_fields() -> None:
         assert sorted(FIELDS.findall(english)) == sorted(FIELDS.findall(spanish)), english
 
 
-def test_the_words_are_served_as_a_module() -> None:
-    module = read_assets()["words-es.js"]
-    assert module.body.startswith(b"export default {")
-    assert b"Resumen" in module.body
+def test_the_words_are_served_as_a_script() -> None:
+    script = read_assets()["words-es.js"]
+    assert script.body.startswith(b"window.words = {")
+    assert b"Resumen" in script.body
 
 
 @pytest.mark.parametrize(

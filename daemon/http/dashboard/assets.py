@@ -37,15 +37,16 @@ class Asset:
 
 
 def read_assets() -> dict[str, Asset]:
-    """Read every file under ``static/``, by its path there; and the words, as modules.
+    """Read every file under ``static/``, by its path there; and the words, as scripts.
 
     Raises OSError if the installation is broken.
     """
     folder = resources.files(__package__)
     found = dict(_walk(folder / "static", ""))
     for language, words in read_words().items():
-        module = f"export default {json.dumps(words, ensure_ascii=False)};\n"
-        found[f"words-{language}.js"] = _asset(module.encode(), TYPES["js"])
+        # No module: one that imports by the language would begin after the page was complete.
+        script = f"window.words = {json.dumps(words, ensure_ascii=False)};\n"
+        found[f"words-{language}.js"] = _asset(script.encode(), TYPES["js"])
     return found
 
 

@@ -130,7 +130,7 @@ function isUsed(element) {
   return used;
 }
 
-for (const end of ["focusout", "pause", "ended"]) {
+for (const end of ["focusout", "pause", "ended", "pointerup"]) {
   root.addEventListener(end, () => {
     if (!missed) return;
     missed = false;
@@ -139,6 +139,7 @@ for (const end of ["focusout", "pause", "ended"]) {
 }
 
 function isHeld(element) {
+  if (element.matches(":active")) return true; // a click on it has begun
   const selection = getSelection();
   if (selection && !selection.isCollapsed && element.contains(selection.anchorNode)) return true;
   if ([...element.querySelectorAll("audio, video")].some((media) => !media.paused)) return true;

@@ -1,4 +1,4 @@
-// Ctrl-K finds chats, pages and actions; "?" shows the keys. shell.js loads this when one is pressed.
+// Ctrl-K finds chats, pages and actions; "?" shows the keys.
 
 import { getJson } from "./http.js";
 import { t } from "./words.js";

@@ -21,7 +21,7 @@ export async function refresh(path = location.pathname + location.search) {
 function inUse(element) {
   const selection = getSelection();
   const selected = selection && !selection.isCollapsed && element.contains(selection.anchorNode);
-  return selected || element.contains(document.activeElement) || element.matches(":has(:hover[data-hold])");
+  return selected || element.contains(document.activeElement) || element.matches(":active, :has(:hover[data-hold])");
 }
 
 export function keepFresh(seconds, path) {

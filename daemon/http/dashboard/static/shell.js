@@ -1,7 +1,9 @@
 // What every page does: relative times, numbers that are revealed, the theme, keys for the pages.
 
 import { postJson, toast } from "./http.js";
+import { find, showKeys } from "./palette.js";
 import { showTimes } from "./time.js";
+import { t } from "./words.js";
 
 const THEMES = ["auto", "dark", "light"];
 
@@ -38,10 +40,8 @@ themes?.addEventListener("submit", (event) => {
   document.cookie = `recado-theme=${theme};path=/dashboard;max-age=31536000;samesite=lax`;
   document.documentElement.dataset.theme = theme;
   button.value = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-  import("./words.js").then(({ t }) => {
-    const names = { auto: "Theme: automatic", dark: "Theme: dark", light: "Theme: light" };
-    button.querySelector("span").textContent = t(names[theme]);
-  });
+  const names = { auto: "Theme: automatic", dark: "Theme: dark", light: "Theme: light" };
+  button.querySelector("span").textContent = t(names[theme]);
 });
 
 // The browser asks for permission only after a click.
@@ -65,7 +65,8 @@ document.addEventListener("keydown", (event) => {
   const asks = event.key === "?" && !event.target.closest("input, textarea, select, dialog");
   if (!finds && !asks) return;
   event.preventDefault();
-  import("./palette.js").then((palette) => finds ? palette.find() : palette.showKeys());
+  if (finds) find();
+  else showKeys();
 });
 
 // A page restored from the browser's cache has no connections.

@@ -11,7 +11,7 @@ const shown = document.querySelector("[data-shown]");
 const SIGNS = { added: "+", removed: "−", same: "" };
 const BESIDE = 3; // lines that did not change, beside those that did
 
-let saved = area.value;
+let saved = area.defaultValue;
 let warned = false;
 const differs = () => area.value !== saved;
 

@@ -1,11 +1,10 @@
-// The words of the page's language: t("English text", {name: "…"}).
+// The words of the page's language, which words-es.js or words-en.js has: t("English text", {name: "…"}).
 
-const language = document.documentElement.lang === "es" ? "es" : "en";
-const words = (await import(`./words-${language}.js`)).default;
+const { lang } = document.documentElement;
 
 export function t(english, names = {}) {
-  const text = words[english] ?? english;
+  const text = window.words[english] ?? english;
   return text.replace(/\{(\w+)\}/g, (whole, name) => names[name] ?? whole);
 }
 
-export const number = new Intl.NumberFormat(language === "es" ? "es-CO" : "en-GB");
+export const number = new Intl.NumberFormat(lang === "es" ? "es-CO" : "en-GB");
