@@ -1,9 +1,9 @@
 // The desk on every page: how many chats wait for somebody to look (title, icon, notification, sound),
 // and who else looks at this chat. Pages listen for "desk" events and say what they show.
 
+import { stayConnected } from "./socket.js";
 import { t } from "./words.js";
 
-const LONGEST_WAIT = 15000;
 const SILENCE = 20000; // the server says something every five seconds
 const page = document.documentElement.dataset;
 const plainTitle = document.title;
@@ -12,41 +12,19 @@ const plainIcon = icon.href;
 const nav = document.querySelector("[data-testid=nav-chats]");
 const TOLD = "recado-told"; // what this browser was told of, in any of its tabs
 
-let socket = null;
-let wait = 500;
 let shown = { view: "", typing: false };
+
+const send = stayConnected(() => "/dashboard/api/desk", {
+  silence: SILENCE,
+  onOpen: () => send(shown),
+  onMessage: (told) => { if (told.unread) show(told); },
+});
 
 export function say(change) {
   const next = { ...shown, ...change };
   if (next.view === shown.view && next.typing === shown.typing) return;
   shown = next;
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(shown));
-}
-
-function connect() {
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  socket = new WebSocket(`${scheme}://${location.host}/dashboard/api/desk`);
-  let quiet = 0;
-  const listen = () => {
-    clearTimeout(quiet);
-    quiet = setTimeout(() => socket.close(), SILENCE);
-  };
-  listen();
-  socket.onopen = () => {
-    wait = 500;
-    socket.send(JSON.stringify(shown));
-  };
-  socket.onmessage = (event) => {
-    listen();
-    const told = JSON.parse(event.data);
-    if (told.unread) show(told);
-  };
-  socket.onclose = (event) => {
-    clearTimeout(quiet);
-    if (event.code === 1008) return;
-    setTimeout(connect, wait * (0.75 + Math.random() / 2));
-    wait = Math.min(LONGEST_WAIT, wait * 2);
-  };
+  send(shown);
 }
 
 function show(told) {
@@ -117,5 +95,3 @@ function sound() {
     // Browsers refuse sound until somebody has clicked somewhere.
   }
 }
-
-connect();
