@@ -180,10 +180,11 @@ def _show(place: Place, *, chat: str | None, as_json: bool, reveal: bool) -> Non
     used = {entry.channel: entry for entry in spent if not entry.chat}
     totals = {number: used.get(number, Spending(number, *UNUSED)) for number in days}
     budgets = {name: number.budget for name, number in place.settings.items()}
+    report = _report(days, totals, rows, budgets)
     if as_json:
-        print_json(_report(days, totals, rows, budgets))
+        print_json(report)
     else:
-        click.echo("\n".join(_page(days, totals, rows, budgets)))
+        click.echo("\n".join(_page(report)))
 
 
 budget_command = listing_group("budget", _show, epilog=BUDGET_EXAMPLE)
@@ -268,35 +269,29 @@ def _report(
     }
 
 
-def _page(
-    days: Mapping[str, str],
-    totals: Mapping[str, Spending],
-    rows: list[dict[str, Any]],
-    budgets: Mapping[str, BudgetSettings],
-) -> list[str]:
-    several = len(totals) > 1
-    lines = [f"day {', '.join(sorted(set(days.values()))) or '-'}"]
-    currencies = {number: budget.currency for number, budget in budgets.items()}
-    for number, one in totals.items():
-        if number in budgets:
-            values = _limits(budgets[number]).items()
+def _page(report: Mapping[str, Any]) -> list[str]:
+    """The same, to be read."""
+    numbers = report["numbers"]
+    several = len(numbers) > 1
+    lines = [f"day {', '.join(sorted({one['day'] for one in numbers.values()})) or '-'}"]
+    for number, one in numbers.items():
+        of_number = f" of {number}" if several else ""
+        if one["limits"]:
+            values = one["limits"].items()
             limits = ", ".join(f"{name} {value or 'none'}" for name, value in values)
-            lines.append(f"limits of {number}: {limits}" if several else f"limits: {limits}")
-        spent = "  budget spent" if one.notified else ""
-        what = f"total of {number}" if several else "total"
-        cost = f"{one.micros / MICROS:.4f} {currencies.get(number, '')}".rstrip()
-        lines.append(f"{what}  {one.tokens} tokens  {cost}{_charged(one.gateway_micros)}{spent}")
-    for row in rows:
-        currency = currencies.get(row["channel"], "")
-        spent = "  budget spent" if row["spent"] else ""
-        if (row["counted_tokens"], row["counted_cost"]) != (row["tokens"], row["cost"]):
-            spent += f"  ({row['counted_tokens']} tokens since the reset)"
-        cost = f"{row['cost']:.4f} {currency}"
+            lines.append(f"limits{of_number}: {limits}")
+        lines.append(_line(f"total{of_number}", one, one["currency"]))
+    for row in report["contacts"]:
         whose = f"{row['chat']} of {row['channel']}" if several else row["chat"]
-        charged = _charged(round(row["gateway_cost"] * MICROS))
-        lines.append(f"{whose}  {row['tokens']} tokens  {cost}{charged}{spent}")
-    return [line.rstrip() for line in lines]
+        line = _line(whose, row, numbers.get(row["channel"], {}).get("currency"))
+        if (row["counted_tokens"], row["counted_cost"]) != (row["tokens"], row["cost"]):
+            line += f"  ({row['counted_tokens']} tokens since the reset)"
+        lines.append(line)
+    return lines
 
 
-def _charged(micros: int) -> str:
-    return f"  + {micros / MICROS:.4f} for messages" if micros else ""
+def _line(whose: str, row: Mapping[str, Any], currency: str | None) -> str:
+    cost = f"{row['cost']:.4f} {currency or ''}".rstrip()
+    charged = f"  + {row['gateway_cost']:.4f} for messages" if row["gateway_cost"] else ""
+    spent = "  budget spent" if row["spent"] else ""
+    return f"{whose}  {row['tokens']} tokens  {cost}{charged}{spent}"
