@@ -5,37 +5,20 @@ import importlib
 import click
 from click.shell_completion import get_completion_class
 
-MODULES = {
-    "account": "account",
-    "ask": "ask",
-    "audit": "reports",
-    "backup": "data",
-    "budget": "reports",
-    "case": "case",
-    "check": "checks",
-    "completion": "group",
-    "deliveries": "deliveries",
-    "done": "messages",
-    "explain": "explain",
-    "export": "data",
-    "figures": "figures",
-    "forget": "data",
-    "knowledge": "knowledge",
-    "mcp": "mcp",
-    "move-store": "move",
-    "nodes": "nodes",
-    "numbers": "numbers",
-    "rehearse": "rehearse",
-    "replay": "messages",
-    "send": "messages",
-    "templates": "templates",
-    "texts": "texts",
-    "token": "token",
-    "tools": "tools",
-    "unanswered": "messages",
-    "upgrade-check": "checks",
-    "versions": "versions",
-    "webhook": "webhook",
+_OF_MODULES = {
+    "checks": ("check", "upgrade-check"),
+    "data": ("backup", "export", "forget"),
+    "group": ("completion",),
+    "messages": ("done", "replay", "send", "unanswered"),
+    "move": ("move-store",),
+    "reports": ("audit", "budget"),
+}
+_OF_ONE_COMMAND = (
+    *("account", "ask", "case", "deliveries", "explain", "figures", "knowledge", "mcp", "nodes"),
+    *("numbers", "rehearse", "templates", "texts", "token", "tools", "versions", "webhook"),
+)
+MODULES = {name: name for name in _OF_ONE_COMMAND} | {
+    command: module for module, commands in _OF_MODULES.items() for command in commands
 }
 """The module of each command, whose function is ``<name>_command``."""
 
