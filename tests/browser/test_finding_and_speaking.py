@@ -30,7 +30,11 @@ def _marked(found: Locator) -> list[str]:
 
 def test_words_are_found_and_open_the_chat_at_the_message(page: Page) -> None:
     page.goto("/dashboard/chats")
-    page.keyboard.press("/")
+    search = page.get_by_test_id("search")
+    for _ in range(2000):  # the key does nothing before the page's script runs
+        page.keyboard.press("/")
+        if search.evaluate("box => box === document.activeElement"):
+            break
     page.keyboard.type("PARQUEADÉRO")
     found = page.get_by_test_id("found")
     # Until then the list may be that of a part of the word, and be renewed under the keys.
