@@ -55,6 +55,7 @@ SETTINGS = {
     "RECADO_RETENTION__CONVERSATIONS_DAYS": str(KEPT_DAYS),
     "RECADO_RETENTION__EVENT_DAYS": str(KEPT_DAYS),
     "RECADO_WEB__ADMIN_TOKEN": SECRET,
+    "RECADO_WEB__API_REQUESTS_PER_MINUTE": "0",
 }
 """Windows stay open: the intake is measured, and no answer."""
 
