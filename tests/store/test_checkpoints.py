@@ -12,7 +12,12 @@ from support.process import until
 
 from daemon.errors import StoreUnavailable
 from daemon.ledger.drivers.sqlite import database
-from daemon.ledger.drivers.sqlite.checkpoints import LEFT_TO_WRITER, PAGES, Checkpointer
+from daemon.ledger.drivers.sqlite.checkpoints import (
+    LEFT_TO_WRITER,
+    LOG_BYTES,
+    PAGES,
+    Checkpointer,
+)
 from daemon.ledger.drivers.sqlite.database import connect, empty_log
 
 pytestmark = pytest.mark.sqlite
@@ -36,6 +41,11 @@ def write(writer: sqlite3.Connection, pages: int) -> None:
     writer.execute("COMMIT")
 
 
+def log_of(path: Path) -> Path:
+    """The log's file."""
+    return path.with_name(f"{path.name}-wal")
+
+
 def in_log(path: Path) -> int:
     """The pages of the log as it is now."""
     with closing(connect(path)) as connection:
@@ -47,7 +57,7 @@ def test_what_a_long_read_kept_in_the_log_is_copied_beside_the_writer(
 ) -> None:
     path = tmp_path / "store.db"
     by_writer: list[str] = []
-    checkpointer = Checkpointer(connect(path))
+    checkpointer = Checkpointer(connect(path), log_of(path))
     try:
         with closing(connect(path, read_only=True)) as reader:
             reader.execute("BEGIN")
@@ -68,12 +78,33 @@ def test_what_a_long_read_kept_in_the_log_is_copied_beside_the_writer(
         checkpointer.end()
 
 
+def test_the_file_of_a_large_log_shrinks_in_steps(
+    tmp_path: Path, writer: sqlite3.Connection
+) -> None:
+    """Each step is cut in a COMMIT, for which webhooks wait."""
+    path, pages, steps = tmp_path / "store.db", 3 * LOG_BYTES // PAGE, 3
+    checkpointer = Checkpointer(connect(path), log_of(path))
+    try:
+        for _ in range(steps):  # nothing is copied meanwhile, as during a long read
+            write(writer, pages // steps)
+        sizes = [log_of(path).stat().st_size]
+        while sizes[-1] > LOG_BYTES + PAGES * PAGE:
+            checkpointer.committed(writer, PAGES)
+            checkpointer.checkpoint()
+            write(writer, 1)
+            sizes.append(log_of(path).stat().st_size)
+            assert 0 < sizes[-2] - sizes[-1] <= LOG_BYTES
+        assert len(sizes) > steps - 1
+    finally:
+        checkpointer.end()
+
+
 async def test_the_thread_makes_one_when_there_is_enough(
     tmp_path: Path, writer: sqlite3.Connection
 ) -> None:
     path = tmp_path / "store.db"
     before = path.stat().st_size
-    checkpointer = Checkpointer(connect(path))
+    checkpointer = Checkpointer(connect(path), log_of(path))
     try:
         write(writer, PAGES)
         assert path.stat().st_size == before

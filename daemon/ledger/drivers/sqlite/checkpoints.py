@@ -4,11 +4,15 @@ By itself SQLite does it in the COMMIT that finds more than 1000 pages in the lo
 read, such as a backup or the check of a large file, all that was written meanwhile waits for
 it, and that COMMIT would hold every webhook for it. Here a thread does it, and leaves the
 writer only the last few pages: the log begins anew once none is left at the beginning of a write.
+
+In the COMMIT of that write SQLite cuts the log's file to its limit, which takes a tenth of a second
+for half a gigabyte. So the limit follows the file down in steps.
 """
 
 import contextlib
 import sqlite3
 import threading
+from pathlib import Path
 
 PAGES = 1000
 """In the log before a checkpoint, as SQLite has it."""
@@ -19,13 +23,17 @@ PAGES_A_COMMIT = 8
 LEFT_TO_WRITER = 200
 """Pages that the writer may copy itself: a few milliseconds."""
 
+LOG_BYTES = 16 * 1024 * 1024
+"""The log's file shrinks to this size after a burst, and by as much each time it begins anew."""
+
 
 class Checkpointer:
     """The thread that makes checkpoints. The writer calls `committed`, its owner `end`."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """``connection`` is used for nothing else, and closed at the end."""
+    def __init__(self, connection: sqlite3.Connection, log: Path) -> None:
+        """``connection`` is used for nothing else, and closed at the end; ``log`` is its file."""
         self._connection = connection
+        self._log = log
         self._turn = threading.Lock()
         """Held during a checkpoint of either connection: SQLite refuses the second one."""
         self._due = threading.Event()
@@ -45,7 +53,13 @@ class Checkpointer:
                 writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self._turn.release()
         if self._written >= PAGES:
+            self._limit_log(writer)
             self._due.set()
+
+    def _limit_log(self, writer: sqlite3.Connection) -> None:
+        with contextlib.suppress(OSError, sqlite3.Error):
+            limit = max(LOG_BYTES, self._log.stat().st_size - LOG_BYTES)
+            writer.execute(f"PRAGMA journal_size_limit = {limit}")
 
     def checkpoint(self) -> int:
         """Copy what no reader needs; gives the bytes that are left. Blocks, and no writer.

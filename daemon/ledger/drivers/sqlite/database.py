@@ -49,10 +49,6 @@ CLOSE_SECONDS = 2.0
 """How long a close goes on after it is cancelled: the lock must not be released before the last
 write is done, and the whole stop has a deadline of seconds."""
 
-WAL_BYTES = 16 * 1024 * 1024
-"""SQLite truncates the write-ahead log to this size when it starts over: the file shrinks after a
-burst."""
-
 EMPTY_TRIES, EMPTY_REST_SECONDS = 15, 0.1
 EMPTY_MILLISECONDS = 25
 """How often the log is tried to be emptied, with a rest for writers after each try, and how long a
@@ -120,7 +116,7 @@ class SqliteDatabase:
         self._readers = Readers(
             [_SqliteReading(connect(path, read_only=True)) for _ in range(READERS)]
         )
-        self._checkpointer = Checkpointer(connect(path))
+        self._checkpointer = Checkpointer(connect(path), _log_of(path))
         self._writes: HandOver[QueuedWrite[object]] = HandOver()
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
         self._thread.start()
@@ -200,7 +196,7 @@ class SqliteDatabase:
     def wal_bytes(self) -> int:
         """Size of the write-ahead log; 0 if there is none."""
         try:
-            return self.path.with_name(f"{self.path.name}-wal").stat().st_size
+            return _log_of(self.path).stat().st_size
         except FileNotFoundError:
             return 0
 
@@ -320,6 +316,11 @@ class SqliteDatabase:
             self._meter.committed(rows=len(batch), seconds=seconds)
 
 
+def _log_of(path: Path) -> Path:
+    """The file of the write-ahead log, see https://sqlite.org/walformat.html."""
+    return path.with_name(f"{path.name}-wal")
+
+
 def _empty_log(path: Path) -> None:
     with contextlib.closing(connect(path)) as connection:
         empty_log(connection)
@@ -425,7 +426,6 @@ def connect(path: Path, *, read_only: bool = False) -> SqliteConnection:
     else:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         # Deleted bytes are overwritten at once: they may be those of a forgotten person.
         connection.execute("PRAGMA secure_delete = ON")
     return connection
