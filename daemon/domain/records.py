@@ -195,8 +195,6 @@ class ChatRecord:
     """The last context line in the thread (`daemon.domain.prompt.context_line`); empty for none."""
     token_ratio: float = 1
     """Tokens as the server counts them, for each token of our own estimate."""
-    imported_at: float = 0
-    """When the messages from before Recado were put into the thread."""
     loop_until: float = 0
     """Until when the bot keeps out because it talks with a machine there."""
     opted_out_at: float = 0

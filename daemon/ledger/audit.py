@@ -15,7 +15,7 @@ from daemon.domain.audit_chain import (
     hash_of,
     verify,
 )
-from daemon.ledger.drivers.port import Connection, Role, marks, transaction
+from daemon.ledger.drivers.port import Connection, Role, marks, writing
 
 SALT_BYTES = 16
 
@@ -23,29 +23,6 @@ _ROWS = (
     "SELECT a.id, at, actor, address, action, digest, hash, salt, subject, before, after"
     " FROM audit a LEFT JOIN audit_details d ON d.audit_id = a.id"
 )
-
-
-class Audit(Role):
-    """The audit, for whatever writes nothing else in the same transaction. Any task may call it."""
-
-    @transaction
-    def write(
-        self,
-        connection: Connection,
-        actor: Actor,
-        action: Action,
-        subject: str = "",
-        *,
-        before: str = "",
-        after: str = "",
-        now: float,
-    ) -> None:
-        """Add one row; durable on return. See `write_audit`. Raises StoreUnavailable."""
-        write_audit(connection, actor, action, subject, before=before, after=after, now=now)
-
-    async def head(self) -> Head:
-        """The last row. Raises StoreUnavailable."""
-        return await self._database.read(head_of)
 
 
 def write_audit(
@@ -80,6 +57,16 @@ def write_audit(
         (number, salt, subject, before, after),
     )
     connection.execute("UPDATE audit_head SET id = ?, hash = ?", (number, name))
+
+
+class Audit(Role):
+    """The audit, for whatever writes nothing else in the same transaction. Any task may call it."""
+
+    write = writing(write_audit)
+
+    async def head(self) -> Head:
+        """The last row. Raises StoreUnavailable."""
+        return await self._database.read(head_of)
 
 
 def head_of(connection: Connection) -> Head:

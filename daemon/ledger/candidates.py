@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from daemon.domain.versions import Version
-from daemon.ledger.drivers.port import Connection, Role, transaction
+from daemon.ledger.drivers.port import Connection, Role, named, transaction
 from daemon.ledger.people import FORGOTTEN
 from daemon.ledger.runs import keep_version
 
@@ -84,7 +84,4 @@ def candidate_answers(
         " ORDER BY at DESC LIMIT ?",
         (digest, since, MOST_COMPARED),
     )
-    return [
-        CandidateAnswer(text=text, tools=tools, micros=micros, seconds=seconds)
-        for text, tools, micros, seconds in rows
-    ]
+    return [CandidateAnswer(**row) for row in named(rows)]

@@ -12,7 +12,7 @@ from daemon.domain.transitions.handover import (
     notice_is_due,
     stopped_loop,
 )
-from daemon.ledger.drivers.port import Connection, Role, query, reading, transaction
+from daemon.ledger.drivers.port import Connection, Role, query, reading, transaction, writing
 from daemon.ledger.handover import (
     apply_event,
     change_hold,
@@ -30,28 +30,8 @@ LOOKED_AT = 100
 """Parts of answers that are looked at: more than the rate limits let through in ten minutes."""
 
 
-class Exchanges(Role):
-    """The last turns of a chat with their times, by which a loop is seen and stopped.
-
-    Only a chat's own task may change it; any task may read.
-    """
-
-    @query
-    def recent(self, connection: Connection, key: ChatKey, *, since: float) -> tuple[Exchange, ...]:
-        """The turns answered since a time (Unix seconds) and since the last loop, oldest first."""
-        return recent_exchanges(connection, key, since=since)
-
-    @transaction
-    def stop_loop(self, connection: Connection, key: ChatKey, *, until: float, now: float) -> None:
-        """Keep the bot out of a chat until a time, because it talks with a machine there."""
-        change_hold(connection, key, lambda hold: stopped_loop(hold, until))
-        connection.execute(
-            "UPDATE chats SET loop_at = ? WHERE channel = ? AND chat = ?", (now, *key)
-        )
-
-
 def recent_exchanges(connection: Connection, key: ChatKey, *, since: float) -> tuple[Exchange, ...]:
-    """See `Exchanges.recent`; inside the caller's transaction or read."""
+    """The turns answered since a time (Unix seconds) and since the last loop, oldest first."""
     answered = connection.execute(
         "SELECT turn_id, MIN(sent_at), MAX(sent_at) FROM (SELECT turn_id, sent_at"
         " FROM outbox WHERE channel = ? AND chat = ? ORDER BY id DESC LIMIT ?) newest"
@@ -64,6 +44,23 @@ def recent_exchanges(connection: Connection, key: ChatKey, *, since: float) -> t
         _exchange(connection, turn_id, sent_from, sent_until)
         for turn_id, sent_from, sent_until in answered
     )
+
+
+class Exchanges(Role):
+    """The last turns of a chat with their times, by which a loop is seen and stopped.
+
+    Only a chat's own task may change it; any task may read.
+    """
+
+    recent = reading(recent_exchanges)
+
+    @transaction
+    def stop_loop(self, connection: Connection, key: ChatKey, *, until: float, now: float) -> None:
+        """Keep the bot out of a chat until a time, because it talks with a machine there."""
+        change_hold(connection, key, lambda hold: stopped_loop(hold, until))
+        connection.execute(
+            "UPDATE chats SET loop_at = ? WHERE channel = ? AND chat = ?", (now, *key)
+        )
 
 
 def _exchange(
@@ -133,10 +130,7 @@ class Handovers(Role):
     waiting_chats = reading(waiting_chats)
     signals = reading(signals)
 
-    @transaction
-    def hold(self, connection: Connection, key: ChatKey, *, now: float) -> int:
-        """Leave what waits for the bot to a person if the chat is paused; gives how many."""
-        return hold_waiting(connection, key, now)
+    hold = writing(hold_waiting)
 
     @transaction
     def end_pause(

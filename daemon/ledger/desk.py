@@ -7,7 +7,7 @@ from daemon.domain.accounts import login_of
 from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.ledger.audit import write_audit
-from daemon.ledger.drivers.port import Connection, Role, named, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, named, query, transaction, writing
 
 MOST_NOTES = 200
 """Of one chat, on its page."""
@@ -17,13 +17,17 @@ MOST_UNREAD = 50
 """The most chats that one answer to a browser has."""
 
 
+def seen(connection: Connection, key: ChatKey) -> None:
+    """Somebody has looked at a chat."""
+    connection.execute(
+        "UPDATE chats SET unread_at = 0 WHERE channel = ? AND chat = ? AND unread_at > 0", key
+    )
+
+
 class DeskRecords(Role):
     """What people do at the desk beside writing. Called by the dashboard's requests."""
 
-    @transaction
-    def seen(self, connection: Connection, key: ChatKey) -> None:
-        """Somebody has looked at a chat."""
-        seen(connection, key)
+    seen = writing(seen)
 
     @transaction
     def assign(
@@ -161,13 +165,6 @@ def mark_turn_unread(connection: Connection, turn_id: int, *, now: float) -> Non
     """The chat of a turn waits for a person from now on, until somebody looks."""
     row = connection.execute("SELECT channel, chat FROM turns WHERE id = ?", (turn_id,)).fetchone()
     mark_unread(connection, ChatKey(*row), now=now)
-
-
-def seen(connection: Connection, key: ChatKey) -> None:
-    """Somebody has looked at a chat."""
-    connection.execute(
-        "UPDATE chats SET unread_at = 0 WHERE channel = ? AND chat = ? AND unread_at > 0", key
-    )
 
 
 def assign(connection: Connection, key: ChatKey, account: int | None) -> None:

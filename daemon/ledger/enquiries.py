@@ -24,7 +24,7 @@ from daemon.domain.outcomes import (
     thanks_in,
 )
 from daemon.domain.states import ANSWERED, FOR_BOT, HANDED_OFF, IGNORED, RECEIVED, SENT, WITH_AGENT
-from daemon.ledger.drivers.port import Connection, Role, listed, marks, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, listed, marks, query, reading, transaction
 from daemon.ledger.messages import read_message
 from daemon.ledger.people import FORGOTTEN
 
@@ -91,6 +91,33 @@ class EnquiryState:
     began_at: float
     settled: bool
     """True if nothing of it changes any more, unless it is reopened."""
+
+
+def enquiries_between(
+    connection: Connection, first_day: str, last_day: str, *, number: str = ""
+) -> tuple[EnquiryRow, ...]:
+    """The enquiries of some days, both included; of one number if it is named.
+
+    Those that are alike are counted together.
+    """
+    rows = connection.execute(
+        "SELECT day, channel, topic, outcome, reopened, ROUND(first_answer_seconds * 10), COUNT(*)"
+        " FROM enquiries WHERE day BETWEEN ? AND ? AND (? = '' OR channel = ?) GROUP BY day,"
+        " channel, topic, outcome, reopened, ROUND(first_answer_seconds * 10)",
+        (first_day, last_day, number, number),
+    )
+    return tuple(
+        EnquiryRow(
+            day,
+            channel,
+            outcome,
+            bool(reopened),
+            None if tenths is None else tenths / 10,
+            topic,
+            amount,
+        )
+        for day, channel, topic, outcome, reopened, tenths, amount in rows
+    )
 
 
 class Enquiries(Role):
@@ -191,15 +218,7 @@ class Enquiries(Role):
             ],
         )
 
-    @query
-    def between(
-        self, connection: Connection, first_day: str, last_day: str, *, number: str
-    ) -> tuple[EnquiryRow, ...]:
-        """The enquiries of some days, both included; of one number if it is named.
-
-        Those that are alike are counted together.
-        """
-        return enquiries_between(connection, first_day, last_day, number=number)
+    between = reading(enquiries_between)
 
     @transaction
     def drop_old(self, connection: Connection, *, before_day: str, limit: int) -> int:
@@ -209,30 +228,6 @@ class Enquiries(Role):
             " (SELECT id FROM enquiries WHERE day < ? ORDER BY day LIMIT ?)",
             (before_day, limit),
         ).rowcount
-
-
-def enquiries_between(
-    connection: Connection, first_day: str, last_day: str, *, number: str = ""
-) -> tuple[EnquiryRow, ...]:
-    """See `Enquiries.between`; inside the caller's read."""
-    rows = connection.execute(
-        "SELECT day, channel, topic, outcome, reopened, ROUND(first_answer_seconds * 10), COUNT(*)"
-        " FROM enquiries WHERE day BETWEEN ? AND ? AND (? = '' OR channel = ?) GROUP BY day,"
-        " channel, topic, outcome, reopened, ROUND(first_answer_seconds * 10)",
-        (first_day, last_day, number, number),
-    )
-    return tuple(
-        EnquiryRow(
-            day,
-            channel,
-            outcome,
-            bool(reopened),
-            None if tenths is None else tenths / 10,
-            topic,
-            amount,
-        )
-        for day, channel, topic, outcome, reopened, tenths, amount in rows
-    )
 
 
 class EnquiryMessage(NamedTuple):

@@ -16,7 +16,7 @@ import trio
 
 from daemon.domain.records import MEDIA_FOLDER
 from daemon.files.port import FileStore
-from daemon.ledger.drivers.port import Connection, Role, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, query, transaction, writing
 from daemon.system.private_files import make_folder, new_file
 
 RANDOM_BITS = 63
@@ -113,13 +113,30 @@ SWEPT = 200
 """Files in one look at what is to be deleted."""
 
 
+def files_to_delete(connection: Connection) -> tuple[tuple[str, str], ...]:
+    """Folder and name of files that are to be deleted for all nodes, one batch of them.
+
+    Those that have come again meanwhile, in another message, are given up on. Inside the caller's
+    transaction.
+    """
+    connection.execute(
+        "DELETE FROM deleted_files WHERE gone_at IS NULL AND folder = ? AND (EXISTS"
+        " (SELECT 1 FROM media m WHERE m.file = deleted_files.name AND m.file != '') OR EXISTS"
+        " (SELECT 1 FROM media m WHERE m.preview = deleted_files.name AND m.preview != ''))",
+        (MEDIA_FOLDER,),
+    )
+    rows = connection.execute(
+        "SELECT folder, name FROM deleted_files WHERE gone_at IS NULL"
+        " ORDER BY folder, name LIMIT ?",
+        (SWEPT,),
+    )
+    return tuple((folder, name) for folder, name in rows)
+
+
 class DeletedFiles(Role):
     """The files that the ledger has given up. Used by housekeeping, on every node."""
 
-    @transaction
-    def pending(self, connection: Connection) -> tuple[tuple[str, str], ...]:
-        """Folder and name of files that are still to be deleted for all nodes."""
-        return files_to_delete(connection)
+    pending = writing(files_to_delete)
 
     @transaction
     def gone(self, connection: Connection, files: Sequence[tuple[str, str]], *, now: float) -> None:
@@ -139,26 +156,6 @@ class DeletedFiles(Role):
     def forget(self, connection: Connection, *, before: float) -> None:
         """Drop the rows of files that have been gone since before a time, Unix seconds."""
         connection.execute("DELETE FROM deleted_files WHERE gone_at < ?", (before,))
-
-
-def files_to_delete(connection: Connection) -> tuple[tuple[str, str], ...]:
-    """Folder and name of files that are to be deleted for all nodes, one batch of them.
-
-    Those that have come again meanwhile, in another message, are given up on. Inside the caller's
-    transaction.
-    """
-    connection.execute(
-        "DELETE FROM deleted_files WHERE gone_at IS NULL AND folder = ? AND (EXISTS"
-        " (SELECT 1 FROM media m WHERE m.file = deleted_files.name AND m.file != '') OR EXISTS"
-        " (SELECT 1 FROM media m WHERE m.preview = deleted_files.name AND m.preview != ''))",
-        (MEDIA_FOLDER,),
-    )
-    rows = connection.execute(
-        "SELECT folder, name FROM deleted_files WHERE gone_at IS NULL"
-        " ORDER BY folder, name LIMIT ?",
-        (SWEPT,),
-    )
-    return tuple((folder, name) for folder, name in rows)
 
 
 def forget_deleted(connection: Connection, files: Sequence[tuple[str, str]]) -> None:

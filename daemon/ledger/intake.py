@@ -15,14 +15,7 @@ from daemon.domain.messages import Call, ChatKey, Message, Webhook
 from daemon.domain.records import Accepted, Arrival, NewPart, StoredMessage
 from daemon.errors import StoreUnavailable
 from daemon.ledger.arrivals import insert_event, take_in
-from daemon.ledger.drivers.port import (
-    Connection,
-    Role,
-    Transactions,
-    Write,
-    query,
-    transaction,
-)
+from daemon.ledger.drivers.port import Connection, Role, Transactions, Write, query, transaction
 from daemon.ledger.drivers.threads import Finished
 from daemon.ledger.messages import UNANSWERED, WAITING, stored_message
 from daemon.ledger.outbox import queue_notice

@@ -24,8 +24,11 @@ from daemon.ledger.drivers.port import (
     Role,
     Transactions,
     marks,
+    named,
     query,
+    reading,
     transaction,
+    writing,
 )
 
 IS_CURRENT = f"state = '{CURRENT}'"
@@ -91,20 +94,7 @@ def documents_of(connection: Connection, folder: str) -> list[KnownDocument]:
         f" FROM knowledge_documents WHERE folder = ? AND {IS_CURRENT} ORDER BY path, id",
         (folder,),
     )
-    return [
-        KnownDocument(
-            id=row[0],
-            path=row[1],
-            size=row[2],
-            modified=row[3],
-            digest=row[4],
-            title=row[5],
-            error=row[6],
-            passages=row[7],
-            stored_at=row[8],
-        )
-        for row in rows
-    ]
+    return [KnownDocument(**row) for row in named(rows)]
 
 
 def begin_document(
@@ -232,17 +222,12 @@ def _rarest(groups: Groups, counts: dict[str, int]) -> tuple[list[str], int]:
 def passages_by_id(connection: Connection, ids: Sequence[int]) -> list[FoundPassage]:
     """Read passages with their documents."""
     rows = connection.execute(
-        "SELECT knowledge_passages.id, title, path, location, body, terms FROM knowledge_passages"
-        " JOIN knowledge_documents ON knowledge_documents.id = document_id"
+        "SELECT knowledge_passages.id, title, path, location, body AS text, terms"
+        " FROM knowledge_passages JOIN knowledge_documents ON knowledge_documents.id = document_id"
         f" WHERE knowledge_passages.id IN ({marks(ids)})",
         list(ids),
     )
-    return [
-        FoundPassage(
-            id=row[0], title=row[1], path=row[2], location=row[3], text=row[4], terms=row[5]
-        )
-        for row in rows
-    ]
+    return [FoundPassage(**row) for row in named(rows)]
 
 
 StoredVectors = list[tuple[int, bytes]]
@@ -270,10 +255,7 @@ class Passages(Role):
         self.digests[folder] = hash_of(*(f"{one.path} {one.digest}" for one in found))
         return found
 
-    @query
-    def documents(self, connection: Connection, folder: str) -> list[KnownDocument]:
-        """The current documents of a folder, by their paths."""
-        return documents_of(connection, folder)
+    documents = reading(documents_of)
 
     @query
     def search(self, connection: Connection, folder: str, question: str) -> list[FoundPassage]:
@@ -288,40 +270,17 @@ class Passages(Role):
             await self._add(number, document, some)
         await self._make_current(folder, document.path, number)
 
-    @transaction
-    def _begin(
-        self, connection: Connection, folder: str, document: ReadDocument, *, now: float
-    ) -> int:
-        return begin_document(connection, folder, document, now=now)
+    _begin = writing(begin_document)
 
-    @transaction
-    def _add(
-        self,
-        connection: Connection,
-        number: int,
-        document: ReadDocument,
-        passages: Sequence[Passage],
-    ) -> None:
-        add_passages(connection, number, document, passages)
+    _add = writing(add_passages)
 
-    @transaction
-    def _make_current(self, connection: Connection, folder: str, path: str, number: int) -> None:
-        make_current(connection, folder, path, number)
+    _make_current = writing(make_current)
 
-    @transaction
-    def note_unchanged(self, connection: Connection, number: int, *, modified: int) -> None:
-        """Note that a file has another time and the same bytes."""
-        note_unchanged(connection, number, modified=modified)
+    note_unchanged = writing(note_unchanged)
 
-    @transaction
-    def drop(self, connection: Connection, folder: str, path: str) -> None:
-        """Search a document no more that is gone."""
-        drop_document(connection, folder, path)
+    drop = writing(drop_document)
 
-    @query
-    def by_ids(self, connection: Connection, ids: Sequence[int]) -> list[FoundPassage]:
-        """Read passages with their documents."""
-        return passages_by_id(connection, ids)
+    by_ids = reading(passages_by_id)
 
     @query
     def without_vectors(
@@ -366,10 +325,7 @@ class Passages(Role):
         )
         return [(int(row[0]), bytes(row[1])) for row in rows]
 
-    @transaction
-    def sweep(self, connection: Connection, *, now: float) -> bool:
-        """Delete some passages that are searched no more; False if there are none left."""
-        return sweep(connection, now=now)
+    sweep = writing(sweep)
 
 
 # -- questions that the documents do not answer ------------------------------------------------

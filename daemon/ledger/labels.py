@@ -14,7 +14,8 @@ from daemon.domain.labels import (
 from daemon.domain.messages import ChatKey, Label
 from daemon.ledger import announcements
 from daemon.ledger.audit import write_audit
-from daemon.ledger.drivers.port import Connection, Role, escaped, marks, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, marks, reading, transaction
+from daemon.ledger.search import escaped
 
 TAKEN = "There is a label of this name."
 TOO_MANY = "There are too many labels."
@@ -65,13 +66,16 @@ class ChatLabelRecords(Role):
         return changes
 
 
+def desk_labels(connection: Connection) -> tuple[Label, ...]:
+    """The desk's own labels, by name."""
+    rows = connection.execute("SELECT id, name, color FROM desk_labels ORDER BY folded")
+    return tuple(Label(id=str(number), name=name, color=color) for number, name, color in rows)
+
+
 class DeskLabels(Role):
     """The desk's own list of labels. Called by requests."""
 
-    @query
-    def all(self, connection: Connection) -> tuple[Label, ...]:
-        """The labels, by name."""
-        return desk_labels(connection)
+    all = reading(desk_labels)
 
     @transaction
     def add(self, connection: Connection, name: str, color: str, *, by: Actor, now: float) -> str:
@@ -140,12 +144,6 @@ class DeskLabels(Role):
         connection.execute("DELETE FROM desk_labels WHERE id = ?", (number,))
         _replace(connection, label.name, "", *_of(channels))
         write_audit(connection, by, "label list", label.name, before=label.color, now=now)
-
-
-def desk_labels(connection: Connection) -> tuple[Label, ...]:
-    """The desk's own labels, by name."""
-    rows = connection.execute("SELECT id, name, color FROM desk_labels ORDER BY folded")
-    return tuple(Label(id=str(number), name=name, color=color) for number, name, color in rows)
 
 
 def labels_of(connection: Connection, key: ChatKey) -> tuple[str, ...]:

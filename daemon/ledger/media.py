@@ -12,10 +12,12 @@ from daemon.domain.records import MediaItem, Turn
 from daemon.domain.states import FAILED, FOR_BOT, GONE, STORED, WANTED, WITH_AGENT
 from daemon.ledger.drivers.port import (
     Connection,
+    Cursor,
     Role,
     Transactions,
     listed,
     marks,
+    named,
     query,
     transaction,
 )
@@ -43,16 +45,16 @@ class MediaItems(Role):
         rows = connection.execute(
             f"{_ITEM} WHERE channel = ? AND message_id IN ({marks(ids)})", (channel, *ids)
         )
-        return {row[0]: _item(row) for row in rows}
+        return {item.message_id: item for item in _items(rows)}
 
     @transaction
     def want(self, connection: Connection, message: Message, *, now: float) -> MediaItem:
         """Note that the file of a message is wanted, unless that is known; gives what is known."""
         want_file(connection, message, now)
-        row = connection.execute(
+        rows = connection.execute(
             f"{_ITEM} WHERE channel = ? AND message_id = ?", (message.key.number, message.id)
-        ).fetchone()
-        return _item(row) if row else MediaItem(message_id=message.id, state=GONE)
+        )
+        return next(iter(_items(rows)), MediaItem(message_id=message.id, state=GONE))
 
     async def stored(
         self, message: Message, *, file: str, mime: str, size: int, now: float
@@ -222,19 +224,5 @@ def _is_named(connection: Connection, name: str) -> bool:
     return row is not None
 
 
-def _item(row: tuple[object, ...]) -> MediaItem:
-    message_id, state, reason, file, preview, mime, size, words, words_error = row
-    return msgspec.convert(
-        {
-            "message_id": message_id,
-            "state": state,
-            "reason": reason,
-            "file": file,
-            "preview": preview,
-            "mime": mime,
-            "size": size,
-            "words": words,
-            "words_error": words_error,
-        },
-        MediaItem,
-    )
+def _items(rows: Cursor) -> list[MediaItem]:
+    return [MediaItem(**row) for row in named(rows)]

@@ -18,6 +18,7 @@ from daemon.ledger.drivers.port import (
     Transactions,
     marks,
     query,
+    reading,
     transaction,
 )
 
@@ -59,6 +60,12 @@ class WaitingCall(NamedTuple):
     body: bytes
 
 
+def waiting_calls(connection: Connection) -> dict[str, int]:
+    """How many webhook calls wait for the owner of each number for which any do."""
+    rows = connection.execute("SELECT number, COUNT(*) FROM waiting_calls GROUP BY number")
+    return dict(rows.fetchall())
+
+
 class WaitingCalls(Role):
     """Webhook calls on their way to their number's owner. Any node adds to them."""
 
@@ -87,10 +94,7 @@ class WaitingCalls(Role):
             WaitingCall(call, name, event, bytes(body)) for call, name, event, body in rows
         )
 
-    @query
-    def counts(self, connection: Connection) -> dict[str, int]:
-        """How many calls wait for each number for which any do."""
-        return waiting_calls(connection)
+    counts = reading(waiting_calls)
 
     @transaction
     def taken(self, connection: Connection, calls: Sequence[int]) -> None:
@@ -272,10 +276,4 @@ def owners(connection: Connection) -> dict[str, str]:
         "SELECT number, COALESCE(name, '') FROM numbers LEFT JOIN nodes ON process = owner"
         " WHERE number != '' ORDER BY number"
     )
-    return dict(rows.fetchall())
-
-
-def waiting_calls(connection: Connection) -> dict[str, int]:
-    """How many webhook calls wait for the owner of each number for which any do."""
-    rows = connection.execute("SELECT number, COUNT(*) FROM waiting_calls GROUP BY number")
     return dict(rows.fetchall())

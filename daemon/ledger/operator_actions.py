@@ -16,7 +16,7 @@ from daemon.ledger.announcements import contact_changed
 from daemon.ledger.arrivals import take_in
 from daemon.ledger.audit import write_audit
 from daemon.ledger.desk import take
-from daemon.ledger.drivers.port import Connection, Role, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, query, transaction, writing
 from daemon.ledger.handover import chats_named, give_back, mark_done, pause
 from daemon.ledger.outbox import queue_part
 from daemon.ledger.people import REMEMBERED
@@ -31,6 +31,22 @@ SOURCE = "web"
 
 Obstacle = Literal["", "unknown", "not refused", "paused", "replayed"]
 """Why a send was left as it is; empty if it was not. ``unknown``: there is no such send."""
+
+
+def done_by_hand(
+    connection: Connection, chat: str, *, channel: str | None = None, by: Actor, now: float
+) -> tuple[tuple[ChatKey, ...], int]:
+    """Count what waits for a person in a chat as handled; a pause goes on.
+
+    Gives the chats concerned, and how many messages were closed.
+    """
+    keys, closed = chats_named(connection, chat, channel), 0
+    for key in keys:
+        messages, is_news = mark_done(connection, key)
+        closed += messages
+        if is_news:
+            write_audit(connection, by, "done", chat, after=f"{messages} messages", now=now)
+    return keys, closed
 
 
 class OperatorActions(Role):
@@ -167,21 +183,7 @@ class OperatorActions(Role):
                 _write_pause(connection, by, "resume", key, before=until, after=0, now=now)
         return keys
 
-    @transaction
-    def done(
-        self,
-        connection: Connection,
-        chat: str,
-        *,
-        channel: str | None = None,
-        by: Actor,
-        now: float,
-    ) -> tuple[tuple[ChatKey, ...], int]:
-        """Count what waits for a person in a chat as handled; a pause goes on.
-
-        Gives the chats concerned, and how many messages were closed.
-        """
-        return done_by_hand(connection, chat, channel=channel, by=by, now=now)
+    done = writing(done_by_hand)
 
     @query
     def chat_of_send(self, connection: Connection, row_id: int) -> ChatKey | None:
@@ -258,19 +260,6 @@ def _words(kind: str, text: str, payload: JsonObject | None) -> str:
         return text
     name = str((payload or {}).get("filename", ""))
     return f"[{kind}: {name}] {text}".strip()
-
-
-def done_by_hand(
-    connection: Connection, chat: str, *, channel: str | None = None, by: Actor, now: float
-) -> tuple[tuple[ChatKey, ...], int]:
-    """See `OperatorActions.done`; inside the caller's transaction, for the command line too."""
-    keys, closed = chats_named(connection, chat, channel), 0
-    for key in keys:
-        messages, is_news = mark_done(connection, key)
-        closed += messages
-        if is_news:
-            write_audit(connection, by, "done", chat, after=f"{messages} messages", now=now)
-    return keys, closed
 
 
 def _write_pause(

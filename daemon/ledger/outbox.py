@@ -27,7 +27,7 @@ from daemon.domain.states import (
 from daemon.domain.transitions.handover import WINDOW_SHUT, seen_to
 from daemon.ledger import announcements
 from daemon.ledger.desk import mark_unread
-from daemon.ledger.drivers.port import Connection, Role, listed, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, listed, query, reading, transaction
 from daemon.ledger.handover import change_hold
 from daemon.ledger.people import has_opted_out
 from daemon.ledger.statuses import NEVER, claim_early, mark_dead, reopen
@@ -60,18 +60,34 @@ class SettledSend(NamedTuple):
     """The end of the turn that it finished."""
 
 
+def open_rows(connection: Connection, key: ChatKey) -> tuple[OutboxRow, ...]:
+    """The unsent messages of a chat, in order."""
+    rows = connection.execute(
+        f"{_ROW} WHERE channel = ? AND chat = ? AND {OPEN_ROWS} ORDER BY id",
+        key,
+    )
+    return tuple(_row(row) for row in rows)
+
+
+def _known_row(connection: Connection, row_id: int) -> OutboxRow:
+    """One row as it is now."""
+    return _row(connection.execute(f"{_ROW} WHERE id = ?", (row_id,)).fetchone())
+
+
+def _paused_until(connection: Connection, key: ChatKey) -> float:
+    """Until when a chat is paused, Unix seconds; 0 if it never was."""
+    row = connection.execute(
+        "SELECT paused_until FROM chats WHERE channel = ? AND chat = ?", key
+    ).fetchone()
+    return float(row[0]) if row else 0.0
+
+
 class Outbox(Role):
     """Outgoing messages. Only the task of a row's chat sends it; any task may read."""
 
-    @query
-    def open_rows(self, connection: Connection, key: ChatKey) -> tuple[OutboxRow, ...]:
-        """The unsent messages of a chat, in order."""
-        return open_rows(connection, key)
+    open_rows = reading(open_rows)
 
-    @query
-    def row(self, connection: Connection, row_id: int) -> OutboxRow:
-        """One row as it is now."""
-        return _known_row(connection, row_id)
+    row = reading(_known_row)
 
     @query
     def chats_with_work(self, connection: Connection) -> tuple[ChatKey, ...]:
@@ -104,10 +120,7 @@ class Outbox(Role):
         )
         return _paused_until(connection, row.key)
 
-    @query
-    def paused_until(self, connection: Connection, key: ChatKey) -> float:
-        """Until when a chat is paused, Unix seconds; 0 if it never was."""
-        return _paused_until(connection, key)
+    paused_until = reading(_paused_until)
 
     @transaction
     def sent(
@@ -308,26 +321,6 @@ class Outbox(Role):
             parameters,
         ).fetchone()
         return _row(found) if found else _known_row(connection, row.id)
-
-
-def open_rows(connection: Connection, key: ChatKey) -> tuple[OutboxRow, ...]:
-    """See `Outbox.open_rows`; inside the caller's transaction or read."""
-    rows = connection.execute(
-        f"{_ROW} WHERE channel = ? AND chat = ? AND {OPEN_ROWS} ORDER BY id",
-        key,
-    )
-    return tuple(_row(row) for row in rows)
-
-
-def _paused_until(connection: Connection, key: ChatKey) -> float:
-    row = connection.execute(
-        "SELECT paused_until FROM chats WHERE channel = ? AND chat = ?", key
-    ).fetchone()
-    return float(row[0]) if row else 0.0
-
-
-def _known_row(connection: Connection, row_id: int) -> OutboxRow:
-    return _row(connection.execute(f"{_ROW} WHERE id = ?", (row_id,)).fetchone())
 
 
 def queue_parts(

@@ -22,7 +22,15 @@ from daemon.domain.records import Fact, Turn
 from daemon.domain.states import TURN_DONE, UNSETTLED
 from daemon.domain.transitions.handover import joined
 from daemon.ledger import announcements
-from daemon.ledger.drivers.port import Connection, Role, listed, marks, query, transaction
+from daemon.ledger.drivers.port import (
+    Connection,
+    Role,
+    listed,
+    marks,
+    reading,
+    transaction,
+    writing,
+)
 from daemon.ledger.handover import change_hold, hold_of
 from daemon.system.private_files import new_file
 
@@ -43,47 +51,13 @@ _TABLES_BY_NAME = ("messages", "turns")
 """Tables whose index by chat is over number and chat as one text."""
 
 
-class Identities(Role):
-    """The chats that are of one person. Any task may call it."""
-
-    async def canonical(self, key: ChatKey) -> ChatKey:
-        """The canonical chat of this one: itself, unless it is a known alias."""
-        if not is_alias(key.chat):
-            return key
-        return await self._database.read(lambda connection: canonical(connection, key))
-
-    @transaction
-    def join(self, connection: Connection, alias: ChatKey, chat: str, *, now: float) -> bool:
-        """Learn that ``alias`` is the same person as ``chat``; True if that is news.
-
-        Everything of the alias moves to the chat. False, and nothing done, while the task of the
-        alias has a turn or an unsettled send: a second task would take that send for one that a
-        crash has cut. The pair is learnt again with the person's next message.
-        """
-        return join(connection, alias, chat, now=now)
-
-
-def canonical(connection: Connection, key: ChatKey) -> ChatKey:
-    """See `Identities.canonical`; inside the caller's transaction."""
-    if not is_alias(key.chat):
-        return key
-    row = connection.execute(
-        "SELECT chat FROM aliases WHERE channel = ? AND alias = ?", key
-    ).fetchone()
-    return ChatKey(key.number, row[0]) if row else key
-
-
-def shown_pair(message: Message) -> str:
-    """The phone chat that a message under a lid shows to be the same person; empty if none."""
-    if message.from_me or not is_alias(message.key.chat):
-        return ""
-    if message.author == local_part(message.key.chat):
-        return ""  # the lid without its ending, no phone number
-    return chat_of(message.author) if message.author.isdecimal() else ""
-
-
 def join(connection: Connection, alias: ChatKey, chat: str, *, now: float) -> bool:
-    """See `Identities.join`; inside the caller's transaction."""
+    """Learn that ``alias`` is the same person as ``chat``; True if that is news.
+
+    Everything of the alias moves to the chat. False, and nothing done, while the task of the
+    alias has a turn or an unsettled send: a second task would take that send for one that a
+    crash has cut. The pair is learnt again with the person's next message.
+    """
     if alias.chat == chat or canonical(connection, alias).chat == chat:
         return False
     busy = connection.execute(
@@ -120,8 +94,8 @@ def join(connection: Connection, alias: ChatKey, chat: str, *, now: float) -> bo
     _join_chats(connection, alias, ChatKey(alias.number, chat), now)
     connection.execute(
         "INSERT INTO usage_days (day, channel, chat, tokens, micros, gateway_micros,"
-        " pardoned_tokens, pardoned_micros, told) SELECT day, channel, ?, tokens, micros,"
-        " gateway_micros, pardoned_tokens, pardoned_micros, told FROM usage_days"
+        " pardoned_tokens, pardoned_micros, notified) SELECT day, channel, ?, tokens, micros,"
+        " gateway_micros, pardoned_tokens, pardoned_micros, notified FROM usage_days"
         " WHERE channel = ? AND chat = ?"
         " ON CONFLICT (day, channel, chat) DO UPDATE SET"
         " tokens = usage_days.tokens + excluded.tokens,"
@@ -129,7 +103,7 @@ def join(connection: Connection, alias: ChatKey, chat: str, *, now: float) -> bo
         " gateway_micros = usage_days.gateway_micros + excluded.gateway_micros,"
         " pardoned_tokens = usage_days.pardoned_tokens + excluded.pardoned_tokens,"
         " pardoned_micros = usage_days.pardoned_micros + excluded.pardoned_micros,"
-        " told = CASE excluded.told WHEN 1 THEN 1 ELSE usage_days.told END",
+        " notified = CASE excluded.notified WHEN 1 THEN 1 ELSE usage_days.notified END",
         (chat, *alias),
     )
     connection.execute("DELETE FROM usage_days WHERE channel = ? AND chat = ?", alias)
@@ -139,6 +113,37 @@ def join(connection: Connection, alias: ChatKey, chat: str, *, now: float) -> bo
         (alias.number, alias.chat, chat),
     )
     return True
+
+
+class Identities(Role):
+    """The chats that are of one person. Any task may call it."""
+
+    async def canonical(self, key: ChatKey) -> ChatKey:
+        """The canonical chat of this one: itself, unless it is a known alias."""
+        if not is_alias(key.chat):
+            return key
+        return await self._database.read(lambda connection: canonical(connection, key))
+
+    join = writing(join)
+
+
+def canonical(connection: Connection, key: ChatKey) -> ChatKey:
+    """See `Identities.canonical`; inside the caller's transaction."""
+    if not is_alias(key.chat):
+        return key
+    row = connection.execute(
+        "SELECT chat FROM aliases WHERE channel = ? AND alias = ?", key
+    ).fetchone()
+    return ChatKey(key.number, row[0]) if row else key
+
+
+def shown_pair(message: Message) -> str:
+    """The phone chat that a message under a lid shows to be the same person; empty if none."""
+    if message.from_me or not is_alias(message.key.chat):
+        return ""
+    if message.author == local_part(message.key.chat):
+        return ""  # the lid without its ending, no phone number
+    return chat_of(message.author) if message.author.isdecimal() else ""
 
 
 def follow(connection: Connection, change: IdentityChange, *, now: float) -> None:
@@ -295,13 +300,18 @@ MAX_FACTS = 50
 """Each request to the model has all of them."""
 
 
+def facts_of(connection: Connection, key: ChatKey) -> tuple[Fact, ...]:
+    """The facts about a contact, oldest first."""
+    rows = connection.execute(
+        "SELECT id, fact FROM facts WHERE channel = ? AND chat = ? ORDER BY id", key
+    )
+    return tuple(Fact(*row) for row in rows)
+
+
 class Facts(Role):
     """The facts about each contact. Any task may call it."""
 
-    @query
-    def of(self, connection: Connection, key: ChatKey) -> tuple[Fact, ...]:
-        """The facts about a contact, oldest first."""
-        return facts_of(connection, key)
+    of = reading(facts_of)
 
     @transaction
     def remember(self, connection: Connection, turn: Turn, fact: str, *, now: float) -> int:
@@ -337,11 +347,3 @@ class Facts(Role):
             return False
         announcements.contact_changed(connection, key, "facts", now=now)
         return True
-
-
-def facts_of(connection: Connection, key: ChatKey) -> tuple[Fact, ...]:
-    """See `Facts.of`; inside the caller's transaction or read."""
-    rows = connection.execute(
-        "SELECT id, fact FROM facts WHERE channel = ? AND chat = ? ORDER BY id", key
-    )
-    return tuple(Fact(*row) for row in rows)

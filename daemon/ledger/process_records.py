@@ -11,10 +11,11 @@ from daemon.domain.dashboard_values import LogLine, LogQuery, Sample
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.states import DEAD, WITH_AGENT, ProcessEnd
 from daemon.errors import StoreUnavailable
-from daemon.ledger.drivers.port import Connection, Role, escaped, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, query, transaction
 from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.outbox import OPEN_ROWS
 from daemon.ledger.people import canonical
+from daemon.ledger.search import escaped
 
 
 @dataclass(frozen=True, slots=True)

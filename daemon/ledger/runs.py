@@ -18,7 +18,7 @@ from daemon.domain.records import RecordedCall, RecordedRound, Run, Turn
 from daemon.domain.states import COMPLETED, FAILED, FINISHED, RUNNING, STARTED
 from daemon.domain.versions import Version
 from daemon.ledger import usage
-from daemon.ledger.drivers.port import Connection, Role, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, query, transaction, writing
 
 MOST_AT_ONCE = 500
 """Orphans that one start cancels; the next start cancels more."""
@@ -53,15 +53,9 @@ class Orphans(Role):
         )
         return tuple(response_id for (response_id,) in rows)
 
-    @transaction
-    def noted(self, connection: Connection, response_id: str, *, now: float) -> None:
-        """The server keeps a response that belongs to no run, and will not be asked for again."""
-        note(connection, response_id, now=now)
+    noted = writing(note)
 
-    @transaction
-    def released(self, connection: Connection, response_id: str) -> None:
-        """Note that the server no longer runs or keeps this."""
-        forget(connection, response_id)
+    released = writing(forget)
 
 
 _json = msgspec.json.Encoder()
@@ -81,13 +75,57 @@ def call_key(turn_id: int, call: FunctionCall) -> str:
     return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32]
 
 
+def _begin(connection: Connection, turn: Turn, now: float) -> Run:
+    """The running run of a turn with all that is known of it, or a new one."""
+    begun = connection.execute(
+        "INSERT INTO runs (turn_id, started_at) SELECT ?, ? WHERE NOT EXISTS"
+        f" (SELECT 1 FROM runs WHERE turn_id = ? AND state = '{RUNNING}') RETURNING id",
+        (turn.id, now, turn.id),
+    ).fetchone()
+    if begun is not None:
+        return Run(id=begun[0], turn_id=turn.id, calls=_calls(connection, turn.id))
+    (run_id,) = connection.execute(
+        f"SELECT id FROM runs WHERE turn_id = ? AND state = '{RUNNING}'", (turn.id,)
+    ).fetchone()
+    return Run(
+        id=run_id,
+        turn_id=turn.id,
+        rounds=_rounds(connection, run_id),
+        calls=_calls(connection, turn.id),
+    )
+
+
+def _start_round(
+    connection: Connection,
+    run: Run,
+    number: int,
+    *,
+    wanted: Charge | None = None,
+    budget: Budget = NO_LIMITS,
+    now: float,
+) -> Refusal:
+    """The model is about to be asked, which is expected to use up ``wanted``.
+
+    Says whose budget does not allow it; then it has not started and must not be asked.
+    """
+    refused: Refusal = ""
+    if wanted is not None:
+        refused = usage.reserve(connection, run, number, wanted, budget, now=now)
+    if refused:
+        return refused
+    connection.execute(
+        "INSERT INTO responses (run_id, round, started_at) VALUES (?, ?, ?)"
+        " ON CONFLICT (run_id, round) DO UPDATE SET state = ?, response_id = '',"
+        " calls = responses.calls + 1, started_at = excluded.started_at, ended_at = NULL",
+        (run.id, number, now, STARTED),
+    )
+    return ""
+
+
 class Runs(Role):
     """The record of runs. Only the task of a turn's chat, and its children, may change it."""
 
-    @transaction
-    def begin(self, connection: Connection, turn: Turn, *, now: float) -> Run:
-        """The running run of a turn with all that is known of it, or a new one."""
-        return _begin(connection, turn, now)
+    begin = writing(_begin)
 
     @transaction
     def start(
@@ -112,25 +150,10 @@ class Runs(Role):
         run = _begin(connection, turn, now)
         if run.rounds:
             return run, ""
-        refused = _start_round(connection, run, 0, wanted, budget, now)
+        refused = _start_round(connection, run, 0, wanted=wanted, budget=budget, now=now)
         return replace(run, is_asked=not refused), refused
 
-    @transaction
-    def round_started(
-        self,
-        connection: Connection,
-        run: Run,
-        number: int,
-        *,
-        wanted: Charge | None = None,
-        budget: Budget = NO_LIMITS,
-        now: float,
-    ) -> Refusal:
-        """The model is about to be asked, which is expected to use up ``wanted``.
-
-        Says whose budget does not allow it; then it has not started and must not be asked.
-        """
-        return _start_round(connection, run, number, wanted, budget, now)
+    round_started = writing(_start_round)
 
     @transaction
     def round_named(
@@ -262,48 +285,6 @@ class Runs(Role):
             "UPDATE tool_calls SET state = ?, output = ?, ended_at = ? WHERE id = ?",
             (FAILED if failed else FINISHED, output, now, row_id),
         )
-
-
-def _begin(connection: Connection, turn: Turn, now: float) -> Run:
-    begun = connection.execute(
-        "INSERT INTO runs (turn_id, started_at) SELECT ?, ? WHERE NOT EXISTS"
-        f" (SELECT 1 FROM runs WHERE turn_id = ? AND state = '{RUNNING}') RETURNING id",
-        (turn.id, now, turn.id),
-    ).fetchone()
-    if begun is not None:
-        return Run(id=begun[0], turn_id=turn.id, calls=_calls(connection, turn.id))
-    (run_id,) = connection.execute(
-        f"SELECT id FROM runs WHERE turn_id = ? AND state = '{RUNNING}'", (turn.id,)
-    ).fetchone()
-    return Run(
-        id=run_id,
-        turn_id=turn.id,
-        rounds=_rounds(connection, run_id),
-        calls=_calls(connection, turn.id),
-    )
-
-
-def _start_round(
-    connection: Connection,
-    run: Run,
-    number: int,
-    wanted: Charge | None,
-    budget: Budget,
-    now: float,
-) -> Refusal:
-    """See `Runs.round_started`; inside the caller's transaction."""
-    refused: Refusal = ""
-    if wanted is not None:
-        refused = usage.reserve(connection, run, number, wanted, budget, now=now)
-    if refused:
-        return refused
-    connection.execute(
-        "INSERT INTO responses (run_id, round, started_at) VALUES (?, ?, ?)"
-        " ON CONFLICT (run_id, round) DO UPDATE SET state = ?, response_id = '',"
-        " calls = responses.calls + 1, started_at = excluded.started_at, ended_at = NULL",
-        (run.id, number, now, STARTED),
-    )
-    return ""
 
 
 def _rounds(connection: Connection, run_id: int) -> tuple[RecordedRound, ...]:

@@ -67,6 +67,11 @@ _LAST = {
 }
 
 
+def escaped(text: str) -> str:
+    """A text as it is, in a pattern of ``LIKE`` whose escape is a backslash."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
     """What is looked for."""

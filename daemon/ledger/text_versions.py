@@ -1,12 +1,10 @@
 """Versions of the instructions and texts that people edit in the dashboard."""
 
-from typing import Any
-
 from daemon.domain.audit_chain import Actor
 from daemon.domain.editable_texts import TextVersion
 from daemon.domain.versions import hash_of
 from daemon.ledger.audit import write_audit
-from daemon.ledger.drivers.port import Connection, Role, query, transaction
+from daemon.ledger.drivers.port import Connection, Cursor, Role, named, query, transaction
 
 MOST_SHOWN = 50
 """Versions of a text that are listed: the newest."""
@@ -39,18 +37,18 @@ class TextVersions(Role):
             " ORDER BY revision DESC LIMIT ?",
             (number, name, MOST_SHOWN),
         )
-        return tuple(map(_version, rows))
+        return _versions(rows)
 
     @query
     def find(
         self, connection: Connection, number: str, name: str, revision: int
     ) -> TextVersion | None:
         """One version; None if there is none of this number. 0 is the one before the first."""
-        row = connection.execute(
+        rows = connection.execute(
             f"SELECT {_COLUMNS} FROM text_versions WHERE number = ? AND name = ? AND revision = ?",
             (number, name, revision),
-        ).fetchone()
-        return _version(row) if row else None
+        )
+        return next(iter(_versions(rows)), None)
 
     @transaction
     def save(
@@ -102,7 +100,7 @@ def newest_texts(connection: Connection) -> tuple[TextVersion, ...]:
         " (SELECT MAX(revision) FROM text_versions w WHERE w.number = v.number"
         " AND w.name = v.name) ORDER BY number, name"
     )
-    return tuple(map(_version, rows))
+    return _versions(rows)
 
 
 def authors_of(connection: Connection) -> dict[str, str]:
@@ -120,16 +118,5 @@ def author_of(by: Actor) -> str:
     return by.name.removeprefix("account ")
 
 
-def _version(row: Any) -> TextVersion:
-    number, name, revision, text, digest, file_digest, author, saved_at, share = row
-    return TextVersion(
-        number=number,
-        name=name,
-        revision=revision,
-        text=text,
-        digest=digest,
-        file_digest=file_digest,
-        author=author,
-        saved_at=saved_at,
-        share=share,
-    )
+def _versions(rows: Cursor) -> tuple[TextVersion, ...]:
+    return tuple(TextVersion(**row) for row in named(rows))

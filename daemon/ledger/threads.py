@@ -23,7 +23,7 @@ from daemon.domain.records import (
 from daemon.domain.states import RECEIVED
 from daemon.ledger import announcements
 from daemon.ledger.desk import marked_notes
-from daemon.ledger.drivers.port import Connection, Role, marks, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, marks, query, reading, transaction
 from daemon.ledger.messages import redact
 from daemon.ledger.people import facts_of
 
@@ -33,24 +33,47 @@ _read_item = msgspec.json.Decoder(JsonObject)
 _PLACE = "[live location "
 
 
+def newest_items(
+    connection: Connection, key: ChatKey, *, tokens: int, after: int = 0
+) -> tuple[ThreadItem, ...]:
+    """The newest items of a thread, oldest first: as many as fit in ``tokens``, and one more.
+
+    The one more shows the caller whether the oldest turn is whole and fits; else it is left
+    out.
+    """
+    rows = connection.execute(
+        "SELECT turn_id, item, tokens, id, created_at FROM thread_items"
+        " WHERE channel = ? AND chat = ? AND id > ? ORDER BY id DESC",
+        (*key, after),
+    )
+    items: list[ThreadItem] = []
+    left = tokens
+    for turn_id, item, size, number, created_at in rows:
+        items.append(ThreadItem(turn_id, _read_item.decode(item), size, number, created_at))
+        left -= size
+        if left < 0:
+            break
+    rows.close()
+    return tuple(reversed(items))
+
+
+def chat_record(connection: Connection, key: ChatKey) -> ChatRecord:
+    """The record of a chat; an empty one for a new chat."""
+    row = connection.execute(
+        "SELECT name, contact_name, paused_until, apologised_at, context_at, context_text,"
+        " token_ratio, loop_until, opted_out_at, consent_at, labels FROM chats"
+        " WHERE channel = ? AND chat = ?",
+        key,
+    ).fetchone()
+    return ChatRecord(*row) if row else ChatRecord()
+
+
 class Threads(Role):
     """The thread and the record of each chat. Any task may call it."""
 
-    @query
-    def history(
-        self, connection: Connection, key: ChatKey, *, tokens: int
-    ) -> tuple[ThreadItem, ...]:
-        """The newest items of a thread, oldest first: as many as fit in ``tokens``, and one more.
+    history = reading(newest_items)
 
-        The one more shows the caller whether the oldest turn is whole and fits; else it is left
-        out.
-        """
-        return newest_items(connection, key, tokens=tokens)
-
-    @query
-    def chat(self, connection: Connection, key: ChatKey) -> ChatRecord:
-        """The record of a chat; an empty one for a new chat."""
-        return chat_record(connection, key)
+    chat = reading(chat_record)
 
     @query
     def recent_lines(self, connection: Connection, key: ChatKey, count: int) -> list[str]:
@@ -120,37 +143,6 @@ def _are_to_note(connection: Connection, seqs: Sequence[int], noted: Sequence[in
     return row is not None
 
 
-def newest_items(
-    connection: Connection, key: ChatKey, *, tokens: int, after: int = 0
-) -> tuple[ThreadItem, ...]:
-    """See `Threads.history`; of the items after number ``after``, inside a transaction."""
-    rows = connection.execute(
-        "SELECT turn_id, item, tokens, id, created_at FROM thread_items"
-        " WHERE channel = ? AND chat = ? AND id > ? ORDER BY id DESC",
-        (*key, after),
-    )
-    items: list[ThreadItem] = []
-    left = tokens
-    for turn_id, item, size, number, created_at in rows:
-        items.append(ThreadItem(turn_id, _read_item.decode(item), size, number, created_at))
-        left -= size
-        if left < 0:
-            break
-    rows.close()
-    return tuple(reversed(items))
-
-
-def chat_record(connection: Connection, key: ChatKey) -> ChatRecord:
-    """See `Threads.chat`; inside a transaction."""
-    row = connection.execute(
-        "SELECT name, contact_name, paused_until, apologised_at, context_at, context_text,"
-        " token_ratio, imported_at, loop_until, opted_out_at, consent_at, labels FROM chats"
-        " WHERE channel = ? AND chat = ?",
-        key,
-    ).fetchone()
-    return ChatRecord(*row) if row else ChatRecord()
-
-
 def _spoken(item: JsonObject) -> str:
     """One item as a line of conversation; empty for notes, calls of tools and the like."""
     if is_data(item) or not is_for_customer(item):
@@ -190,6 +182,16 @@ def add_note(connection: Connection, key: ChatKey, note: str, *, now: float) -> 
 
 _json = msgspec.json.Encoder()
 _read_item = msgspec.json.Decoder(JsonObject)
+
+
+def _is_blank(connection: Connection, key: ChatKey) -> bool:
+    """Whether a thread has no items and never had any."""
+    row = connection.execute(
+        "SELECT 1 FROM chats WHERE channel = ? AND chat = ? AND imported_at + forgotten_at > 0"
+        " UNION ALL SELECT 1 FROM thread_items WHERE channel = ? AND chat = ? LIMIT 1",
+        (*key, *key),
+    ).fetchone()
+    return row is None
 
 
 class Memories(Role):
@@ -236,10 +238,7 @@ class Memories(Role):
         _set_head(connection, key, last.id, item, now)
         return True
 
-    @query
-    def is_blank(self, connection: Connection, key: ChatKey) -> bool:
-        """Whether a thread has no items and never had any."""
-        return _is_blank(connection, key)
+    is_blank = reading(_is_blank)
 
     @transaction
     def begin_with(
@@ -331,15 +330,6 @@ def _set_head(
         " tokens = CASE excluded.item WHEN '' THEN thread_heads.tokens ELSE excluded.tokens END",
         (*key, up_to, text, estimate_tokens(text) if text else 0, now),
     )
-
-
-def _is_blank(connection: Connection, key: ChatKey) -> bool:
-    row = connection.execute(
-        "SELECT 1 FROM chats WHERE channel = ? AND chat = ? AND imported_at + forgotten_at > 0"
-        " UNION ALL SELECT 1 FROM thread_items WHERE channel = ? AND chat = ? LIMIT 1",
-        (*key, *key),
-    ).fetchone()
-    return row is None
 
 
 def note_sign(connection: Connection, message: Message, now: float) -> None:

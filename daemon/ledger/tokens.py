@@ -8,7 +8,7 @@ from typing import Literal
 from daemon.domain.audit_chain import Actor
 from daemon.domain.roles import AccessRole
 from daemon.ledger.audit import write_audit
-from daemon.ledger.drivers.port import Connection, Role, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, reading, transaction
 
 PREFIX = "rcd_"
 """Of every token, so that scanners for secrets recognise one."""
@@ -87,10 +87,7 @@ def _token(row: tuple[int, str, str, float, float | None]) -> ApiToken:
 class ApiTokens(Role):
     """The tokens of the API. Called by the handlers of HTTP requests."""
 
-    @query
-    def find(self, connection: Connection, token: bytes) -> ApiToken | None:
-        """See `find_token`."""
-        return find_token(connection, token)
+    find = reading(find_token)
 
     @transaction
     def used(self, connection: Connection, number: int, *, now: float) -> None:

@@ -13,7 +13,6 @@ from daemon.domain.records import (
     Run,
     StoredMessage,
     Turn,
-    TurnEnd,
     Validation,
 )
 from daemon.domain.states import (
@@ -32,7 +31,7 @@ from daemon.domain.states import (
     Outcome,
 )
 from daemon.domain.transitions.changes import change_note, words
-from daemon.ledger.drivers.port import Connection, Role, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, query, reading, transaction, writing
 from daemon.ledger.messages import WAITING, stored_message
 from daemon.ledger.outbox import open_rows, queue_notice, queue_parts
 from daemon.ledger.reminders import NewReminder, plan_followups
@@ -58,13 +57,16 @@ class Concluded(NamedTuple):
     """About how many it has added to the thread."""
 
 
+def active_turn(connection: Connection, key: ChatKey) -> Turn | None:
+    """The turn of a chat that has no outcome yet, if there is one."""
+    row = connection.execute(f"{_TURN} WHERE channel = ? AND chat = ? AND {ACTIVE}", key).fetchone()
+    return _turn(connection, row) if row else None
+
+
 class Turns(Role):
     """The life of turns. Only the task of a turn's chat may change it."""
 
-    @query
-    def active(self, connection: Connection, key: ChatKey) -> Turn | None:
-        """The turn of a chat that has no outcome yet, if there is one."""
-        return active_turn(connection, key)
+    active = reading(active_turn)
 
     @query
     def all_active(self, connection: Connection) -> tuple[ChatKey, ...]:
@@ -195,18 +197,9 @@ class Turns(Role):
         in_thread = turn.state != TURN_OPEN or bool(items)
         close_turn(connection, turn, outcome, reason, now, in_thread=in_thread)
 
-    @transaction
-    def finish(self, connection: Connection, turn: Turn, *, now: float) -> TurnEnd:
-        """Close a turn whose answer has been delivered as far as possible.
+    finish = writing(finish_turn)
 
-        See `daemon.domain.transitions.turns.outcome_of` and `daemon.ledger.outbox.Outbox.sent`.
-        """
-        return finish_turn(connection, turn, now)
-
-    @query
-    def end(self, connection: Connection, turn: Turn) -> TurnEnd:
-        """The end of a turn."""
-        return turn_end(connection, turn)
+    end = reading(turn_end)
 
     @transaction
     def apologise(
@@ -241,12 +234,6 @@ class Turns(Role):
             f"{_TURN} WHERE id = (SELECT turn_id FROM outbox WHERE id = ?)", (row_id,)
         ).fetchone()
         return _turn(connection, row) if row else None
-
-
-def active_turn(connection: Connection, key: ChatKey) -> Turn | None:
-    """See `Turns.active`; inside the caller's transaction or read."""
-    row = connection.execute(f"{_TURN} WHERE channel = ? AND chat = ? AND {ACTIVE}", key).fetchone()
-    return _turn(connection, row) if row else None
 
 
 def _concluded(

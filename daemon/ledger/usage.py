@@ -13,7 +13,7 @@ from daemon.domain.messages import ChatKey
 from daemon.domain.records import NewPart, Run, Turn
 from daemon.domain.states import RESERVED, SETTLED
 from daemon.ledger import announcements
-from daemon.ledger.drivers.port import Connection, Role, query, transaction
+from daemon.ledger.drivers.port import Connection, Role, query, transaction, writing
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
 
@@ -30,6 +30,32 @@ COUNTED = (
 """The counted part of a row of ``usage_days``, without the part an operator has pardoned."""
 
 
+def _add(connection: Connection, key: ChatKey, charge: Charge) -> None:
+    """Add to the sums of a day; taking back what was added may be negative.
+
+    Of a person who was forgotten while the call was made, only the sum of all is changed.
+    """
+    use = charge.use
+    connection.executemany(
+        "INSERT INTO usage_days (day, channel, chat, tokens, micros)"
+        " SELECT :day, :channel, :chat, :tokens, :micros WHERE :chat = ''"
+        " OR EXISTS (SELECT 1 FROM chats WHERE channel = :channel AND chat = :chat)"
+        " ON CONFLICT (day, channel, chat) DO UPDATE SET"
+        " tokens = usage_days.tokens + excluded.tokens,"
+        " micros = usage_days.micros + excluded.micros",
+        [
+            {
+                "day": charge.day,
+                "channel": channel,
+                "chat": chat,
+                "tokens": use.tokens,
+                "micros": use.micros,
+            }
+            for channel, chat in (canonical(connection, key), all_of(key.number))
+        ],
+    )
+
+
 class UsageBook(Role):
     """Usage by day and chat. Any task may read it; a chat's task notes its own stop."""
 
@@ -42,7 +68,7 @@ class UsageBook(Role):
     def was_alerted(self, connection: Connection, number: str, day: str) -> bool:
         """True if the day's total of a number was spent, and a customer was not answered."""
         row = connection.execute(
-            "SELECT 1 FROM usage_days WHERE day = ? AND channel = ? AND chat = ? AND told = 1",
+            "SELECT 1 FROM usage_days WHERE day = ? AND channel = ? AND chat = ? AND notified = 1",
             (day, *all_of(number)),
         )
         return row.fetchone() is not None
@@ -59,10 +85,7 @@ class UsageBook(Role):
             wanted=wanted.use,
         )
 
-    @transaction
-    def charge(self, connection: Connection, key: ChatKey, charge: Charge) -> None:
-        """Add what a call that belongs to no run has used up to the sums of its day."""
-        _add(connection, key, charge)
+    charge = writing(_add)
 
     @transaction
     def take(self, connection: Connection, key: ChatKey, wanted: Charge, budget: Budget) -> Refusal:
@@ -153,32 +176,6 @@ def _insert(
     )
 
 
-def _add(connection: Connection, key: ChatKey, charge: Charge) -> None:
-    """Add to the sums of a day; taking back what was added may be negative.
-
-    Of a person who was forgotten while the call was made, only the sum of all is changed.
-    """
-    use = charge.use
-    connection.executemany(
-        "INSERT INTO usage_days (day, channel, chat, tokens, micros)"
-        " SELECT :day, :channel, :chat, :tokens, :micros WHERE :chat = ''"
-        " OR EXISTS (SELECT 1 FROM chats WHERE channel = :channel AND chat = :chat)"
-        " ON CONFLICT (day, channel, chat) DO UPDATE SET"
-        " tokens = usage_days.tokens + excluded.tokens,"
-        " micros = usage_days.micros + excluded.micros",
-        [
-            {
-                "day": charge.day,
-                "channel": channel,
-                "chat": chat,
-                "tokens": use.tokens,
-                "micros": use.micros,
-            }
-            for channel, chat in (canonical(connection, key), all_of(key.number))
-        ],
-    )
-
-
 def _used(connection: Connection, day: str, key: tuple[str, str]) -> Use:
     row = connection.execute(
         f"SELECT {COUNTED} FROM usage_days WHERE day = ? AND channel = ? AND chat = ?",
@@ -190,8 +187,9 @@ def _used(connection: Connection, day: str, key: tuple[str, str]) -> Use:
 def _note_alert(connection: Connection, day: str, key: ChatKey, *, now: float) -> bool:
     """Note the notice of a spent budget; False if it was noted before."""
     row = connection.execute(
-        "INSERT INTO usage_days (day, channel, chat, told) VALUES (?, ?, ?, 1)"
-        " ON CONFLICT (day, channel, chat) DO UPDATE SET told = 1 WHERE usage_days.told = 0",
+        "INSERT INTO usage_days (day, channel, chat, notified) VALUES (?, ?, ?, 1)"
+        " ON CONFLICT (day, channel, chat) DO UPDATE SET notified = 1"
+        " WHERE usage_days.notified = 0",
         (day, *key),
     )
     if not row.rowcount:

@@ -13,7 +13,16 @@ from daemon.domain.messages import ChatKey, JsonObject, NumberCondition
 from daemon.domain.states import DEAD, PENDING, SENT
 from daemon.ledger.announcements import announce
 from daemon.ledger.audit import write_audit
-from daemon.ledger.drivers.port import Connection, Role, marks, query, transaction
+from daemon.ledger.drivers.port import (
+    Connection,
+    Role,
+    keyed,
+    marks,
+    query,
+    reading,
+    transaction,
+    writing,
+)
 
 NOT_CONFIGURED = "its endpoint or its number is not configured any more"
 
@@ -51,6 +60,48 @@ class WebhookDelivery:
     """``chat`` is empty if it is about a number."""
     payload: str
     tries: int
+
+
+def endpoint_counts(connection: Connection) -> dict[str, EndpointCounts]:
+    """What waits and what was given up, by endpoint."""
+    pending = connection.execute(
+        "SELECT endpoint, COUNT(*), MIN(created_at) FROM webhook_deliveries"
+        f" WHERE {IS_PENDING} GROUP BY endpoint"
+    )
+    waiting = {endpoint: (count, oldest) for endpoint, count, oldest in pending}
+    ended = connection.execute(
+        # The column itself would have SQLite read all deliveries, in the order of their endpoints.
+        "SELECT endpoint || '' AS name, COUNT(*) FROM webhook_deliveries"
+        f" WHERE {IS_DEAD} GROUP BY name"
+    )
+    dead = dict(ended.fetchall())
+    return {
+        name: EndpointCounts(
+            pending=waiting.get(name, (0, 0))[0],
+            oldest_at=waiting.get(name, (0, 0))[1],
+            dead=dead.get(name, 0),
+        )
+        for name in sorted({*waiting, *dead})
+    }
+
+
+def replay_deliveries(
+    connection: Connection, ids: Sequence[int], *, endpoint: str = "", by: Actor, now: float
+) -> int:
+    """Deliver again what was given up: these rows, or all of an endpoint (``*``: of all).
+
+    Inside the caller's transaction. Gives how many; the receiver knows them by the same id.
+    """
+    which = "(endpoint = ? OR ? = '*')" if endpoint else f"id IN ({marks(ids)})"
+    values = (endpoint, endpoint) if endpoint else tuple(ids)
+    done = connection.execute(
+        "UPDATE webhook_deliveries SET state = ?, tries = 0, next_at = 0, ended_at = NULL"
+        f" WHERE {IS_DEAD} AND {which}",
+        (PENDING, *values),
+    ).rowcount
+    if done:
+        write_audit(connection, by, "webhook replay", after=f"{done} deliveries", now=now)
+    return done
 
 
 class WebhookDeliveries(Role):
@@ -111,17 +162,7 @@ class WebhookDeliveries(Role):
             f" AND channel IN ({marks(names)}) ORDER BY id LIMIT ?",
             (endpoint, now, now + longest_wait, *names, limit),
         )
-        return tuple(
-            WebhookDelivery(
-                id=number,
-                webhook_id=webhook_id,
-                event=event,
-                key=ChatKey(channel, chat),
-                payload=payload,
-                tries=tries,
-            )
-            for number, webhook_id, event, channel, chat, payload, tries in rows
-        )
+        return tuple(WebhookDelivery(**row) for row in keyed(rows))
 
     @transaction
     def delivered(self, connection: Connection, delivery: WebhookDelivery, *, now: float) -> None:
@@ -166,10 +207,7 @@ class WebhookDeliveries(Role):
         changed = NumberChanged(state=state, detail=detail)
         announce(connection, ChatKey(number, ""), changed, state, now, now=now)
 
-    @query
-    def counts(self, connection: Connection) -> dict[str, EndpointCounts]:
-        """What waits and what was given up, by endpoint."""
-        return endpoint_counts(connection)
+    counts = reading(endpoint_counts)
 
     @transaction
     def drop_old(self, connection: Connection, *, before: float) -> int:
@@ -180,79 +218,15 @@ class WebhookDeliveries(Role):
             (before, DROPPED_AT_ONCE),
         ).rowcount
 
-    @transaction
-    def replay(
-        self,
-        connection: Connection,
-        ids: Sequence[int],
-        *,
-        endpoint: str = "",
-        by: Actor,
-        now: float,
-    ) -> int:
-        """See `replay_deliveries`."""
-        return replay_deliveries(connection, ids, endpoint=endpoint, by=by, now=now)
-
-
-def endpoint_counts(connection: Connection) -> dict[str, EndpointCounts]:
-    """See `WebhookDeliveries.counts`; inside the caller's transaction or read."""
-    pending = connection.execute(
-        "SELECT endpoint, COUNT(*), MIN(created_at) FROM webhook_deliveries"
-        f" WHERE {IS_PENDING} GROUP BY endpoint"
-    )
-    waiting = {endpoint: (count, oldest) for endpoint, count, oldest in pending}
-    ended = connection.execute(
-        # The column itself would have SQLite read all deliveries, in the order of their endpoints.
-        "SELECT endpoint || '' AS name, COUNT(*) FROM webhook_deliveries"
-        f" WHERE {IS_DEAD} GROUP BY name"
-    )
-    dead = dict(ended.fetchall())
-    return {
-        name: EndpointCounts(
-            pending=waiting.get(name, (0, 0))[0],
-            oldest_at=waiting.get(name, (0, 0))[1],
-            dead=dead.get(name, 0),
-        )
-        for name in sorted({*waiting, *dead})
-    }
+    replay = writing(replay_deliveries)
 
 
 def dead_deliveries(connection: Connection, *, limit: int = SHOWN) -> list[JsonObject]:
     """What was given up, the newest first; without payloads."""
-    rows = connection.execute(
-        "SELECT id, endpoint, event, channel, chat, tries, error, created_at, ended_at"
-        f" FROM webhook_deliveries WHERE {IS_DEAD} ORDER BY id DESC LIMIT ?",
-        (limit,),
+    return keyed(
+        connection.execute(
+            "SELECT id, endpoint, event, channel, chat, tries, error, created_at, ended_at AS at"
+            f" FROM webhook_deliveries WHERE {IS_DEAD} ORDER BY id DESC LIMIT ?",
+            (limit,),
+        )
     )
-    return [
-        {
-            "id": number,
-            "endpoint": endpoint,
-            "event": event,
-            "key": ChatKey(channel, chat),
-            "tries": tries,
-            "error": error,
-            "created_at": created_at,
-            "at": ended_at,
-        }
-        for number, endpoint, event, channel, chat, tries, error, created_at, ended_at in rows
-    ]
-
-
-def replay_deliveries(
-    connection: Connection, ids: Sequence[int], *, endpoint: str = "", by: Actor, now: float
-) -> int:
-    """Deliver again what was given up: these rows, or all of an endpoint (``*``: of all).
-
-    Inside the caller's transaction. Gives how many; the receiver knows them by the same id.
-    """
-    which = "(endpoint = ? OR ? = '*')" if endpoint else f"id IN ({marks(ids)})"
-    values = (endpoint, endpoint) if endpoint else tuple(ids)
-    done = connection.execute(
-        "UPDATE webhook_deliveries SET state = ?, tries = 0, next_at = 0, ended_at = NULL"
-        f" WHERE {IS_DEAD} AND {which}",
-        (PENDING, *values),
-    ).rowcount
-    if done:
-        write_audit(connection, by, "webhook replay", after=f"{done} deliveries", now=now)
-    return done

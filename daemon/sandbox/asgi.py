@@ -5,12 +5,14 @@ task that the server started for the request.
 """
 
 import json
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from email.message import Message
+from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qsl
+
+from werkzeug.formparser import FormDataParser
+from werkzeug.http import parse_options_header
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -50,13 +52,6 @@ class Request:
             return None
         return value if isinstance(value, dict) else None
 
-    def fields(self) -> dict[str, Any] | None:
-        """Return the fields of a JSON object or of a form, files as `Upload`; else None."""
-        found = self.json_object()
-        if found is not None:
-            return found
-        return read_form(self.body, self.headers.get("content-type", ""))
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -68,32 +63,15 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_form(body: bytes, content_type: str) -> dict[str, str | Upload] | None:
-    """Return the fields of ``multipart/form-data`` (RFC 7578); None if it is anything else."""
-    head = Message()
-    head["content-type"] = content_type
-    boundary = head.get_boundary()
-    if head.get_content_type() != "multipart/form-data" or not boundary:
-        return None
-    fields: dict[str, str | Upload] = {}
-    for part in body.split(b"--" + boundary.encode("latin-1"))[1:-1]:
-        raw_head, found, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
-        if not found:
-            return None
-        headers = raw_head.decode("utf-8", "replace")
-        name = re.search(r'\bname="([^"]*)"', headers)
-        file_name = re.search(r'\bfilename="([^"]*)"', headers)
-        kind = re.search(r"^content-type:\s*(.+)$", headers, re.IGNORECASE | re.MULTILINE)
-        content = content.removesuffix(b"\r\n")
-        if name is None:
-            return None
-        if file_name or kind:
-            mime_type = kind[1].strip() if kind else "application/octet-stream"
-            upload = Upload(content, mime_type, file_name[1] if file_name else "")
-            fields[name[1]] = upload
-        else:
-            fields[name[1]] = content.decode("utf-8", "replace")
-    return fields
+def read_form(body: bytes, content_type: str) -> dict[str, str | Upload]:
+    """Return the fields of ``multipart/form-data``; none of anything else."""
+    kind, options = parse_options_header(content_type)
+    _, texts, files = FormDataParser().parse(BytesIO(body), kind, len(body), options)
+    uploads = {
+        name: Upload(file.stream.read(), file.content_type or "", file.filename or "")
+        for name, file in files.items()
+    }
+    return {**texts, **uploads}
 
 
 def json_answer(value: Any, status: int = 200) -> Answer:

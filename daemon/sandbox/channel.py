@@ -29,7 +29,7 @@ _CODES: Mapping[str, int] = {
 """1, 2, 3 and 5 are documented, 4 was observed; the rest are invented."""
 
 ALWAYS_ANSWERED = frozenset(
-    {"health", "settings", "set_settings", "webhook_test", "limits", "media", "file", "none"}
+    {"health", "settings", "set_settings", "webhook_test", "media", "file", "none"}
 )
 """Operations that need no linked phone."""
 
@@ -68,7 +68,7 @@ class Channel:
 
     def refusal(self, operation: str) -> Answer | None:
         """Return the answer to a call that needs a linked phone, if there is none now."""
-        sends = operation in {"send", "react", "delete", "mark_read", "presence"}
+        sends = operation in {"send", "react", "mark_read", "presence"}
         fine = self.state == "AUTH" or (self.state == "SYNC_ERROR" and sends)
         if fine or operation in ALWAYS_ANSWERED:
             return None

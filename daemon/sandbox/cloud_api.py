@@ -378,7 +378,7 @@ class SimulatedCloud:
         return json_answer({"success": True})
 
     async def _upload(self, request: Request) -> Answer:
-        form = read_form(request.body, request.headers.get("content-type", "")) or {}
+        form = read_form(request.body, request.headers.get("content-type", ""))
         file = form.get("file")
         if form.get("messaging_product") != "whatsapp" or not isinstance(file, Upload):
             raise Refused(100, "(#100) The parameter messaging_product is required.")

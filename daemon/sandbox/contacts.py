@@ -195,7 +195,6 @@ class SimulatedPhones:
         """
         chat_id = payloads.chat_id_of(chat)
         digits = author or payloads.digits_of(chat_id)
-        self.ledger.chat(chat_id).contact_presence = status
         if not self._sees_presence(digits):
             return
         parts = {"presences": [{"contact_id": digits, "status": status}]}

@@ -193,7 +193,7 @@ class SimulatedGateway(SimulatedPhones):
     ) -> tuple[FaultReply, list[JsonObject]]:
         """Do what was asked, or what a fault makes of it; return the reply and what to echo."""
         chat = recipient_of(request, parameters)
-        fault = self.faults.take(route.operation, chat, request.fields())
+        fault = self.faults.take(route.operation, chat, request.json_object())
         refused = await fault.refuse(receive) if fault else None
         if refused is not None:
             return refused, []

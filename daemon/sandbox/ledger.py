@@ -102,7 +102,6 @@ class SimulatedChat:
     labels: list[str] = field(default_factory=list)
     presence: str = "pause"
     """The daemon's indicator."""
-    contact_presence: str = "online"
 
     @property
     def is_group(self) -> bool:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from daemon.domain.messages import JsonObject
 from daemon.sandbox import samples
-from daemon.sandbox.asgi import Answer, Request, Upload, error_answer, json_answer
+from daemon.sandbox.asgi import Answer, Request, Upload, error_answer
 from daemon.sandbox.ledger import Ledger, StoredMedia
 
 OPUS_RATE = 48_000
@@ -118,27 +118,11 @@ class MediaFiles:
             return Answer(404, b"<Error><Code>NoSuchKey</Code></Error>", "application/xml")
         return Answer(200, media.data, media.mime_type)
 
-    def upload(self, request: Request) -> Answer:
-        """POST /media: bytes with their type, or ``{"media": base64}``, or a form with a file."""
-        fields = request.fields()
-        if fields is None:
-            mime_type = request.headers.get("content-type", "application/octet-stream")
-            upload: Upload | None = Upload(request.body, mime_type)
-        else:
-            upload = upload_of(fields)
-        if upload is None or not upload.data:
-            return error_answer(400, "Wrong request parameters: media")
-        return json_answer({"media": [{"id": self.keep(upload)}]})
-
 
 def upload_of(fields: JsonObject) -> Upload | None:
-    """Return the file in a request's ``media``: of a form, a data URI or base64; None if none."""
-    media, mime_type = fields.get("media"), str(fields.get("mime_type") or "")
+    """Return the file in a request's ``media``: a data URI or base64; None if it is neither."""
+    media, mime_type = str(fields.get("media")), str(fields.get("mime_type") or "")
     file_name = str(fields.get("filename") or "")
-    if isinstance(media, Upload):
-        return Upload(media.data, mime_type or media.mime_type, file_name or media.file_name)
-    if not isinstance(media, str):
-        return None
     if media.startswith("data:"):
         head, _, media = media.partition(",")
         mime_type = mime_type or head.removeprefix("data:").removesuffix(";base64")

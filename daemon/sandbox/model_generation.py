@@ -126,12 +126,16 @@ class Generation:
         yield {"type": "response.in_progress", "response": started}
         items: list[JsonObject] = []
         key = self.call.response_id.removeprefix("resp_")
-        for index, output in enumerate(self._outputs()):
-            for event in model_wire.item_events(output, index, key):
-                if event["type"] == "response.output_item.done":
-                    items.append(event["item"])
-                yield event
+        for event in self._item_events(key):
+            if event["type"] == "response.output_item.done":
+                items.append(event["item"])
+            yield event
         yield self._last_event(started, items)
+
+    def _item_events(self, key: str) -> Iterator[JsonObject]:
+        """Yield the events of all output items; `key` makes their ids unique."""
+        for index, output in enumerate(self._outputs()):
+            yield from model_wire.item_events(output, index, key)
 
     def _outputs(self) -> tuple[Output, ...]:
         body = self.call.body

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.sandbox.model_schemas import fault_of
-
 JsonObject = dict[str, Any]
 
 
@@ -32,21 +30,7 @@ class CallTool:
     arguments: str = "{}"
 
 
-@dataclass(frozen=True, slots=True)
-class Think:
-    """A reasoning item, as reasoning models put before what they say or call."""
-
-    summary: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class OutputItem:
-    """Any other output item, or a message of unusual parts, as it is."""
-
-    fields: dict[str, Any]
-
-
-Output = Say | CallTool | Think | OutputItem
+Output = Say | CallTool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +106,11 @@ def _broken_items(items: Sequence[Mapping[str, Any]]) -> ApiRefusal | None:
 
 
 def _broken_tools(tools: Sequence[Mapping[str, Any]]) -> ApiRefusal | None:
-    """Check names and schemas; a tool that does not say so is strict."""
     for number, tool in enumerate(tools):
-        if tool.get("type") != "function":
-            continue
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", str(tool.get("name"))):
+        name = str(tool.get("name"))
+        if tool.get("type") == "function" and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
             text = f"Invalid 'tools[{number}].name': string does not match pattern."
             return ApiRefusal(400, text, "invalid_value", f"tools[{number}].name")
-        parameters = tool.get("parameters") or {}
-        fault = fault_of(parameters, strict=tool.get("strict", True) is not False)
-        if fault:
-            text = f"Invalid schema for function '{tool['name']}': {fault}"
-            return ApiRefusal(
-                400, text, "invalid_function_parameters", f"tools[{number}].parameters"
-            )
     return None
 
 
@@ -202,18 +177,8 @@ def item_events(output: Output, index: int, key: str) -> Iterator[JsonObject]:
     """
     if isinstance(output, Say):
         yield from _message_events(output, index, f"msg_{key}{index}")
-    elif isinstance(output, CallTool):
-        yield from _call_events(output, index, f"fc_{key}{index}", f"call_{key}{index}")
-    elif isinstance(output, OutputItem):
-        item: JsonObject = {"id": f"item_{key}{index}", "status": "completed", **output.fields}
-        yield {"type": "response.output_item.added", "output_index": index, "item": item}
-        yield {"type": "response.output_item.done", "output_index": index, "item": item}
     else:
-        summary = [{"type": "summary_text", "text": output.summary}] if output.summary else []
-        item = {"id": f"rs_{key}{index}", "type": "reasoning", "summary": summary}
-        yield {"type": "response.output_item.added", "output_index": index, "item": item}
-        item = {**item, "encrypted_content": f"sealed-{key}{index}"}
-        yield {"type": "response.output_item.done", "output_index": index, "item": item}
+        yield from _call_events(output, index, f"fc_{key}{index}", f"call_{key}{index}")
 
 
 def _message_events(output: Say, index: int, item_id: str) -> Iterator[JsonObject]:

@@ -33,7 +33,6 @@ _NOT_CONTENT = frozenset(
     {
         "to",
         "quoted",
-        "edit",
         "media",
         "filename",
         "typing_time",
@@ -47,28 +46,6 @@ _NOT_CONTENT = frozenset(
     }
 )
 """Fields of a request that say how to send, not what."""
-
-_NUMBERS = frozenset(
-    {
-        "typing_time",
-        "recording_time",
-        "latitude",
-        "longitude",
-        "seconds",
-        "width",
-        "height",
-        "count",
-    }
-)
-"""Numeric fields, which a form holds as text."""
-
-
-def with_numbers(fields: JsonObject) -> JsonObject:
-    """Return a request's fields with the numbers of a form as numbers."""
-    return {
-        name: _number(value) if name in _NUMBERS and isinstance(value, str) else value
-        for name, value in fields.items()
-    }
 
 
 def fault_in(kind: str, data: JsonObject) -> str:

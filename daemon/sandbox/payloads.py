@@ -91,11 +91,6 @@ def own_message(
     return message
 
 
-def contact(digits: str, name: str) -> JsonObject:
-    """Return a person of the address book."""
-    return {"id": digits, "name": name, "pushname": name, "is_business": False, "saved": True}
-
-
 def status_update(
     message: JsonObject, status: str, at: float, *, error: str = "", viewer: str = ""
 ) -> JsonObject:

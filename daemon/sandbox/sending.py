@@ -2,11 +2,10 @@
 
 import random
 from collections.abc import Callable
-from typing import Any
 
 from daemon.domain.messages import JsonObject
 from daemon.sandbox import outgoing, payloads
-from daemon.sandbox.asgi import Answer, Request, Upload, error_answer, json_answer
+from daemon.sandbox.asgi import Answer, Request, error_answer, json_answer
 from daemon.sandbox.contacts import SimulatedPhones, Status
 from daemon.sandbox.faults import Faults
 from daemon.sandbox.ledger import Ledger
@@ -42,36 +41,13 @@ class SimulatedSends:
 
     def send(self, request: Request, kind: str) -> Answer:
         """POST /messages/{kind}: deliver a message to a customer."""
-        return self._send(kind, request.fields())
-
-    def send_file(self, request: Request, kind: str) -> Answer:
-        """POST /messages/media/{kind}: the same with the file as body, the rest in the query."""
-        mime_type = request.headers.get("content-type", "application/octet-stream")
-        if kind not in outgoing.MEDIA_KINDS:
-            return error_answer(404, "unknown message type")
-        return self._send(kind, {**request.query, "media": Upload(request.body, mime_type)})
-
-    def react(self, request: Request, message_id: str) -> Answer:
-        """PUT or DELETE /messages/{id}/reaction."""
-        emoji = "" if request.method == "DELETE" else (request.fields() or {}).get("emoji", "")
-        return self._act(message_id, {"type": "reaction", "emoji": emoji})
-
-    def delete(self, _request: Request, message_id: str) -> Answer:
-        """DELETE /messages/{id}: for everyone, if it is ours."""
-        return self._act(message_id, {"type": "delete"})
-
-    def _send(self, kind: str, fields: JsonObject | None) -> Answer:
         if kind not in outgoing.REQUIRED:
             return error_answer(404, "unknown message type")
-        if fields is None:
+        data = request.json_object()
+        if data is None:
             return error_answer(400, "Wrong request parameters: body is not a JSON object")
-        data = outgoing.with_numbers(fields)
-        fault = outgoing.fault_in(kind, data)
-        if fault:
+        if fault := outgoing.fault_in(kind, data):
             return error_answer(400, f"Wrong request parameters: {fault}")
-        if data.get("edit"):
-            change = {"edited_type": kind, "edited_content": {"body": data.get("body", "")}}
-            return self._act(str(data["edit"]), {"type": "edit", **change})
         content = outgoing.content_of(kind, data)
         if kind in outgoing.MEDIA_KINDS:
             stored = self._take_media(kind, data)
@@ -79,6 +55,24 @@ class SimulatedSends:
                 return error_answer(404, "specified media not found")
             content = {**stored, **content}
         return self._deliver(kind, content, data)
+
+    def react(self, request: Request, message_id: str) -> Answer:
+        """PUT /messages/{id}/reaction."""
+        target = self._ledger.messages.get(message_id)
+        if target is None:
+            return error_answer(404, "Specified message not found")
+        emoji = (request.json_object() or {}).get("emoji", "")
+        action = {"target": message_id, "type": "reaction", "emoji": emoji}
+        message = payloads.own_message(
+            {"type": "action", "action": action},
+            message_id=payloads.new_id(self._rng),
+            chat=target["chat_id"],
+            at=self._now(),
+            source="api",
+        )
+        self._ledger.add_message(message)
+        self._made.append(message)
+        return json_answer({"success": True})
 
     def _deliver(self, kind: str, content: JsonObject, data: JsonObject) -> Answer:
         message = payloads.own_message(
@@ -94,47 +88,20 @@ class SimulatedSends:
             context["mentions"] = [payloads.digits_of(str(name)) for name in data["mentions"]]
         if context:
             message["context"] = context
-        self._ledger.add_send(message, _plain(data), self._now())
+        self._ledger.add_send(message, data, self._now())
         self._made.append(message)
         return json_answer({"sent": True, "message": message})
 
-    def _act(self, message_id: str, action: JsonObject) -> Answer:
-        target = self._ledger.messages.get(message_id)
-        if target is None:
-            return error_answer(404, "Specified message not found")
-        message = payloads.own_message(
-            {"type": "action", "action": {"target": message_id, **action}},
-            message_id=payloads.new_id(self._rng),
-            chat=target["chat_id"],
-            at=self._now(),
-            source="api",
-        )
-        self._ledger.add_message(message)
-        self._made.append(message)
-        if action["type"] == "edit":
-            return json_answer({"sent": True, "message": message})
-        return json_answer({"success": True})
-
     def _take_media(self, kind: str, data: JsonObject) -> JsonObject | None:
-        """Keep what ``media`` holds (file, data URI, base64, link, id); None if it is unknown."""
-        media = data["media"]
-        if isinstance(media, str):
-            known = self._media.known_by(media) or media
-            if known in self._ledger.media:
-                return self._media.describe(known, kind)
-            if media.startswith(("http://", "https://")):
-                return self._media.stand_in(media)
+        """Keep what ``media`` holds (data URI, base64, link, id); None if it is unknown."""
+        media = str(data["media"])
+        known = self._media.known_by(media) or media
+        if known in self._ledger.media:
+            return self._media.describe(known, kind)
+        if media.startswith(("http://", "https://")):
+            return self._media.stand_in(media)
         upload = upload_of(data)
         return self._media.describe(self._media.keep(upload), kind) if upload else None
-
-
-def _plain(data: JsonObject) -> JsonObject:
-    """Return a request for the ledger, with a placeholder for each file of a form."""
-
-    def shown(value: Any) -> Any:
-        return f"<{len(value.data)} bytes>" if isinstance(value, Upload) else value
-
-    return {name: shown(value) for name, value in data.items()}
 
 
 class Echoes:

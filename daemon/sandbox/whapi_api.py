@@ -1,4 +1,4 @@
-"""Whapi's HTTP API over the ledger: one method an endpoint, in a small table of routes.
+"""Whapi's HTTP API over the ledger, as far as the daemon calls it: one method an endpoint.
 
 Paths, parameters, answers and errors follow Whapi's OpenAPI file (version 1.8.7). Handlers are
 plain functions of a request; waiting, faults and webhooks are the gateway's.
@@ -8,7 +8,6 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from daemon.domain.messages import JsonObject
 from daemon.sandbox import payloads
@@ -37,7 +36,7 @@ Announce = Callable[[str, str, Mapping[str, Sequence[JsonObject]]], None]
 
 
 class Directory:
-    """The endpoints of chats, contacts, groups and labels."""
+    """The endpoints of chats and labels, and of contacts' opaque ids."""
 
     def __init__(self, *, ledger: Ledger, labels: list[JsonObject], announce: Announce) -> None:
         self._ledger = ledger
@@ -51,41 +50,10 @@ class Directory:
         lid = self.lids.get(contact)
         return json_answer({"lid": lid}) if lid else error_answer(404, "lid not found")
 
-    def list_chats(self, request: Request) -> Answer:
-        """GET /chats."""
-        return self._page(request, "chats", [self.describe(c) for c in self._ledger.chats.values()])
-
     def get_chat(self, _request: Request, chat_id: str) -> Answer:
         """GET /chats/{chat}."""
         chat = self._ledger.chats.get(payloads.chat_id_of(chat_id))
         return json_answer(self.describe(chat)) if chat else error_answer(404, "chat not found")
-
-    def list_groups(self, request: Request) -> Answer:
-        """GET /groups."""
-        groups = [c for c in self._ledger.chats.values() if c.is_group]
-        return self._page(request, "groups", [self._group(chat) for chat in groups])
-
-    def get_group(self, _request: Request, group_id: str) -> Answer:
-        """GET /groups/{id}."""
-        chat = self._ledger.chats.get(group_id)
-        if chat is None or not chat.is_group:
-            return error_answer(404, "group not found")
-        return json_answer(self._group(chat))
-
-    def list_contacts(self, request: Request) -> Answer:
-        """GET /contacts."""
-        names = {
-            digits: name for c in self._ledger.chats.values() for digits, name in c.members.items()
-        }
-        contacts = [payloads.contact(digits, name) for digits, name in names.items()]
-        return self._page(request, "contacts", contacts)
-
-    def get_contact(self, _request: Request, digits: str) -> Answer:
-        """GET /contacts/{digits}."""
-        chat = self._ledger.chats.get(payloads.chat_id_of(digits))
-        if chat is None:
-            return error_answer(404, "contact not found")
-        return json_answer(payloads.contact(digits, chat.name))
 
     def list_labels(self, _request: Request) -> Answer:
         """GET /labels: a bare array."""
@@ -134,27 +102,6 @@ class Directory:
             answer |= {"timestamp": last["timestamp"], "last_message": last}
         return answer
 
-    def _group(self, chat: SimulatedChat) -> JsonObject:
-        ranks = {payloads.OWN_NUMBER: "member"} | dict.fromkeys(chat.members, "member")
-        ranks |= dict.fromkeys(list(chat.members)[:1], "creator")
-        return {
-            **self.describe(chat),
-            "created_by": next(iter(chat.members), payloads.OWN_NUMBER),
-            "participants": [{"id": digits, "rank": rank} for digits, rank in ranks.items()],
-            "participants_count": len(ranks),
-        }
-
-    def _page(self, request: Request, name: str, found: list[JsonObject]) -> Answer:
-        try:
-            count, offset = (
-                int(request.query.get(k, d)) for k, d in (("count", 100), ("offset", 0))
-            )
-        except ValueError:
-            return error_answer(400, "Wrong request parameters")
-        page = found[offset : offset + count]
-        numbers = {"count": len(page), "total": len(found), "offset": offset}
-        return json_answer({name: page, **numbers})
-
 
 class WhapiApi:
     """Whapi's endpoints."""
@@ -188,39 +135,25 @@ class WhapiApi:
         )
 
     def _table(self) -> list[tuple[str, str, str, Handler]]:
-        sending, directory, media = self.sending, self._directory, self._media
+        sending, directory = self.sending, self._directory
         chat = r"([\w.@-]+)"
         return [
             ("POST", r"/messages/(\w+)", "send", sending.send),
-            ("POST", r"/messages/media/(\w+)", "send", sending.send_file),
             ("GET", r"/messages/list(?:/([\w.@-]+))?", "list", self.list_messages),
-            ("GET", r"/messages/([^/]+)", "get_message", self.get_message),
             ("PUT", r"/messages/([^/]+)", "mark_read", self.mark_read),
-            ("DELETE", r"/messages/([^/]+)", "delete", sending.delete),
             ("PUT", r"/messages/([^/]+)/reaction", "react", sending.react),
-            ("DELETE", r"/messages/([^/]+)/reaction", "react", sending.react),
-            ("PUT", r"/presences/me", "own_presence", self.set_own_presence),
             ("PUT", rf"/presences/{chat}", "presence", self.set_presence),
             ("POST", rf"/presences/{chat}", "subscribe", self.subscribe),
-            ("GET", rf"/presences/{chat}", "get_presence", self.get_presence),
-            ("GET", r"/chats", "chats", directory.list_chats),
             ("GET", rf"/chats/{chat}", "chat", directory.get_chat),
-            ("GET", r"/groups", "groups", directory.list_groups),
-            ("GET", rf"/groups/{chat}", "group", directory.get_group),
-            ("GET", r"/contacts", "contacts", directory.list_contacts),
-            ("GET", r"/contacts/(\d+)", "contact", directory.get_contact),
             ("GET", r"/contacts/lids/(\d+)", "lid", directory.get_lid),
             ("GET", r"/health", "health", self._channel.get_health),
             ("GET", r"/settings", "settings", self._settings.get),
             ("PATCH", r"/settings", "set_settings", self._settings.patch),
             ("POST", r"/settings/webhook_test", "webhook_test", self._settings.test_webhook),
-            ("GET", r"/limits", "limits", self.limits),
             ("GET", r"/labels", "labels", directory.list_labels),
             ("POST", rf"/labels/(\d+)/{chat}", "label", directory.add_label),
             ("DELETE", rf"/labels/(\d+)/{chat}", "unlabel", directory.remove_label),
-            ("POST", r"/media", "upload", media.upload),
-            ("GET", r"/media/([\w-]+)", "media", media.get),
-            ("POST", r"/calls/([\w-]+)/reject", "reject_call", self.reject_call),
+            ("GET", r"/media/([\w-]+)", "media", self._media.get),
         ]
 
     def find(self, method: str, path: str) -> tuple[Route, tuple[str, ...]] | int:
@@ -264,11 +197,6 @@ class WhapiApi:
         edges = {"first": offset + 1 if page else 0, "last": offset + len(page)}
         return json_answer({"messages": page, **numbers, **edges})
 
-    def get_message(self, _request: Request, message_id: str) -> Answer:
-        """GET /messages/{id}."""
-        message = self._ledger.messages.get(message_id)
-        return json_answer(message) if message else error_answer(404, "message not found")
-
     def mark_read(self, _request: Request, message_id: str) -> Answer:
         """PUT /messages/{id}: mark as read."""
         if message_id not in self._ledger.messages:
@@ -286,19 +214,6 @@ class WhapiApi:
         self._ledger.add_presence(PresenceSet(chat, presence, self._now()))
         return json_answer({"success": True})
 
-    def set_own_presence(self, request: Request) -> Answer:
-        """PUT /presences/me: show the business as online or offline."""
-        if (request.json_object() or {}).get("presence") not in {"online", "offline"}:
-            return error_answer(400, "Wrong request parameters: presence")
-        return json_answer({"success": True})
-
-    def reject_call(self, _request: Request, call_id: str) -> Answer:
-        """POST /calls/{id}/reject."""
-        if call_id not in self._ledger.voice_calls:
-            return error_answer(404, "Call not found")
-        self._ledger.voice_calls[call_id] = "rejected"
-        return json_answer({"success": True})
-
     def subscribe(self, _request: Request, contact: str) -> Answer:
         """POST /presences/{contact}: subscribe to presence; 409 the second time."""
         digits = payloads.digits_of(contact)
@@ -308,24 +223,9 @@ class WhapiApi:
         self._ledger.journal.write("subscription", {"contact": digits})
         return json_answer({"success": True})
 
-    def get_presence(self, _request: Request, contact: str) -> Answer:
-        """GET /presences/{contact}."""
-        digits = payloads.digits_of(contact)
-        if digits not in self._ledger.subscriptions:
-            return error_answer(404, "presence not subscribed")
-        chat = self._ledger.chats.get(payloads.chat_id_of(digits))
-        status = chat.contact_presence if chat else "pending"
-        return json_answer({"contact_id": digits, "status": status})
-
-    def limits(self, _request: Request) -> Answer:
-        """GET /limits: 204, which means none."""
-        return Answer(204)
-
 
 def recipient_of(request: Request, path_parameters: tuple[str, ...]) -> str:
     """Return the chat id a request is about, as far as its body or path says; else empty."""
-    data: dict[str, Any] = request.fields() or {}
-    named = str(data.get("to", "") or request.query.get("to", "")) or next(
-        (p for p in path_parameters if p[:1].isdigit()), ""
-    )
+    data = request.json_object() or {}
+    named = str(data.get("to", "")) or next((p for p in path_parameters if p[:1].isdigit()), "")
     return payloads.chat_id_of(named) if named else ""

@@ -11,12 +11,12 @@ import pytest
 import trio
 import trio.testing
 from support.model import ScriptedModel
-from support.model_script import Step, call, say
+from support.model_script import Step, Think, call, say
 
 from daemon.assistant.port import Engine
 from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse, ToolSpec
 from daemon.errors import ModelTemporary, StoreUnavailable
-from daemon.sandbox.model_wire import CallTool, Say, Think
+from daemon.sandbox.model_wire import CallTool, Say
 
 Open = Callable[..., AbstractAsyncContextManager[Engine]]
 Ask = Callable[..., ModelRequest]

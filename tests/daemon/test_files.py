@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 from support import object_store
+from support.forgetting import forget
 from support.ledgers import OPERATOR
 from support.model_script import Step
 from support.place import cli_connection
@@ -32,7 +33,6 @@ from support.stage import LAURA, Stage, text_webhook
 
 from daemon.domain.messages import JsonObject
 from daemon.ledger.admin.person import held_of
-from daemon.ledger.forget.forget import forget
 from daemon.sandbox import samples
 
 pytestmark = pytest.mark.usefixtures("both_file_stores")

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 from support.brisk import open_brisk_stage
-from support.model_script import Step, call, say
+from support.model_script import OutputItem, Step, call, say
 from support.rows import select
 from support.stage import LAURA
 
-from daemon.sandbox.model_wire import CallTool, OutputItem, Say
+from daemon.sandbox.model_wire import CallTool, Say
 
 SLOW = '''
 """A tool that takes its time."""

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import trio
 from support.brisk import open_brisk_stage
-from support.model_script import Step, call, say
+from support.model_script import Step, Think, call, say
 from support.rows import select
 from support.stage import LAURA, Stage
 
 from daemon.domain.texts import texts
 from daemon.sandbox.model_generation import ModelCall
-from daemon.sandbox.model_wire import CallTool, Think
+from daemon.sandbox.model_wire import CallTool
 
 CONTEXT = "get_conversation_context"
 RECENT_50 = '{"context_level": "recent_50"}'

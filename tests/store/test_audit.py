@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import trio
+from support.forgetting import forget
 from support.ledgers import LAURA, OPERATOR, accept, message
 from support.place import cli_connection, store_in
 from support.rows import select
 
 from daemon.domain.audit_chain import Head
 from daemon.ledger.audit import audit_rows, verify_audit
-from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 
 BEFORE_CHAIN = 18

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from support.forgetting import carry_out, forget
 from support.ledgers import (
     CHANNEL,
     LAURA,
@@ -22,10 +23,9 @@ from support.rows import count, select
 from daemon.domain.limits import Charge, Use
 from daemon.domain.messages import ChatKey, ModelResponse
 from daemon.domain.records import ChatUpdate, NewPart
-from daemon.ledger.admin.connection import transaction
 from daemon.ledger.admin.person import names_of
-from daemon.ledger.drivers.port import Connection
-from daemon.ledger.forget.forget import carry_out, close, erase_traces, forget, look, moved, write
+from daemon.ledger.drivers.port import CliConnection
+from daemon.ledger.forget.forget import close, erase_traces, look, moved, write
 from daemon.ledger.forget.jobs import ask, ask_chat, done_as, next_work, old_chats
 from daemon.ledger.forget.stages import OVER, STAGES, is_held
 from daemon.ledger.ledger import Store
@@ -62,7 +62,7 @@ async def fill(store: Store) -> None:
     await store.turns.close(pedro, "answered", items=items, now=104)
 
 
-def slices(connection: Connection, data_dir: Path, name: str) -> int:
+def slices(connection: CliConnection, data_dir: Path, name: str) -> int:
     """Do it with a crash after each write: all that is known then is read again. Gives how many."""
     count = 0
     while (work := next_work(connection, data_dir, name=name)) and work.stage != OVER:
@@ -70,7 +70,7 @@ def slices(connection: Connection, data_dir: Path, name: str) -> int:
             work = moved(work, batch)
         if work.stage == OVER:
             break
-        with transaction(connection):
+        with connection.transaction():
             write(connection, work, batch, now=200)
         count += 1
     return count
@@ -107,7 +107,7 @@ async def test_no_enquiry_begins_of_messages_that_are_still_to_be_erased(tmp_pat
         ask(connection, [LAURA.chat], by=OPERATOR, now=199)
         work = next_work(connection, tmp_path)
         assert work is not None
-        with transaction(connection):
+        with connection.transaction():
             write(connection, work, look(connection, work), now=200)
     async with store_in(tmp_path) as store:
         while (await store.enquiries.take_in(CHANNEL, ZoneInfo("UTC"))).messages:

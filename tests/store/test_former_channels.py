@@ -3,12 +3,12 @@
 from functools import partial
 from pathlib import Path
 
+from support.forgetting import forget
 from support.ledgers import CHANNEL, LAURA, OPERATOR, accept, answered_turn, message, open_turn
 from support.place import cli_connection, store_in
 from support.rows import change, rows, select
 
 from daemon.domain.messages import ChatKey
-from daemon.ledger.forget.forget import forget
 from daemon.ledger.former_channels import Renamed, name_channels
 from daemon.ledger.ledger import Store
 

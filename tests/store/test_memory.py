@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from support.forgetting import forget
 from support.ledgers import LAURA, OPERATOR, PEDRO, accept, message, open_turn, thread_of
 from support.place import cli_connection
 from support.rows import count, delete
@@ -10,7 +11,6 @@ from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.prompt.context_line import Subject, as_text
 from daemon.domain.prompt.history_budget import shown
 from daemon.domain.records import ChatRecord, ChatUpdate, ThreadHead, ThreadItem
-from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 
 ALIAS = ChatKey(LAURA.number, "123456789012345@lid")

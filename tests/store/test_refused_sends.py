@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from support.forgetting import forget
 from support.ledgers import (
     LAURA,
     OPERATOR,
@@ -19,7 +20,6 @@ from support.rows import change, insert, select
 
 from daemon.domain.messages import ChatKey, StatusUpdate
 from daemon.domain.records import NewPart, OutboxRow
-from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 from daemon.ledger.operator_actions import Obstacle
 

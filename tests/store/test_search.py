@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.forgetting import carry_out, forget
 from support.ledgers import (
     HERE,
     LAURA,
@@ -19,9 +20,7 @@ from support.rows import change, count, insert, select
 from daemon.domain.dashboard_values import ChatQuery
 from daemon.domain.messages import Deletion, Edit, Media
 from daemon.domain.roles import AccessRole
-from daemon.ledger.admin.connection import transaction
 from daemon.ledger.admin.person import names_of
-from daemon.ledger.forget.forget import carry_out, forget
 from daemon.ledger.forget.jobs import ask_chat
 from daemon.ledger.ledger import Store
 from daemon.ledger.search import ROWS_A_STEP
@@ -270,7 +269,7 @@ async def test_an_old_chat_leaves_it_in_the_same_transaction(tmp_path: Path) -> 
         await in_step(store)
         assert await ids(store, "zarzuela") == ["out-1"]
     with cli_connection(tmp_path, read_only=False) as connection:
-        with transaction(connection):
+        with connection.transaction():
             name = ask_chat(connection, LAURA, before=5000, now=6000)
         carry_out(connection, name, tmp_path, now=6000)
     assert count(tmp_path, "search_texts") == 0

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import trio
+from support.forgetting import forget
 from support.ledgers import (
     CHANNEL,
     LAURA,
@@ -19,7 +20,6 @@ from support.rows import select
 from daemon.domain.limits import NO_LIMITS, Budget, Charge, Refusal, Use
 from daemon.domain.messages import ChatKey, ModelResponse
 from daemon.domain.records import NewPart, Run, Turn
-from daemon.ledger.forget.forget import forget
 from daemon.ledger.ledger import Store
 
 DAY, NEXT_DAY = "2026-03-01", "2026-03-02"

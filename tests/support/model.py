@@ -15,6 +15,7 @@ from daemon.sandbox.model_generation import Generation, ModelCall, start_stream
 from daemon.sandbox.model_server import TRANSCRIPT, ModelServer, refuse
 from daemon.sandbox.model_wire import ApiRefusal
 from support.assistants_server import AssistantsServer
+from support.model_schemas import broken_schema
 from support.model_script import ScriptedGeneration, Step
 
 
@@ -80,6 +81,7 @@ class ScriptedModel(ModelServer):
     async def _serve_call(
         self, call: ModelCall, refusal: ApiRefusal | None, receive: Receive, send: Send
     ) -> None:
+        refusal = refusal or broken_schema(call.body.get("tools") or ())
         step = Step() if refusal else self._take_step(call.body)
         if step.status != 200:
             refusal = ApiRefusal(step.status, step.message, step.code)

@@ -11,6 +11,20 @@ from daemon.sandbox.model_generation import Generation, ModelCall
 from daemon.sandbox.model_wire import CallTool, JsonObject, Output, Say
 
 
+@dataclass(frozen=True, slots=True)
+class Think:
+    """A reasoning item, as reasoning models put before what they say or call."""
+
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputItem:
+    """Any other output item, or a message of unusual parts, as it is."""
+
+    fields: dict[str, Any]
+
+
 class Gate(Protocol):
     """An awaitable gate, such as a trio.Event."""
 
@@ -40,7 +54,7 @@ class Step:
     garbage: bool = False
     """Answer 200 with a stream that is no JSON."""
 
-    outputs: tuple[Output, ...] | None = None
+    outputs: tuple[Output | Think | OutputItem, ...] | None = None
     """The texts of the model; None: the usual answer; (): none."""
     echo: bool = False
     """Repeat the customer's last text."""
@@ -98,11 +112,23 @@ class ScriptedGeneration(Generation):
                 return
             yield event
 
-    def _outputs(self) -> tuple[Output, ...]:
+    def _item_events(self, key: str) -> Iterator[JsonObject]:
         if self.step.failed:
-            return ()
-        if self.step.outputs is not None:
-            return self.step.outputs
+            return
+        if self.step.outputs is None:
+            yield from super()._item_events(key)
+            return
+        for index, output in enumerate(self.step.outputs):
+            if isinstance(output, Think):
+                yield from _thought(output, index, key)
+            elif isinstance(output, OutputItem):
+                item = {"id": f"item_{key}{index}", "status": "completed", **output.fields}
+                yield {"type": "response.output_item.added", "output_index": index, "item": item}
+                yield {"type": "response.output_item.done", "output_index": index, "item": item}
+            else:
+                yield from model_wire.item_events(output, index, key)
+
+    def _outputs(self) -> tuple[Output, ...]:
         if self.step.echo:
             return (Say("\n".join(self.call.customer_texts)),)
         return super()._outputs()
@@ -123,3 +149,11 @@ class ScriptedGeneration(Generation):
             input_tokens=model_wire.tokens_of(self.call.items),
         )
         return {"type": f"response.{status}", "response": response}
+
+
+def _thought(output: Think, index: int, key: str) -> Iterator[JsonObject]:
+    summary = [{"type": "summary_text", "text": output.summary}] if output.summary else []
+    item: JsonObject = {"id": f"rs_{key}{index}", "type": "reasoning", "summary": summary}
+    yield {"type": "response.output_item.added", "output_index": index, "item": item}
+    item = {**item, "encrypted_content": f"sealed-{key}{index}"}
+    yield {"type": "response.output_item.done", "output_index": index, "item": item}

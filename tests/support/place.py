@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from daemon.ledger.admin.connection import open_cli_connection
-from daemon.ledger.drivers.port import Connection, Meter
+from daemon.ledger.drivers.port import CliConnection, Connection, Meter
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, connect
 from daemon.ledger.drivers.postgres.tables import migrate
 from daemon.ledger.drivers.sqlite.database import SqliteConnection, SqliteDatabase
@@ -195,6 +195,6 @@ def sqlite_of(store: Store) -> SqliteDatabase:
 
 def cli_connection(
     data_dir: Path, *, read_only: bool = False
-) -> AbstractContextManager[Connection, bool | None]:
+) -> AbstractContextManager[CliConnection, bool | None]:
     """Open the ledger of a folder as a command does."""
     return open_cli_connection(data_dir, database().url(data_dir), read_only=read_only)

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 import msgspec
 import pytest
 from msgspec import Meta
+from support.model_schemas import fault_of
 
 from daemon.assistant.payloads.responses import function_tool
 from daemon.domain.messages import JsonObject
 from daemon.domain.strict_schema import fits_strict
-from daemon.sandbox.model_schemas import fault_of
 from daemon.tools.tool import Tool, tool
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from daemon.conversation.config_loader import load_validators
-from daemon.domain.validation.amount_sources import amounts
+from daemon.domain.validation.amount_sources import amounts_of
 from daemon.domain.validation.builtin_validators import BUILT_IN, in_order
+from daemon.domain.validation.figures import figures
 from daemon.domain.validation.results import (
     KEEP,
     Block,
@@ -151,7 +152,7 @@ NOTATIONS = {
 
 @pytest.mark.parametrize("written", NOTATIONS)
 def test_amounts_are_read_in_all_notations(written: str) -> None:
-    found = [a.value for a in amounts(f"Cuesta {written}, sin desayuno.")]
+    found = [a.value for a in amounts_of(figures(f"Cuesta {written}, sin desayuno."))]
     assert found == [float(NOTATIONS[written])]
 
 
@@ -165,7 +166,7 @@ def test_amounts_are_read_in_all_notations(written: str) -> None:
     ],
 )
 def test_other_figures_are_not_read_as_money(text: str) -> None:
-    assert list(amounts(text)) == []
+    assert list(amounts_of(figures(text))) == []
 
 
 RIGHT = (

@@ -173,11 +173,6 @@ class Amount:
     end: int
 
 
-def amounts(text: str) -> Iterator[Amount]:
-    """The amounts of money in a text: with a currency, or grouped in thousands."""
-    return amounts_of(figures(text))
-
-
 def amounts_of(found: Iterable[Figure]) -> Iterator[Amount]:
     """The amounts of money among figures."""
     for figure in found:

@@ -87,8 +87,8 @@ def spending_of(connection: Connection, days: Mapping[str, str]) -> tuple[Spendi
     found: list[Spending] = []
     for number, day in days.items():
         rows = connection.execute(
-            f"SELECT channel, chat, tokens, micros, gateway_micros, {COUNTED}, told FROM usage_days"
-            " WHERE channel = ? AND day = ?",
+            f"SELECT channel, chat, tokens, micros, gateway_micros, {COUNTED}, notified"
+            " FROM usage_days WHERE channel = ? AND day = ?",
             (number, day),
         )
         found += [Spending(*row) for row in rows]
@@ -113,7 +113,7 @@ def pardon(
         day: None
         for number, day in days.items()
         if connection.execute(
-            "UPDATE usage_days SET pardoned_tokens = tokens, pardoned_micros = micros, told = 0"
+            "UPDATE usage_days SET pardoned_tokens = tokens, pardoned_micros = micros, notified = 0"
             f" WHERE channel = ? AND day = ? AND chat IN ({marks(names)})",
             (number, day, *names),
         ).rowcount

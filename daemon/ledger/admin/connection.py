@@ -1,16 +1,12 @@
 """The connection of a command, which runs in a process of its own beside the daemon's."""
 
 import importlib
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from daemon.errors import StoreDamaged
-from daemon.ledger.drivers.port import Connection
-from daemon.ledger.drivers.sqlite.database import SqliteConnection
-from daemon.ledger.drivers.sqlite.database import empty_log as empty_sqlite_log
-from daemon.ledger.drivers.sqlite.database import transaction as sqlite_transaction
+from daemon.ledger.drivers.port import CliConnection
 from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection as open_sqlite
 from daemon.ledger.drivers.sqlite.opening import stored_version as sqlite_version
@@ -31,7 +27,7 @@ def postgres_driver(module: str = "opening") -> Any:
 
 def open_cli_connection(
     data_dir: Path, url: str = "", *, read_only: bool = False
-) -> AbstractContextManager[Connection]:
+) -> AbstractContextManager[CliConnection]:
     """Open the existing store for the length of the block; creates nothing.
 
     Rows are known by place and by name. Raises StoreError if there is no store or it is of another
@@ -40,7 +36,7 @@ def open_cli_connection(
     """
     if not url:
         return open_sqlite(data_dir, read_only=read_only)
-    opened: AbstractContextManager[Connection] = postgres_driver().open_cli_connection(
+    opened: AbstractContextManager[CliConnection] = postgres_driver().open_cli_connection(
         url, read_only=read_only
     )
     return opened
@@ -54,28 +50,3 @@ def stored_version(data_dir: Path, url: str = "") -> int:
     if url:
         return int(postgres_driver("tables").planned_upgrade(url).version)
     return sqlite_version(data_dir) if (data_dir / STORE_FILE).exists() else 0
-
-
-@contextmanager
-def transaction(connection: Connection) -> Iterator[None]:
-    """Make the block one transaction: all of it is stored, or nothing."""
-    if isinstance(connection, SqliteConnection):
-        with sqlite_transaction(connection):
-            yield
-        return
-    connection.execute("BEGIN")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def empty_log(connection: Connection) -> None:
-    """Empty the write-ahead log, which holds deleted rows too; a server's is not ours.
-
-    Raises StoreUnavailable.
-    """
-    if isinstance(connection, SqliteConnection):
-        empty_sqlite_log(connection)

@@ -10,12 +10,14 @@ integers 0 and 1 for truth. Modules that need more belong to one engine, and
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from copy import copy
 from functools import update_wrapper, wraps
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 import trio
 
+from daemon.domain.messages import ChatKey
 from daemon.domain.search import SoughtWords
 from daemon.errors import StoreError
 
@@ -97,6 +99,19 @@ class Connection(Protocol):
     @property
     def text_index(self) -> TextIndex:
         """The engine's index of words."""
+
+
+class CliConnection(Connection, Protocol):
+    """The connection of a command, which runs in a process of its own beside the daemon's."""
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """Make a block one transaction: all of it is stored, or nothing."""
+
+    def empty_log(self) -> None:
+        """Empty the write-ahead log, which holds deleted rows too; a server's is not ours.
+
+        Raises StoreUnavailable.
+        """
 
 
 class Write(Protocol[Result_co]):
@@ -281,15 +296,16 @@ def listed(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
-def escaped(text: str) -> str:
-    """A text as it is, in a pattern of ``LIKE`` whose escape is a backslash."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
 def named(cursor: Cursor) -> list[dict[str, Any]]:
     """The rows that are left, each by the names of its columns."""
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def keyed(cursor: Cursor) -> list[dict[str, Any]]:
+    """As `named`, with a ``key`` in place of the columns ``channel`` and ``chat``."""
+    rows = named(cursor)
+    return [{"key": ChatKey(row.pop("channel"), row.pop("chat")), **row} for row in rows]
 
 
 def marks(values: Sequence[object]) -> str:
@@ -344,18 +360,6 @@ def query(
     return run
 
 
-def reading(
-    function: Callable[Concatenate[Connection, P], T],
-) -> Callable[Concatenate[Role, P], Coroutine[Any, Any, T]]:
-    """A `query` method of a `Role` that is a function of a module already."""
-
-    def method(_: Role, connection: Connection, /, *args: P.args, **named: P.kwargs) -> T:
-        return function(connection, *args, **named)
-
-    update_wrapper(method, function)
-    return query(method)
-
-
 def transaction(
     method: Callable[Concatenate[R, Connection, P], T],
 ) -> Callable[Concatenate[R, P], Coroutine[Any, Any, T]]:
@@ -373,3 +377,26 @@ def transaction(
         return await self._database.write(call)
 
     return run
+
+
+def _method(
+    function: Callable[Concatenate[Connection, P], T],
+) -> Callable[Concatenate[Role, Connection, P], T]:
+    def method(_: Role, connection: Connection, /, *args: P.args, **named: P.kwargs) -> T:
+        return function(connection, *args, **named)
+
+    return update_wrapper(method, function)
+
+
+def reading(
+    function: Callable[Concatenate[Connection, P], T],
+) -> Callable[Concatenate[Role, P], Coroutine[Any, Any, T]]:
+    """A `query` method of a `Role` that is a function of a module already."""
+    return query(_method(function))
+
+
+def writing(
+    function: Callable[Concatenate[Connection, P], T],
+) -> Callable[Concatenate[Role, P], Coroutine[Any, Any, T]]:
+    """A `transaction` method of a `Role` that is a function of a module already."""
+    return transaction(_method(function))

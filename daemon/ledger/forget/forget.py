@@ -8,16 +8,14 @@ how far the work has come: the next process that opens the store goes on. Each c
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import JsonObject
-from daemon.ledger.admin.connection import empty_log, transaction
 from daemon.ledger.audit import erase_audit, write_audit
-from daemon.ledger.drivers.port import Connection
-from daemon.ledger.forget.jobs import Forgotten, ask, cut, done_as, next_work
+from daemon.ledger.drivers.port import CliConnection, Connection
+from daemon.ledger.forget.jobs import Forgotten, cut, next_work
 from daemon.ledger.forget.other_texts import called
 from daemon.ledger.forget.stages import CUT, OVER, STAGE, Batch, Work, next_stage
 from daemon.ledger.people import contact_key
@@ -136,48 +134,25 @@ def close(connection: Connection, work: Work, *, now: float) -> None:
         write_audit(connection, work.by, "forget", work.name, after=done.summary(), now=now)
 
 
-def forget(
-    connection: Connection, names: Sequence[str], data_dir: Path, *, by: Actor, now: float
-) -> Forgotten:
-    """Erase the person with these chat ids from all tables and from the files in ``data_dir``.
-
-    For a store that no daemon has open: no task of it may be at work on the person. ``now``: Unix
-    seconds. Raises StoreUnavailable if the bytes could not be taken out of the log; the rows are
-    erased then.
-    """
-    with transaction(connection):
-        name = ask(connection, names, by=by, now=now)
-    carry_out(connection, name, data_dir, now=now)
-    done = done_as(connection, name)
-    assert done is not None  # noqa: S101 - it was carried out
-    return done
-
-
-def carry_out(connection: Connection, name: str, data_dir: Path, *, now: float) -> None:
-    """Do what was asked for, from where it was left; see `forget`."""
-    for _ in slices(connection, name, data_dir, now=now):
-        pass
-
-
-def slices(connection: Connection, name: str, data_dir: Path, *, now: float) -> Iterator[None]:
+def slices(connection: CliConnection, name: str, data_dir: Path, *, now: float) -> Iterator[None]:
     """Do what was asked for, a slice at each step; no daemon may have the store meanwhile."""
     work = next_work(connection, data_dir, name=name)
     while work is not None and work.stage != OVER:
         batch = look(connection, work)
         if batch.rows:
-            with transaction(connection):
+            with connection.transaction():
                 work = write(connection, work, batch, now=now)
         else:
             work = moved(work, batch)
         yield
     if work is None:
         return
-    with transaction(connection):
+    with connection.transaction():
         erase_traces(connection, work)
     begin = True
     while connection.text_index.purge(begin=begin):  # each statement is a transaction of its own
         begin = False
         yield
-    empty_log(connection)
-    with transaction(connection):
+    connection.empty_log()
+    with connection.transaction():
         close(connection, work, now=now)

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from daemon.domain.audit_chain import Actor
 from daemon.domain.ids import GROUPS_GLOB
 from daemon.ledger.admin.person import Person
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import Connection, marks
 from daemon.ledger.files import BODY_BYTES
 from daemon.ledger.forget.other_texts import (
     ECHOES,
@@ -134,25 +134,30 @@ def _drop_ids(connection: Connection, work: Work, rows: Sequence[str], _now: flo
     return Counter()
 
 
+def _own(table: str, most: int) -> Callable[[Connection, Work], Batch]:
+    """A look for the next rows of the person's own chats in a table."""
+
+    def look(connection: Connection, work: Work) -> Batch:
+        keys, up_to = work.person.keys, work.marks[table]
+        rows = own_ids(connection, table, keys, up_to=up_to, most=work.most(most))
+        return Batch(rows, last=not rows)
+
+    return look
+
+
+def _delete(table: str) -> Callable[[Connection, Work, Sequence[int], float], Counter[str]]:
+    """A write that deletes rows of a table by their ids."""
+
+    def delete(
+        connection: Connection, _work: Work, rows: Sequence[int], _now: float
+    ) -> Counter[str]:
+        connection.executemany(f"DELETE FROM {table} WHERE id = ?", [(row,) for row in rows])
+        return Counter()
+
+    return delete
+
+
 # -- what the model is sent ------------------------------------------------------------------------
-
-
-def _look_thread(connection: Connection, work: Work) -> Batch:
-    rows = own_ids(
-        connection,
-        "thread_items",
-        work.person.keys,
-        up_to=work.marks["thread_items"],
-        most=work.most(ITEMS),
-    )
-    return Batch(rows, last=not rows)
-
-
-def _drop_thread(
-    connection: Connection, _work: Work, rows: Sequence[int], _now: float
-) -> Counter[str]:
-    connection.executemany("DELETE FROM thread_items WHERE id = ?", [(row,) for row in rows])
-    return Counter()
 
 
 def _look_group_threads(connection: Connection, work: Work) -> Batch:
@@ -335,17 +340,11 @@ def _erase_messages(
     )
 
 
-def _look_turns(connection: Connection, work: Work) -> Batch:
-    up_to = work.marks["turns"]
-    rows = own_ids(connection, "turns", work.person.keys, up_to=up_to, most=work.most(TURNS))
-    return Batch(rows, last=not rows)
-
-
 def _erase_turns(
     connection: Connection, work: Work, rows: Sequence[int], now: float
 ) -> Counter[str]:
     sends = connection.execute(
-        f"SELECT COUNT(*) FROM outbox WHERE turn_id IN ({', '.join('?' * len(rows))})",
+        f"SELECT COUNT(*) FROM outbox WHERE turn_id IN ({marks(rows)})",
         rows,
     ).fetchone()[0]
     _empty_or_delete(connection, work, rows, now)
@@ -353,18 +352,11 @@ def _erase_turns(
     return Counter(turns=len(rows), sends=sends)
 
 
-def _look_sends(connection: Connection, work: Work) -> Batch:
-    up_to = work.marks["outbox"]
-    rows = own_ids(connection, "outbox", work.person.keys, up_to=up_to, most=work.most(MESSAGES))
-    return Batch(rows, last=not rows)
-
-
 def _erase_sends(
     connection: Connection, work: Work, rows: Sequence[int], _now: float
 ) -> Counter[str]:
     alone = connection.execute(
-        "SELECT COUNT(*) FROM outbox WHERE turn_id IS NULL"
-        f" AND id IN ({', '.join('?' * len(rows))})",
+        f"SELECT COUNT(*) FROM outbox WHERE turn_id IS NULL AND id IN ({marks(rows)})",
         rows,
     ).fetchone()[0]
     erase_sends(connection, rows, work.names, work.data_dir)
@@ -381,13 +373,6 @@ def _look_lines(connection: Connection, work: Work) -> Batch:
         ).fetchall()
         rows = rows or [int(row[0]) for row in found]
     return Batch(rows, last=not rows)
-
-
-def _drop_lines(
-    connection: Connection, _work: Work, rows: Sequence[int], _now: float
-) -> Counter[str]:
-    connection.executemany("DELETE FROM log_lines WHERE id = ?", [(row,) for row in rows])
-    return Counter()
 
 
 def _look_webhooks(connection: Connection, work: Work) -> Batch:
@@ -411,27 +396,24 @@ def _look_webhooks(connection: Connection, work: Work) -> Batch:
     return Batch(rows, last=not rows)
 
 
-def _drop_webhooks(
-    connection: Connection, _work: Work, rows: Sequence[int], _now: float
-) -> Counter[str]:
-    connection.executemany("DELETE FROM webhook_deliveries WHERE id = ?", [(row,) for row in rows])
-    return Counter()
-
+_LOOK_THREAD, _DROP_THREAD = _own("thread_items", ITEMS), _delete("thread_items")
 
 STAGES = (
     ForgetStage("ids", _look_ids, _keep_ids, held=True),
-    ForgetStage("thread", _look_thread, _drop_thread, held=True, for_chats=True),
+    ForgetStage(
+        "thread", _own("thread_items", ITEMS), _delete("thread_items"), held=True, for_chats=True
+    ),
     ForgetStage("group threads", _look_group_threads, _rewrite_group_threads, held=True),
     ForgetStage("group words", _look_group_words, _rewrite_group_words, held=True),
     ForgetStage("messages", _look_messages, _erase_messages, held=True, for_chats=True),
-    ForgetStage("webhooks", _look_webhooks, _drop_webhooks, for_chats=True),
+    ForgetStage("webhooks", _look_webhooks, _delete("webhook_deliveries"), for_chats=True),
     ForgetStage("events", _look_events, _drop_events),
     ForgetStage("references", _look_references, _drop_references),
     ForgetStage("group turns", _look_group_turns, _empty_group_turns),
-    ForgetStage("turns", _look_turns, _erase_turns, for_chats=True),
-    ForgetStage("sends", _look_sends, _erase_sends, for_chats=True),
+    ForgetStage("turns", _own("turns", TURNS), _erase_turns, for_chats=True),
+    ForgetStage("sends", _own("outbox", MESSAGES), _erase_sends, for_chats=True),
     ForgetStage("mentions", _look_mentions, _drop_mentions),
-    ForgetStage("log", _look_lines, _drop_lines, for_chats=True),
+    ForgetStage("log", _look_lines, _delete("log_lines"), for_chats=True),
     ForgetStage("kept ids", _look_kept_ids, _drop_ids),
 )
 STAGE = {stage.name: stage for stage in STAGES}

@@ -9,13 +9,13 @@ from daemon.domain.labels import names_in
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.states import DEAD, FAILED, WITH_AGENT
 from daemon.domain.transitions.handover import ESCALATED
-from daemon.ledger.drivers.port import Connection, escaped, marks
+from daemon.ledger.drivers.port import Connection, marks
 from daemon.ledger.handover import WaitingChat, waiting_chats
 from daemon.ledger.labels import HAS_LABEL, like_label
 from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.outbox import OPEN_ROWS
 from daemon.ledger.people import FORGOTTEN, REMEMBERED
-from daemon.ledger.search import Sought, chats_with
+from daemon.ledger.search import Sought, chats_with, escaped
 from daemon.ledger.turns import ACTIVE
 from daemon.ledger.views.bubbles import last_bubble
 

@@ -6,7 +6,7 @@ from daemon.domain.ids import is_group
 from daemon.domain.knowledge.ranking import grouped
 from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.states import DEAD, EXPIRED, FAILED, RUNNING, STARTED, UNSETTLED
-from daemon.ledger.drivers.port import Connection, marks
+from daemon.ledger.drivers.port import Connection, keyed, marks
 from daemon.ledger.knowledge import questions_of
 from daemon.ledger.outbox import OPEN_ROWS
 from daemon.ledger.people import REMEMBERED
@@ -35,82 +35,51 @@ def outbox_counts(connection: Connection) -> JsonObject:
 
 def open_sends(connection: Connection) -> list[JsonObject]:
     """Unsent messages, the oldest first."""
-    rows = connection.execute(
-        "SELECT id, channel, chat, kind, state, attempts, error, created_at FROM outbox"
-        f" WHERE {OPEN_ROWS} ORDER BY id + 0 LIMIT ?",
-        (SHOWN,),
+    return keyed(
+        connection.execute(
+            "SELECT id, channel, chat, kind, state, attempts, error, created_at AS at FROM outbox"
+            f" WHERE {OPEN_ROWS} ORDER BY id + 0 LIMIT ?",
+            (SHOWN,),
+        )
     )
-    return [
-        {
-            "id": number,
-            "key": ChatKey(channel, chat),
-            "kind": kind,
-            "state": state,
-            "attempts": attempts,
-            "error": error,
-            "at": at,
-        }
-        for number, channel, chat, kind, state, attempts, error, at in rows
-    ]
 
 
 def dead_turns(connection: Connection) -> list[JsonObject]:
     """Turns that were given up, the newest first; ``waiting`` of their messages can be replayed."""
-    rows = connection.execute(
-        "SELECT t.channel, t.chat, t.request_id, t.reason, t.attempts, COALESCE(t.closed_at,"
-        " t.opened_at), (SELECT COUNT(*) FROM messages m WHERE m.turn_id = t.id"
-        f" AND m.state = '{DEAD}') FROM turns t WHERE t.outcome = '{DEAD}'"
-        f" AND t.{REMEMBERED} ORDER BY t.id + 0 DESC LIMIT ?",
-        (SHOWN,),
+    return keyed(
+        connection.execute(
+            "SELECT t.channel, t.chat, t.request_id AS turn, t.reason, t.attempts,"
+            " COALESCE(t.closed_at, t.opened_at) AS at, (SELECT COUNT(*) FROM messages m"
+            f" WHERE m.turn_id = t.id AND m.state = '{DEAD}') AS messages FROM turns t"
+            f" WHERE t.outcome = '{DEAD}' AND t.{REMEMBERED} ORDER BY t.id + 0 DESC LIMIT ?",
+            (SHOWN,),
+        )
     )
-    return [
-        {
-            "key": ChatKey(channel, chat),
-            "turn": turn,
-            "reason": reason,
-            "attempts": attempts,
-            "at": at,
-            "messages": messages,
-        }
-        for channel, chat, turn, reason, attempts, at, messages in rows
-    ]
 
 
 def doubtful_turns(connection: Connection, since: float) -> list[JsonObject]:
     """Answers sent since a time (Unix seconds) although a validator doubted them, newest first."""
-    rows = connection.execute(
-        "SELECT channel, chat, request_id, doubt, concluded_at FROM turns "
-        f" WHERE doubt != '' AND concluded_at >= ? AND {REMEMBERED}"
-        " ORDER BY id DESC LIMIT ?",
-        (since, SHOWN),
+    return keyed(
+        connection.execute(
+            "SELECT channel, chat, request_id AS turn, doubt AS reason, concluded_at AS at"
+            f" FROM turns WHERE doubt != '' AND concluded_at >= ? AND {REMEMBERED}"
+            " ORDER BY id DESC LIMIT ?",
+            (since, SHOWN),
+        )
     )
-    return [
-        {"key": ChatKey(channel, chat), "turn": turn, "reason": doubt, "at": at}
-        for channel, chat, turn, doubt, at in rows
-    ]
 
 
 def failed_sends(connection: Connection) -> list[JsonObject]:
     """Messages of ours that were refused for good, the newest first."""
-    rows = connection.execute(
-        "SELECT o.id, o.channel, o.chat, o.kind, o.error, o.attempts,"
-        " COALESCE(o.attempted_at, o.created_at), COALESCE(t.request_id, '') FROM outbox o"
-        f" LEFT JOIN turns t ON t.id = o.turn_id WHERE o.state = '{FAILED}'"
-        f" AND o.{REMEMBERED} ORDER BY o.id + 0 DESC LIMIT ?",
-        (SHOWN,),
+    return keyed(
+        connection.execute(
+            "SELECT o.id, o.channel, o.chat, o.kind, o.error AS reason, o.attempts,"
+            " COALESCE(o.attempted_at, o.created_at) AS at, COALESCE(t.request_id, '') AS turn"
+            f" FROM outbox o LEFT JOIN turns t ON t.id = o.turn_id WHERE o.state = '{FAILED}'"
+            f" AND o.{REMEMBERED} ORDER BY o.id + 0 DESC LIMIT ?",
+            (SHOWN,),
+        )
     )
-    return [
-        {
-            "id": number,
-            "key": ChatKey(channel, chat),
-            "kind": kind,
-            "reason": error,
-            "attempts": attempts,
-            "at": at,
-            "turn": turn,
-        }
-        for number, channel, chat, kind, error, attempts, at, turn in rows
-    ]
 
 
 def unreadable_events(connection: Connection) -> list[JsonObject]:
@@ -152,7 +121,7 @@ def spending(connection: Connection, days: Mapping[str, str], *, limit: int = 10
     for day in sorted(set(days.values())):
         numbers = [number for number, its_day in days.items() if its_day == day]
         found = connection.execute(
-            "SELECT channel, tokens, micros, gateway_micros, told FROM usage_days"
+            "SELECT channel, tokens, micros, gateway_micros, notified FROM usage_days"
             " WHERE day = ? AND chat = ''"
             f" AND channel IN ({marks(numbers)})",
             (day, *numbers),
@@ -165,8 +134,8 @@ def spending(connection: Connection, days: Mapping[str, str], *, limit: int = 10
                 "spent": bool(spent),
             }
         rows += connection.execute(
-            f"SELECT channel, chat, tokens, micros, gateway_micros, {COUNTED}, told FROM usage_days"
-            " WHERE day = ?"
+            f"SELECT channel, chat, tokens, micros, gateway_micros, {COUNTED}, notified"
+            " FROM usage_days WHERE day = ?"
             f" AND chat != '' AND channel IN ({marks(numbers)})"
             " ORDER BY micros + gateway_micros DESC, tokens DESC, chat LIMIT ?",
             (day, *numbers, limit),

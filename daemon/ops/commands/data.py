@@ -20,9 +20,8 @@ from daemon.ledger.admin.backup import (
     back_up_key,
     back_up_sent,
 )
-from daemon.ledger.admin.connection import transaction
 from daemon.ledger.admin.person import held_of, names_of
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import CliConnection
 from daemon.ledger.drivers.sqlite.opening import LOCK_FILE, owned
 from daemon.ledger.drivers.sqlite.opening import open_cli_connection as open_sqlite
 from daemon.ledger.files import files_to_delete, forget_deleted
@@ -205,7 +204,7 @@ def forget_command(place: Place, *, chat: str, yes: bool, wait: float, as_json: 
         question = f"Erase everything held of {name}? This cannot be undone"
         click.confirm(question, abort=True, err=as_json)
     with place.opened() as connection:
-        with transaction(connection):
+        with connection.transaction():
             forgotten = ask(connection, names_of(connection, name), by=os_actor(), now=time.time())
         with shown("stages") as progress:
 
@@ -230,10 +229,10 @@ def forget_command(place: Place, *, chat: str, yes: bool, wait: float, as_json: 
         click.echo(f"forgotten, now called {done.name}: {done.summary()}")
 
 
-def _delete_files(connection: Connection, files: FileStore) -> None:
+def _delete_files(connection: CliConnection, files: FileStore) -> None:
     """Delete in the object store what was forgotten; a daemon that runs may be faster."""
     while True:
-        with transaction(connection):
+        with connection.transaction():
             pending = files_to_delete(connection)
         if not pending:
             return
@@ -245,7 +244,7 @@ def _delete_files(connection: Connection, files: FileStore) -> None:
             raise NotDone(
                 f"{error}; the daemon deletes the files when it is there again"
             ) from error
-        with transaction(connection):
+        with connection.transaction():
             forget_deleted(connection, pending)
 
 

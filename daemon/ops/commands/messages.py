@@ -22,7 +22,6 @@ from daemon.ledger.admin.cli_queries import (
     sending_of,
     unanswered,
 )
-from daemon.ledger.admin.connection import transaction
 from daemon.ledger.admin.person import names_of
 from daemon.ledger.admin.replay import (
     Replayed,
@@ -142,7 +141,7 @@ def send(place: Place, order: Order, make: Callable[[Connection, ChatKey], NewPa
             f"{chat} is no chat: a number with its country code, or an id such as …@g.us"
         )
     with place.opened() as connection:
-        with transaction(connection):
+        with connection.transaction():
             known_by = numbers_of_chat(connection, key_chat)
             key = ChatKey(place.number(order.number, known_by), key_chat)
             if not order.anyway and has_opted_out(connection, key):

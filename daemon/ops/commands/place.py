@@ -26,9 +26,9 @@ from daemon.files.opening import open_files
 from daemon.files.port import FileStore
 from daemon.gateway.kinds import gateway_named
 from daemon.gateway.port import GatewayKind
-from daemon.ledger.admin.connection import open_cli_connection, transaction
+from daemon.ledger.admin.connection import open_cli_connection
 from daemon.ledger.audit import write_audit
-from daemon.ledger.drivers.port import Connection
+from daemon.ledger.drivers.port import CliConnection, Connection
 from daemon.ledger.drivers.sqlite.opening import STORE_FILE
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.settings import Settings, of_sandbox
@@ -135,10 +135,10 @@ class Place:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open the store for a block that is one transaction."""
-        with self.opened() as connection, transaction(connection):
+        with self.opened() as connection, connection.transaction():
             yield connection
 
-    def opened(self, *, read_only: bool = False) -> AbstractContextManager[Connection]:
+    def opened(self, *, read_only: bool = False) -> AbstractContextManager[CliConnection]:
         """Open the store for a block with transactions of its own."""
         return open_cli_connection(self.data_dir, self.url, read_only=read_only)
 

@@ -92,14 +92,12 @@ async def test_presences_are_recorded_and_subscribed_once(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(30):
-        unknown = await api.get(f"/presences/{LAURA}")
         first = await api.post(f"/presences/{LAURA}")
         second = await api.post(f"/presences/{LAURA}")
-        known = await api.get(f"/presences/{LAURA}")
         shown = await api.put(f"/presences/{LAURA_CHAT}", json={"presence": "typing", "delay": 0})
         bad = await api.put(f"/presences/{LAURA_CHAT}", json={"presence": "singing"})
-    codes = [r.status_code for r in (unknown, first, second, known, shown, bad)]
-    assert codes == [404, 200, 409, 200, 200, 400]
+    codes = [r.status_code for r in (first, second, shown, bad)]
+    assert codes == [200, 409, 200, 400]
     assert [(p.presence, p.at) for p in gateway.presences(LAURA)] == [("typing", 1763890000.0)]
 
 
@@ -124,36 +122,32 @@ async def test_messages_are_listed_newest_first_and_filtered(
     assert (nobody.status_code, too_many.status_code) == (404, 400)
 
 
-async def test_a_message_can_be_got_read_and_reacted_to(
+async def test_a_message_can_be_read_and_reacted_to(
     gateway: ScriptedGateway, api: httpx.AsyncClient
 ) -> None:
     with trio.fail_after(30):
         message_id = await gateway.customer_says(LAURA, "Hola")
-        got = await api.get(f"/messages/{message_id}")
         read = await api.put(f"/messages/{message_id}")
         react = await api.put(f"/messages/{message_id}/reaction", json={"emoji": "👍"})
-        missing = await api.get("/messages/none-such")
-    assert got.json()["text"] == {"body": "Hola"}
+        missing = await api.put("/messages/none-such")
     assert read.json() == react.json() == {"success": True}
     assert message_id in gateway.ledger.read
     assert missing.status_code == 404
 
 
-async def test_chats_contacts_and_labels(gateway: ScriptedGateway, api: httpx.AsyncClient) -> None:
+async def test_chats_and_labels(gateway: ScriptedGateway, api: httpx.AsyncClient) -> None:
     with trio.fail_after(30):
-        chats = (await api.get("/chats")).json()
         added = [(await api.post(f"/labels/2/{LAURA_CHAT}")).status_code for _ in range(2)]
         chat = (await api.get(f"/chats/{LAURA_CHAT}")).json()
         counts = {x["name"]: x["count"] for x in (await api.get("/labels")).json()}
         removed = await api.delete(f"/labels/2/{LAURA_CHAT}")
-        contact = (await api.get(f"/contacts/{LAURA}")).json()
-    assert chats["total"] == 5
-    assert {c["id"]: c["type"] for c in chats["chats"]}[GROUP] == "group"
+        group = (await api.get(f"/chats/{GROUP}")).json()
+    assert (chat["type"], group["type"]) == ("contact", "group")
     assert added == [200, 409]
     assert chat["labels"] == [{"id": "2", "name": "Cotizado", "color": "lightblue"}]
     assert counts["Cotizado"] == 1
     assert removed.json() == {"success": True}
-    assert contact["name"] == "Laura Gómez"
+    assert chat["name"] == "Laura Gómez"
     assert gateway.ledger.chats[LAURA_CHAT].labels == []
 
 
@@ -173,16 +167,14 @@ async def test_media_that_was_stored_or_sent_can_be_fetched(
     assert missing.status_code == 404
 
 
-async def test_health_limits_and_settings(gateway: ScriptedGateway, api: httpx.AsyncClient) -> None:
+async def test_health_and_settings(gateway: ScriptedGateway, api: httpx.AsyncClient) -> None:
     with trio.fail_after(30):
         health = (await api.get("/health", params={"wakeup": "false"})).json()
-        limits = await api.get("/limits")
         webhook = {"url": "http://127.0.0.1:1/x", "mode": "path", "events": []}
         patched = (await api.patch("/settings", json={"webhooks": [webhook]})).json()
         settings = (await api.get("/settings")).json()
         bad = await api.patch("/settings", json={"webhooks": "all"})
     assert health["status"]["text"] == "AUTH"
-    assert limits.status_code == 204
     assert patched["changes"] == ["webhooks"]
     assert settings["webhooks"] == [webhook]
     assert settings["callback_persist"] is True

@@ -128,15 +128,13 @@ async def test_requests_that_whapi_refuses_are_refused(
 
 
 async def test_a_group_has_participants_who_mention_us(
-    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
+    gateway: ScriptedGateway, receiver: Any
 ) -> None:
     group = gateway.group(GROUP)
     with trio.fail_after(30):
         await group.say("573005550142", "@573000000001 hay cupo?", mentions=["573000000001"])
         await group.change("add", "573009990000", names=["Nuevo"])
         calls = await receiver.wait_calls(2)
-        told = (await api.get(f"/groups/{GROUP}")).json()
-        listed = (await api.get("/groups")).json()
     message = parse_webhook(calls[0].body).messages[0]
     assert (message.author, message.author_name, message.key.chat) == (
         "573005550142",
@@ -145,8 +143,6 @@ async def test_a_group_has_participants_who_mention_us(
     )
     assert message.mentions == ("573000000001",)
     assert calls[1].payload["groups_participants"][0]["action"] == "add"
-    assert told["participants_count"] == 5
-    assert listed["total"] == 1
 
 
 async def test_the_manner_of_a_message(gateway: ScriptedGateway, receiver: Any) -> None:
@@ -173,18 +169,13 @@ async def test_an_album_arrives_in_one_call_and_in_order(
     assert [message["id"] for message in call.payload["messages"]] == ids
 
 
-async def test_a_call_rings_and_is_missed_and_can_be_rejected(
-    gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
-) -> None:
+async def test_a_call_rings_and_is_missed(gateway: ScriptedGateway, receiver: Any) -> None:
     with trio.fail_after(30):
-        call_id = await gateway.contact(LAURA).call("missed")
+        await gateway.contact(LAURA).call("missed")
         calls = await receiver.wait_calls(2)
-        rejected = await api.post(f"/calls/{call_id}/reject")
-        unknown = await api.post("/calls/none/reject")
     assert [call.payload["calls"][0]["status"] for call in calls] == ["ringing", "missed"]
     assert calls[0].payload["calls"][0]["from"] == LAURA_CHAT
     assert calls[0].payload["calls"][0]["timestamp"] > 1e12
-    assert (rejected.status_code, unknown.status_code) == (200, 404)
 
 
 async def test_presences_of_group_members_are_reported_if_subscribed(
@@ -245,9 +236,9 @@ async def test_an_unlinked_phone_refuses_sends_and_reports_its_state(
         refused = await api.post("/messages/text", json=body)
         health = (await api.get("/health")).json()["status"]
         gateway.set_channel_state("SYNC_ERROR")
-        half = [(await api.post("/messages/text", json=body)), await api.get("/chats")]
+        half = [(await api.post("/messages/text", json=body)), await api.get("/labels")]
         gateway.set_channel_state("AUTH")
-        fine = await api.get("/chats")
+        fine = await api.get("/labels")
         calls = await receiver.wait_calls(5)
     assert (refused.status_code, health) == (401, {"code": 3, "text": "QR"})
     assert [answer.status_code for answer in (*half, fine)] == [200, 401, 200]
@@ -255,14 +246,12 @@ async def test_an_unlinked_phone_refuses_sends_and_reports_its_state(
     assert events[:3] == ["users.delete", "channel.post", "channel.patch"]
 
 
-async def test_our_own_edit_deletion_and_read_receipt(
+async def test_our_own_reaction_and_read_receipt(
     gateway: ScriptedGateway, api: httpx.AsyncClient, receiver: Any
 ) -> None:
     with trio.fail_after(30):
         sent = (await api.post("/messages/text", json={"to": LAURA, "body": "uno"})).json()
-        target = sent["message"]["id"]
-        await api.post("/messages/text", json={"to": LAURA, "body": "dos", "edit": target})
-        await api.delete(f"/messages/{target}")
+        await api.put(f"/messages/{sent['message']['id']}/reaction", json={"emoji": "👍"})
         question = await gateway.contact(LAURA).say("¿?")
         await api.put(f"/messages/{question}")
         actions = [
@@ -272,6 +261,6 @@ async def test_our_own_edit_deletion_and_read_receipt(
         ]
         await gateway.wait_for(lambda: question in gateway.ledger.read)
         await receiver.wait_calls(1)
-    assert actions == ["edit", "delete"]
+    assert actions == ["reaction"]
     assert len(gateway.sent(LAURA)) == 1
     assert gateway.ledger.statuses[question] == "read"

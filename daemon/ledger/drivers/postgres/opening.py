@@ -109,8 +109,19 @@ def clock_ahead(url: str, now: Callable[[], float]) -> float:
         raise StoreUnavailable(f"the database cannot be used: {reason(error)}") from error
 
 
+class PostgresCliConnection(PostgresConnection):
+    """A `daemon.ledger.drivers.port.CliConnection`."""
+
+    def transaction(self) -> contextlib.AbstractContextManager[psycopg.Transaction]:
+        """See the port."""
+        return self.psycopg.transaction()
+
+    def empty_log(self) -> None:
+        """See the port."""
+
+
 @contextlib.contextmanager
-def open_cli_connection(url: str, *, read_only: bool = False) -> Iterator[PostgresConnection]:
+def open_cli_connection(url: str, *, read_only: bool = False) -> Iterator[PostgresCliConnection]:
     """Open the existing tables for the length of a command's block; creates nothing.
 
     Raises StoreError if there are none or they are of another version, StoreUnavailable for
@@ -120,6 +131,6 @@ def open_cli_connection(url: str, *, read_only: bool = False) -> Iterator[Postgr
         with contextlib.closing(connect(url, read_only=read_only)) as connection:
             connection.row_factory = named_row
             check_version(connection)
-            yield PostgresConnection(connection)
+            yield PostgresCliConnection(connection)
     except psycopg.Error as error:
         raise StoreUnavailable(f"the database cannot be used: {reason(error)}") from error

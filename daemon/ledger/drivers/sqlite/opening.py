@@ -15,7 +15,13 @@ import trio
 from daemon.domain.progress import Progress, unwatched
 from daemon.errors import StoreDamaged, StoreError, StoreInUse, StoreUnavailable
 from daemon.ledger.drivers.port import Meter
-from daemon.ledger.drivers.sqlite.database import SqliteConnection, SqliteDatabase, connect
+from daemon.ledger.drivers.sqlite.database import (
+    SqliteConnection,
+    SqliteDatabase,
+    connect,
+    empty_log,
+    transaction,
+)
 from daemon.ledger.drivers.sqlite.soundness import check_first
 from daemon.ledger.migrations import latest_version, migrate
 from daemon.system.private_files import make_folder, new_file
@@ -123,8 +129,22 @@ def _made_ready(path: Path, opened: list[sqlite3.Connection], upgrading: Progres
         raise StoreDamaged(f"cannot open the store {path}: {error}") from error
 
 
+class SqliteCliConnection(SqliteConnection):
+    """A `daemon.ledger.drivers.port.CliConnection`."""
+
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
+        """See the port."""
+        return transaction(self)
+
+    def empty_log(self) -> None:
+        """See the port."""
+        empty_log(self)
+
+
 @contextlib.contextmanager
-def open_cli_connection(data_dir: Path, *, read_only: bool = False) -> Iterator[SqliteConnection]:
+def open_cli_connection(
+    data_dir: Path, *, read_only: bool = False
+) -> Iterator[SqliteCliConnection]:
     """Open the existing store in ``data_dir`` for the length of the block; creates nothing.
 
     It does not take the lock, so a daemon may be running. Rows are `sqlite3.Row`. Raises StoreError
@@ -145,7 +165,7 @@ def stored_version(data_dir: Path) -> int:
 
 
 @contextlib.contextmanager
-def _connected(path: Path) -> Iterator[SqliteConnection]:
+def _connected(path: Path) -> Iterator[SqliteCliConnection]:
     if not path.is_file():
         raise StoreError(
             f"there is no store {path}: run the daemon once, or name the folder with --data-dir"
@@ -157,7 +177,7 @@ def _connected(path: Path) -> Iterator[SqliteConnection]:
                 f"{path.absolute().as_uri()}?mode=rw",
                 uri=True,
                 isolation_level=None,
-                factory=SqliteConnection,
+                factory=SqliteCliConnection,
             )
         ) as connection:
             connection.row_factory = sqlite3.Row

@@ -1,12 +1,14 @@
-"""The model server's check of a function tool's JSON schema. Pure.
+"""The check of function tools' JSON schemas, as the model server makes it. Pure.
 
 Wordings are those seen from api.openai.com, which names one fault a request. Written from its guide
 and its answers, and on purpose not with the daemon's own rules.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from daemon.sandbox.model_wire import ApiRefusal
 
 STRING_FORMATS = frozenset(
     {"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
@@ -25,6 +27,19 @@ ONE_FIRST_KEY = (
 )
 MOST_LEVELS = 10
 MOST_PROPERTIES = 5000
+
+
+def broken_schema(tools: Sequence[Mapping[str, Any]]) -> ApiRefusal | None:
+    """Return the refusal of tools with a wrong schema; one that does not say so is strict."""
+    for number, tool in enumerate(tools):
+        if tool.get("type") == "function":
+            strict = tool.get("strict", True) is not False
+            fault = fault_of(tool.get("parameters") or {}, strict=strict)
+            if fault:
+                text = f"Invalid schema for function '{tool['name']}': {fault}"
+                place = f"tools[{number}].parameters"
+                return ApiRefusal(400, text, "invalid_function_parameters", place)
+    return None
 
 
 def fault_of(schema: Any, *, strict: bool) -> str:
