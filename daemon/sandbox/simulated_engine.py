@@ -1,12 +1,11 @@
 """The simulated model without a server: for rehearsals, in which nothing leaves the process."""
 
 import hashlib
-import json
 from collections.abc import Awaitable, Callable, Mapping
 
 from daemon.domain.messages import JsonObject, ModelRequest, ModelResponse, Usage
 from daemon.sandbox import model_answers
-from daemon.sandbox.model_wire import CallTool, Output, Say, tokens_of
+from daemon.sandbox.model_wire import CallTool, Output, tokens_of
 
 MODEL = "simulated"
 
@@ -57,6 +56,5 @@ def _item(output: Output, call_id: str) -> JsonObject:
     if isinstance(output, CallTool):
         named: JsonObject = {"name": output.name, "arguments": output.arguments}
         return {"type": "function_call", "call_id": call_id, **named}
-    text = output.text if isinstance(output, Say) else json.dumps(str(output))
-    part = {"type": "output_text", "text": text, "annotations": []}
+    part = {"type": "output_text", "text": output.text, "annotations": []}
     return {"type": "message", "role": "assistant", "content": [part]}
