@@ -22,7 +22,7 @@ from daemon.domain.rendering.templates import APPROVED
 from daemon.ledger.files import AUDIO_FOLDER
 from daemon.ledger.nodes import NodeState
 from daemon.ledger.views.bubbles import Before
-from daemon.ledger.views.chat_list import Live
+from daemon.ledger.views.chat_states import Live
 from daemon.ops.rehearsal.writing import as_case
 from daemon.tools import builtin_tools
 

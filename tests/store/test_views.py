@@ -28,7 +28,7 @@ from daemon.domain.transitions.changes import EARLIER_CHARACTERS, EARLIER_KEPT
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.ledger import Store
 from daemon.ledger.views.bubbles import Before
-from daemon.ledger.views.chat_list import STATES, Live
+from daemon.ledger.views.chat_states import STATES, Live
 
 NOW = 1000.0
 

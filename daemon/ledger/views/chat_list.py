@@ -1,23 +1,28 @@
-"""The list of conversations: contact, last message, and the state of the chat."""
+"""The list of conversations: contact, last message, and the state of each."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from daemon.domain.dashboard_values import ChatQuery
 from daemon.domain.ids import is_group
 from daemon.domain.labels import names_in
 from daemon.domain.messages import ChatKey, JsonObject
-from daemon.domain.states import DEAD, FAILED, WITH_AGENT
+from daemon.domain.states import WITH_AGENT
 from daemon.domain.transitions.handover import ESCALATED
 from daemon.ledger.drivers.port import Connection, marks
-from daemon.ledger.handover import WaitingChat, waiting_chats
+from daemon.ledger.handover import WaitingChat
 from daemon.ledger.labels import HAS_LABEL, like_label
-from daemon.ledger.messages import UNANSWERED
-from daemon.ledger.outbox import OPEN_ROWS
-from daemon.ledger.people import FORGOTTEN, REMEMBERED
+from daemon.ledger.people import REMEMBERED
 from daemon.ledger.search import Sought, chats_with, escaped
-from daemon.ledger.turns import ACTIVE
 from daemon.ledger.views.bubbles import last_bubble
+from daemon.ledger.views.chat_states import (
+    Live,
+    OpenWork,
+    count_states,
+    open_work_of,
+    state_of,
+    states_of,
+)
 
 CHATS_FOUND = 500
 """Messages with the words, the newest, whose chats a list has; as many of a time."""
@@ -28,15 +33,8 @@ MESSAGES_OF_TIME = 20_000
 MOST_CHATS = 5_000
 """Of a label, an account or a person, in whose messages words are looked for."""
 
-PAUSED_SINCE = "paused_until > 0 AND paused_until > ?"
-"""The condition of chats that are paused beyond a moment, as its index has it."""
-
 MOST_LOOKED_UP = 500
 """Chats of one state that are looked up one by one."""
-
-STATES = ("failed", WITH_AGENT, "paused", "writing", "waiting", "thinking", "sending", "idle")
-"""The states of a chat. ``writing``: its window is open; ``waiting``: for its turn; ``with_agent``:
-the customer waits for a person."""
 
 _CHATS = (
     "SELECT channel, chat, ref, name, contact_name, first_seen_at, last_activity_at,"
@@ -46,29 +44,6 @@ _CHATS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
-    """The state of a chat's task, from memory."""
-
-    state: str
-    since: float
-    queued: int = 0
-    turn: str = ""
-
-
-@dataclass(slots=True)
-class _Open:
-    """All unsettled work in the ledger, by chat."""
-
-    unanswered: dict[ChatKey, tuple[int, float]]
-    """How many messages have no outcome, and when the first of them came."""
-    waiting: dict[ChatKey, WaitingChat]
-    """The chats that wait for a person."""
-    turns: set[ChatKey]
-    sends: set[ChatKey]
-    dead: set[ChatKey]
-
-
 def list_chats(
     connection: Connection, wanted: ChatQuery, live: Mapping[ChatKey, Live], *, now: float
 ) -> JsonObject:
@@ -76,8 +51,8 @@ def list_chats(
 
     ``next`` is what to ask for the next page with; None at the end.
     """
-    open_work = _open_work(connection)
-    states = _states_of_all(connection, open_work, live, now)
+    open_work = open_work_of(connection)
+    states = states_of(connection, open_work, live, now)
     page: list[JsonObject] = []
     following = None
     for row in _rows(connection, wanted, states):
@@ -96,7 +71,7 @@ def list_chats(
     return {
         "chats": page,
         "next": following,
-        "states": _count_states(states, wanted.number),
+        "states": count_states(states, wanted.number),
         "unread": _count(connection, "unread_at > 0", ()),
         "mine": 0
         if wanted.account is None
@@ -111,7 +86,7 @@ def one_chat(
     row = connection.execute(f"{_CHATS} WHERE channel = ? AND chat = ?", key).fetchone()
     if row is None:
         return None
-    entry = _entry(row, _open_work(connection, key), live, now)
+    entry = _entry(row, open_work_of(connection, key), live, now)
     entry["last"] = last_bubble(connection, key)
     _add_escalation(connection, entry)
     return entry
@@ -285,7 +260,7 @@ def _key(entry: JsonObject) -> ChatKey:
 
 
 def _entry(
-    row: tuple[object, ...], open_work: _Open, live: Mapping[ChatKey, Live], now: float
+    row: tuple[object, ...], open_work: OpenWork, live: Mapping[ChatKey, Live], now: float
 ) -> JsonObject:
     channel, chat, ref, name, contact_name, first_seen_at, at, paused_until, loop_until = row[:9]
     key = ChatKey(str(channel), str(chat))
@@ -310,7 +285,7 @@ def _entry(
         "loop": float(str(loop_until)) > now,
         "opted_out_at": row[11],
         "customer_wrote_at": row[12],
-        "state": _state(key, open_work, live, is_paused=paused > now),
+        "state": state_of(key, open_work, live, is_paused=paused > now),
         "since": 0.0,
         "turn": "",
     }
@@ -350,103 +325,6 @@ def _place_in_queue(entry: JsonObject) -> tuple[bool, float]:
     """Urgent ones first, then who has waited longest."""
     waiting = entry["waiting"] or {}
     return waiting.get("urgency") != "high", waiting.get("since", 0.0)
-
-
-def _state(key: ChatKey, open_work: _Open, live: Mapping[ChatKey, Live], *, is_paused: bool) -> str:
-    """The state of a chat: its task knows best, then the ledger."""
-    doing = live[key].state if key in live else "idle"
-    is_kept_out = doing == "paused" or (is_paused and doing == "writing")  # an agent's words
-    if doing != "idle" and not is_kept_out:
-        return doing
-    if key in open_work.waiting:
-        return WITH_AGENT
-    if is_paused or is_kept_out:
-        return "paused"
-    if key in open_work.sends:
-        return "sending"
-    if key in open_work.turns:
-        return "thinking"
-    if key in open_work.unanswered:
-        return "waiting"
-    return "failed" if key in open_work.dead else "idle"
-
-
-# -- what is not settled -------------------------------------------------------------------------
-
-
-def _open_work(connection: Connection, key: ChatKey | None = None) -> _Open:
-    """All unsettled work, of one chat or of all; there is little of it at any time."""
-    only, values = ("", ()) if key is None else (" AND channel = ? AND chat = ?", tuple(key))
-    waiting = {w.key: w for w in waiting_chats(connection, key)}
-    for_bot = connection.execute(
-        "SELECT channel, chat, COUNT(*), MIN(received_at) FROM messages"
-        f" WHERE {UNANSWERED} AND from_me = 0{only} GROUP BY channel, chat",
-        values,
-    )
-    unanswered = {w.key: (w.messages, w.since) for w in waiting.values() if w.messages}
-    for channel, chat, count, at in for_bot:
-        more, since = unanswered.get(ChatKey(channel, chat), (0, at))
-        unanswered[ChatKey(channel, chat)] = (count + more, min(at, since))
-    return _Open(
-        unanswered=unanswered,
-        waiting=waiting,
-        turns=_keys(
-            connection,
-            f"SELECT channel, chat FROM turns WHERE {ACTIVE}{only}",
-            values,
-        ),
-        sends=_keys(
-            connection,
-            f"SELECT DISTINCT channel, chat FROM outbox WHERE {OPEN_ROWS}{only}",
-            values,
-        ),
-        dead=_keys(connection, _DEAD_TURNS + only, values)
-        | _keys(connection, _FAILED_SENDS + only, values),
-    )
-
-
-_DEAD_TURNS = (
-    f"SELECT channel, chat FROM turns d WHERE outcome = '{DEAD}' AND NOT EXISTS"
-    " (SELECT 1 FROM turns t WHERE t.channel || '/' || t.chat = d.channel || '/' || d.chat"
-    " AND t.id > d.id)"
-)
-_FAILED_SENDS = (
-    f"SELECT channel, chat FROM outbox f WHERE state = '{FAILED}' AND NOT EXISTS"
-    " (SELECT 1 FROM outbox o WHERE o.channel = f.channel AND o.chat = f.chat AND o.id > f.id)"
-)
-"""A failure counts as long as nothing came after it."""
-
-
-def _keys(connection: Connection, query: str, values: tuple[object, ...]) -> set[ChatKey]:
-    return {ChatKey(*row) for row in connection.execute(query, values)}
-
-
-def states_of(
-    connection: Connection, live: Mapping[ChatKey, Live], now: float
-) -> dict[ChatKey, str]:
-    """The states of all chats that are not idle."""
-    return _states_of_all(connection, _open_work(connection), live, now)
-
-
-def _states_of_all(
-    connection: Connection, open_work: _Open, live: Mapping[ChatKey, Live], now: float
-) -> dict[ChatKey, str]:
-    """The states of all chats that are not idle."""
-    paused = _keys(connection, f"SELECT channel, chat FROM chats WHERE {PAUSED_SINCE}", (now,))
-    busy = {key for key, doing in live.items() if doing.state != "idle"}
-    known = paused | busy | set(open_work.unanswered) | open_work.turns
-    known |= open_work.sends | open_work.dead | set(open_work.waiting)
-    states = {key: _state(key, open_work, live, is_paused=key in paused) for key in known}
-    return {key: state for key, state in states.items() if not key.chat.startswith(FORGOTTEN)}
-
-
-def _count_states(states: Mapping[ChatKey, str], number: str) -> JsonObject:
-    """The number of chats in each state but ``idle``; of one number, or (empty) of all."""
-    counts = dict.fromkeys(STATES[:-1], 0)
-    for key, state in states.items():
-        if state in counts and number in {"", key.number}:
-            counts[state] += 1
-    return counts
 
 
 def _count(connection: Connection, condition: str, values: tuple[object, ...]) -> int:

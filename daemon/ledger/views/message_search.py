@@ -11,11 +11,10 @@ from daemon.ledger.views.bubbles import NEWEST, Before
 from daemon.ledger.views.chat_list import (
     PLACE_OF_MESSAGES,
     PLACE_OF_SENDS,
-    Live,
     chats_of,
     rows_between,
-    states_of,
 )
+from daemon.ledger.views.chat_states import Live, open_work_of, states_of
 
 LATER = 10
 """Messages of each side that are shown after the one that was found."""
@@ -49,7 +48,7 @@ def find_messages(
         before=before,
         limit=wanted.limit,
     )
-    states = states_of(connection, live, now) if wanted.state else {}
+    states = states_of(connection, open_work_of(connection), live, now) if wanted.state else {}
     only = chats_of(connection, wanted, states)
     without = frozenset(states) if wanted.state == "idle" else frozenset()
     texts, following = search(connection, replace(sought, chats=only, without=without))
