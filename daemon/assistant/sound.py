@@ -34,9 +34,6 @@ BEGINNINGS: dict[Ending, tuple[bytes, ...]] = {
 MAX_BYTES = 16 * 1024 * 1024
 """WhatsApp's limit of one audio file."""
 
-OPUS_RATE = 48_000
-"""Positions in an Ogg stream of Opus count samples at this rate (RFC 7845)."""
-
 FAILURES = 3
 BASE_SECONDS = 30.0
 CAP_SECONDS = 300.0
@@ -118,19 +115,6 @@ async def open_speech(
         )
     finally:
         await connection.aclose()
-
-
-def spoken_seconds(data: bytes) -> int:
-    """The length of an Ogg file of Opus in whole seconds; 0 if not known.
-
-    The position in its last page, less what a player skips at the beginning (RFC 7845).
-    """
-    last, head = data.rfind(b"OggS"), data.find(b"OpusHead")
-    if last < 0 or head < 0 or len(data) < max(last + 14, head + 12):
-        return 0
-    position = int.from_bytes(data[last + 6 : last + 14], "little", signed=True)
-    skipped = int.from_bytes(data[head + 10 : head + 12], "little")
-    return max(0, round((position - skipped) / OPUS_RATE))
 
 
 # -- hearing ---------------------------------------------------------------------------------------

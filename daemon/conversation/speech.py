@@ -14,13 +14,13 @@ from typing import Literal, Protocol
 
 import trio
 
-from daemon.assistant.sound import spoken_seconds
 from daemon.conversation.live_config import ChatRules, LiveConfig
 from daemon.conversation.telemetry import Telemetry
 from daemon.domain.limits import MICROS, Budget, Charge, Use, day_of, speech_use, transcription_use
 from daemon.domain.messages import ChatKey, JsonObject, Media
 from daemon.domain.prompt.media_text import NO_TRANSCRIPTION, STRANGE, UNPAID
 from daemon.domain.records import OutboxRow, Turn
+from daemon.domain.rendering.opus import spoken_seconds
 from daemon.domain.rendering.split import is_fit, spoken_parts, spoken_words
 from daemon.errors import (
     AssistantError,

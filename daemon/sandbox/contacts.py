@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from daemon.domain.messages import JsonObject
+from daemon.domain.rendering.outgoing import poll_option_id
 from daemon.sandbox import outgoing, payloads, samples
 from daemon.sandbox.asgi import Upload
 from daemon.sandbox.ledger import Ledger
@@ -244,7 +245,7 @@ class SimulatedContact:
     ) -> None:
         """Choose options of a poll, by their words; announced as an action or as a changed poll."""
         old = self._phones.ledger.messages[message_id]
-        chosen = [outgoing.option_id(option) for option in options]
+        chosen = [poll_option_id(option) for option in options]
         action = self._phones.act(message_id, {"type": "vote", "votes": chosen}, author=self.digits)
         before = {**old}
         voted = outgoing.voted(old["poll"], self.digits, chosen)

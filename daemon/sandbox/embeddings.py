@@ -4,8 +4,9 @@ import math
 from zlib import crc32
 
 from daemon.domain.knowledge.words import STOP_WORDS, words_of
+from daemon.domain.messages import JsonObject
 from daemon.sandbox.asgi import Answer, json_answer
-from daemon.sandbox.model_wire import ApiRefusal, JsonObject
+from daemon.sandbox.model_wire import ApiRefusal
 
 MODEL = "sandbox-embedding"
 DIMENSIONS = 256

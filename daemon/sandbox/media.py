@@ -15,11 +15,11 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from daemon.domain.messages import JsonObject
+from daemon.domain.rendering.opus import spoken_seconds
 from daemon.sandbox import samples
 from daemon.sandbox.asgi import Answer, Request, Upload, error_answer
 from daemon.sandbox.ledger import Ledger, StoredMedia
 
-OPUS_RATE = 48_000
 PREVIEW_BYTES = 30_000
 """Pictures up to this size are their own preview."""
 
@@ -166,15 +166,6 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def voice_seconds(data: bytes) -> int:
-    """Return the length of an Ogg Opus file, at least 1: its last page tells (RFC 7845, 4)."""
-    at = data.rfind(b"OggS")
-    if at < 0 or len(data) < at + 14:
-        return 1
-    position = int.from_bytes(data[at + 6 : at + 14], "little", signed=True)
-    return max(1, round(position / OPUS_RATE))
-
-
 def _looks(media: StoredMedia, medium: str) -> JsonObject:
     """Return the fields that depend on what the file is: size, length, preview."""
     looks: JsonObject = {}
@@ -184,7 +175,7 @@ def _looks(media: StoredMedia, medium: str) -> JsonObject:
             kind = media.mime_type.partition(";")[0]
             looks["preview"] = f"data:{kind};base64,{base64.b64encode(media.data).decode()}"
     if medium in {"voice", "audio"}:
-        looks["seconds"] = voice_seconds(media.data)
+        looks["seconds"] = max(1, spoken_seconds(media.data))
     if medium == "sticker":
         looks["animated"] = False
     return looks

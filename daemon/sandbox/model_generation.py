@@ -7,9 +7,10 @@ from typing import Any
 
 import trio
 
+from daemon.domain.messages import JsonObject
 from daemon.sandbox import model_answers, model_wire
 from daemon.sandbox.asgi import Receive, Send, wait_disconnect
-from daemon.sandbox.model_wire import JsonObject, Output
+from daemon.sandbox.model_wire import Output
 
 STREAM_END = {"type": "http.response.body", "body": b"", "more_body": False}
 

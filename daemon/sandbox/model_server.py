@@ -18,6 +18,7 @@ from daemon.sandbox.asgi import (
     Request,
     Scope,
     Send,
+    follow_lifespan,
     json_answer,
     read_request,
     send_answer,
@@ -104,9 +105,7 @@ class ModelServer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection's request, or the server's start and stop."""
         if scope["type"] == "lifespan":
-            for phase in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{phase}.complete"})
+            await follow_lifespan(receive, send)
             return
         if scope["type"] != "http":
             return

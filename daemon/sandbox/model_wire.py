@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-JsonObject = dict[str, Any]
+from daemon.domain.messages import JsonObject
 
 
 @dataclass(frozen=True, slots=True)

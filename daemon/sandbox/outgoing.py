@@ -4,13 +4,12 @@ Required fields and shapes follow Whapi's OpenAPI file (version 1.8.7): a reques
 its message says what was sent, and the two differ for files, polls and menus.
 """
 
-import base64
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from daemon.domain.messages import JsonObject
+from daemon.domain.rendering.outgoing import poll_option_id
 
 MEDIA_KINDS = frozenset({"image", "video", "short", "gif", "audio", "voice", "document", "sticker"})
 """The kinds of message that are a file."""
@@ -80,7 +79,8 @@ def content_of(kind: str, data: JsonObject) -> JsonObject:
 def poll(title: str, options: list[str], vote_limit: object = 1) -> JsonObject:
     """Return a poll without votes; WhatsApp names options by the hash of their words."""
     results = [
-        {"id": option_id(option), "name": option, "count": 0, "voters": []} for option in options
+        {"id": poll_option_id(option), "name": option, "count": 0, "voters": []}
+        for option in options
     ]
     limit = vote_limit if isinstance(vote_limit, int) else 1
     return {
@@ -90,11 +90,6 @@ def poll(title: str, options: list[str], vote_limit: object = 1) -> JsonObject:
         "total": 0,
         "results": results,
     }
-
-
-def option_id(option: str) -> str:
-    """Return the id of a poll's option."""
-    return base64.b64encode(hashlib.sha256(option.encode()).digest()).decode()
 
 
 def voted(content: JsonObject, voter: str, chosen: list[str]) -> JsonObject:

@@ -11,7 +11,8 @@ from support.simulators import Simulators, simulators
 from support.stage import new_world
 
 from daemon.assistant import sound
-from daemon.assistant.sound import Speech, open_speech, spoken_seconds
+from daemon.assistant.sound import Speech, open_speech
+from daemon.domain.rendering.opus import spoken_seconds
 from daemon.domain.rendering.split import MAX_INPUT
 from daemon.errors import ModelRejected, ModelTemporary
 from daemon.sandbox import audio

@@ -9,8 +9,7 @@ from support.rows import select
 from support.scenes import found, model_input, open_scene, outcomes
 from support.stage import LAURA, Stage
 
-from daemon.assistant.sound import spoken_seconds
-from daemon.domain.rendering.opus import ogg_head, ogg_page
+from daemon.domain.rendering.opus import ogg_head, ogg_page, spoken_seconds
 from daemon.sandbox import audio, samples
 from daemon.sandbox.asgi import json_answer
 

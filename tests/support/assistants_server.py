@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from daemon.domain.messages import JsonObject
 from daemon.sandbox import model_wire
 from daemon.sandbox.asgi import Answer, Request, json_answer
 from daemon.sandbox.model_generation import ModelCall
-from daemon.sandbox.model_wire import ApiRefusal, JsonObject
+from daemon.sandbox.model_wire import ApiRefusal
 from support.model_script import ScriptedGeneration, Step
 
 Generate = Callable[[ScriptedGeneration], None]

@@ -6,9 +6,10 @@ from typing import Any, Protocol
 
 import trio
 
+from daemon.domain.messages import JsonObject
 from daemon.sandbox import model_wire
 from daemon.sandbox.model_generation import Generation, ModelCall
-from daemon.sandbox.model_wire import CallTool, JsonObject, Output, Say
+from daemon.sandbox.model_wire import CallTool, Output, Say
 
 
 @dataclass(frozen=True, slots=True)

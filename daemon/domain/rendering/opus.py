@@ -1,4 +1,4 @@
-"""A browser's recording as the voice note that WhatsApp takes.
+"""The length of voice notes, and a browser's recording as one that WhatsApp takes.
 
 Nothing is decoded. What a browser records (Opus in WebM: RFC 8794, Matroska's SimpleBlocks with one
 track and no lacing) moves packet by packet into what WhatsApp sends (Opus in Ogg: RFC 3533 and
@@ -9,6 +9,20 @@ import struct
 from collections.abc import Iterator, Sequence
 
 OPUS_RATE = 48_000
+"""Positions in an Ogg stream of Opus count samples at this rate (RFC 7845)."""
+
+
+def spoken_seconds(data: bytes) -> int:
+    """The length of an Ogg file of Opus in whole seconds; 0 if not known.
+
+    The position in its last page, less what a player skips at the beginning (RFC 7845).
+    """
+    last, head = data.rfind(b"OggS"), data.find(b"OpusHead")
+    if last < 0 or head < 0 or len(data) < max(last + 14, head + 12):
+        return 0
+    position = int.from_bytes(data[last + 6 : last + 14], "little", signed=True)
+    skipped = int.from_bytes(data[head + 10 : head + 12], "little")
+    return max(0, round((position - skipped) / OPUS_RATE))
 
 
 def ogg_head(comment: bytes = b"") -> list[bytes]:

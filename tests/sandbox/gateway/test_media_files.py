@@ -11,9 +11,10 @@ import pytest
 import trio
 from support.gateway import ScriptedGateway
 
+from daemon.domain.rendering.opus import spoken_seconds
 from daemon.sandbox import samples
 from daemon.sandbox.asgi import follow_lifespan
-from daemon.sandbox.media import picture_size, voice_seconds
+from daemon.sandbox.media import picture_size
 
 LAURA = "573001234567"
 TOKEN = "sandbox-token"
@@ -174,5 +175,5 @@ def test_the_samples_have_the_formats_they_claim() -> None:
         assert len(sample.data) < 20_000
     assert picture_size(samples.read("lake.jpg")) == (640, 400)
     assert picture_size(samples.read("smile.webp")) == (256, 256)
-    assert voice_seconds(samples.read("voice-arrival.ogg")) == 6
+    assert spoken_seconds(samples.read("voice-arrival.ogg")) == 6
     assert b"ftyp" in samples.read("boat.mp4")[:12]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from daemon.domain.rendering import opus
+from daemon.domain.rendering.opus import spoken_seconds
 from daemon.sandbox import audio, model_answers, model_media, samples
-from daemon.sandbox.media import voice_seconds
 from daemon.sandbox.model_wire import CallTool, Say
 
 CONTEXT = {
@@ -248,7 +248,7 @@ def test_every_kind_of_message_is_described_to_the_simulated_model(
 def test_a_voice_of_the_sample_and_of_the_model_can_be_played() -> None:
     """As many seconds as asked, in Opus packets that a player knows."""
     made = audio.placeholder_sound("opus", 7)
-    assert voice_seconds(made) == 7
+    assert spoken_seconds(made) == 7
     assert made[made.index(b"OpusHead") :].count(b"OggS") == 8
     assert len(made) > 10_000
     assert samples.words_of_voice(b"form " + samples.read("voice-arrival.ogg")).startswith("Buenas")
