@@ -42,6 +42,7 @@ class Directory:
         self._ledger = ledger
         self._announce = announce
         self.labels = labels
+        """Those that the business has."""
         self.lids: dict[str, str] = {}
         """Opaque ids (``<digits>@lid``) by phone number."""
 
@@ -125,10 +126,6 @@ class WhapiApi:
         self._media = media
         self._settings = settings
         self.sending = SimulatedSends(ledger=self._ledger, media=media, now=now, rng=rng)
-        self.labels = directory.labels
-        """The labels that the business has."""
-        self.lids = directory.lids
-        """Opaque ids (``<digits>@lid``) by phone number."""
         self._routes = tuple(
             Route(method, re.compile(pattern), operation, handler)
             for method, pattern, operation, handler in self._table()

@@ -43,7 +43,7 @@ async def relabel(stage: Stage, *labels: str) -> None:
     """The business changes the labels of the chat, and Whapi tells of it."""
     chat = stage.gateway.ledger.chat(chat_id_of(LAURA))
     chat.labels[:] = labels
-    names = [label for label in stage.gateway.api.labels if label["id"] in labels]
+    names = [label for label in stage.gateway.directory.labels if label["id"] in labels]
     after = {"id": chat.id, "labels": names}
     update = {"before_update": {"id": chat.id}, "after_update": after, "changes": ["labels"]}
     await stage.gateway.post(LAURA, "chats.patch", {"chats_updates": [update]})

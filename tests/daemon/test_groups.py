@@ -92,7 +92,7 @@ async def asks(stage: Stage, words: str) -> str:
 async def test_the_first_mention_on_a_fresh_store_is_answered(tmp_path: Path) -> None:
     """Our number and its lid are asked of the gateway before the first message is taken."""
     async with open_scene(tmp_path, started=False) as stage:
-        stage.gateway.api.lids[OURS] = "998877665544332@lid"
+        stage.gateway.directory.lids[OURS] = "998877665544332@lid"
         await stage.start()
         await asks(stage, f"@{OURS} ¿hay cupo?")
         await answered(stage)
@@ -130,7 +130,7 @@ async def test_an_answer_to_our_words_addresses_us(tmp_path: Path) -> None:
 async def test_our_own_lid_is_asked_for_and_recognised(tmp_path: Path) -> None:
     """Our number shows in the first echo; with the next new contact its lid is looked up."""
     async with open_scene(tmp_path) as stage:
-        stage.gateway.api.lids[OURS] = "998877665544332@lid"
+        stage.gateway.directory.lids[OURS] = "998877665544332@lid"
         for chat in (LAURA, PEDRO):
             await stage.gateway.customer_says(chat, "Hola")
             await stage.gateway.wait_sent(chat)

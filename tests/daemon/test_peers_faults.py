@@ -152,7 +152,7 @@ async def test_a_contact_under_two_ids_is_one_conversation(tmp_path: Path) -> No
     """WhatsApp shows one person now by number, now by an opaque id: the thread goes on."""
     lid = "88112233445566@lid"
     async with open_scene(tmp_path) as stage:
-        stage.gateway.api.lids[LAURA] = lid
+        stage.gateway.directory.lids[LAURA] = lid
         await stage.gateway.customer_says(LAURA, "Soy Laura y quiero la 101")
         await stage.gateway.wait_sent(LAURA)
         await found(lambda: stage.events("two ids of one person joined"))

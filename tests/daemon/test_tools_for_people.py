@@ -267,7 +267,7 @@ async def test_a_label_that_the_business_has_just_made_is_known(tmp_path: Path) 
         await stage.gateway.customer_says(LAURA, "Soy VIP")
         await stage.gateway.wait_sent(LAURA)
         made = {"id": "9", "name": "VIP", "color": "gold"}
-        stage.gateway.api.labels.append(made)
+        stage.gateway.directory.labels.append(made)
         parts = {"labels": [made]}
         await stage.gateway.post(LAURA, "labels.post", parts, deliver="acknowledged")
         await stage.gateway.customer_says(LAURA, "¿Y ahora?")
