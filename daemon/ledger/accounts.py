@@ -86,7 +86,7 @@ def disable_account(
 
 
 class Accounts(Role):
-    """Accounts. Called by the dashboard's requests; commands use the functions below."""
+    """Accounts. Called by the dashboard's requests; commands use the functions."""
 
     all = reading(all_accounts)
 

@@ -38,8 +38,8 @@ def newest_items(
 ) -> tuple[ThreadItem, ...]:
     """The newest items of a thread, oldest first: as many as fit in ``tokens``, and one more.
 
-    The one more shows the caller whether the oldest turn is whole and fits; else it is left
-    out.
+    The one more shows the caller whether the oldest turn is whole and fits; else it is left out.
+    ``after``: only items with a greater number.
     """
     rows = connection.execute(
         "SELECT turn_id, item, tokens, id, created_at FROM thread_items"

@@ -396,8 +396,6 @@ def _look_webhooks(connection: Connection, work: Work) -> Batch:
     return Batch(rows, last=not rows)
 
 
-_LOOK_THREAD, _DROP_THREAD = _own("thread_items", ITEMS), _delete("thread_items")
-
 STAGES = (
     ForgetStage("ids", _look_ids, _keep_ids, held=True),
     ForgetStage(
