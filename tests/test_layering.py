@@ -97,7 +97,7 @@ HOMES = {
     "hypercorn": ("daemon.http",),
     "quart": ("daemon.http",),
     "quart_trio": ("daemon.http",),
-    "werkzeug": ("daemon.http",),
+    "werkzeug": ("daemon.http", "daemon.sandbox.asgi"),
     "h11": ("daemon.http",),
     "structlog": ("daemon.observability",),
     "prometheus_client": ("daemon.observability",),
