@@ -66,7 +66,8 @@ class Answer:
 def read_form(body: bytes, content_type: str) -> dict[str, str | Upload]:
     """Return the fields of ``multipart/form-data``; none of anything else."""
     kind, options = parse_options_header(content_type)
-    _, texts, files = FormDataParser().parse(BytesIO(body), kind, len(body), options)
+    parser = FormDataParser(stream_factory=lambda *_, **__: BytesIO())  # no temporary files
+    _, texts, files = parser.parse(BytesIO(body), kind, len(body), options)
     uploads = {
         name: Upload(file.stream.read(), file.content_type or "", file.filename or "")
         for name, file in files.items()
