@@ -29,6 +29,8 @@ from daemon.errors import (
 from daemon.files.port import FileStore
 from daemon.gateway.port import ParseWebhook
 from daemon.ledger.admin.replay import StoredEvent
+from daemon.ledger.drivers.threads import ReceivedWrite
+from daemon.ledger.plain_texts import TextCall
 from daemon.ledger.references import Judging
 from daemon.ledger.statuses import Tariff
 from daemon.media.files import FOLDER, LARGE_BODY_BYTES, Opened, keep_inline, open_body
@@ -138,8 +140,22 @@ def keep_bytes(opened: Opened, message: Message, *, folder: Path, limit: int) ->
     return msgspec.structs.replace(message, content=changed)
 
 
-TextStored = Callable[[BaseException | None, Callable[[], None]], None]
-"""Gets why a text is not stored, None if it is, and a function that then wakes its chat."""
+class ReceivedText(ReceivedWrite[Accepted]):
+    """The write of a call with one plain text; see `daemon.ledger.drivers.threads.WriteSource`."""
+
+    __slots__ = ("_report", "_text")
+
+    def __init__(
+        self, operation: TextCall, text: Message, report: Callable[[Message, Accepted], None]
+    ) -> None:
+        super().__init__(operation)
+        self._text = text
+        self._report = report
+
+    def report(self) -> None:
+        """Wake the chat of a text that is stored, and log it. Called in the event loop, once."""
+        if self.result is not None:
+            self._report(self._text, self.result)
 
 
 class Intake:
@@ -156,7 +172,7 @@ class Intake:
         self._large = trio.CapacityLimiter(1)
         self._judged_by: tuple[Policy, Judging] | None = None
         self._read: tuple[bytes, str, Webhook] | None = None
-        """What `begin` has read and left to `accept`."""
+        """What `received_text` has read and left to `accept`."""
 
     async def accept(self, body: bytes, path_event: str) -> None:
         """Store one webhook call durably, then wake the chats it is about.
@@ -171,37 +187,28 @@ class Intake:
         async with self._large:
             await self._accept(body, path_event)
 
-    def begin(self, body: bytes, path_event: str, stored: TextStored) -> bool:
-        """Begin to store a call with one plain text of a customer, as nearly all are.
+    def received_text(self, body: bytes, path_event: str) -> ReceivedText | None:
+        """The write of a call with one plain text of a customer, as nearly all are.
 
-        No task waits for it: ``stored`` is called in the event loop once it is durable, or is not
-        stored; it returns at once, without raising. False: the call is to be given to `accept`.
+        None: the call is to be given to `accept`. Called in the writer's thread.
         """
         if len(body) >= LARGE_BODY_BYTES:
-            return False
+            return None
         try:
             webhook = self._number.gateway.parse_webhook(
                 body, number=self._number.name, path_event=path_event
             )
         except WebhookError:
-            return False
+            return None
         text = webhook.only_text
-        if text is not None and self._store.inbox.post_text(
-            webhook,
-            text,
-            body,
-            judging=self._judging,
-            now=self._telemetry.now(),
-            finished=partial(self._finished, text, stored),
-        ):
-            return True
+        if text is not None:
+            call = self._store.inbox.text_call(
+                webhook, text, body, judging=self._judging, now=self._telemetry.now()
+            )
+            if call is not None:
+                return ReceivedText(call, text, self._text_stored)
         self._read = body, path_event, webhook
-        return False
-
-    def _finished(
-        self, text: Message, stored: TextStored, accepted: Accepted, error: BaseException | None
-    ) -> None:
-        stored(error, partial(self._text_stored, text, accepted))
+        return None
 
     async def check(self, body: bytes, path_event: str) -> None:
         """Raise WebhookError if a call cannot be read, as `accept` does; store nothing."""
@@ -241,7 +248,7 @@ class Intake:
         self._report(webhook, accepted)
 
     async def _opened(self, body: bytes, path_event: str) -> tuple[Webhook, Opened]:
-        """A call that is read, by `begin` or now."""
+        """A call that is read, by `received_text` or now."""
         read, self._read = self._read, None
         if read is not None and read[:2] == (body, path_event):
             return read[2], Opened(body, body)

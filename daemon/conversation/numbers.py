@@ -6,10 +6,11 @@ What is stored of a number that is not configured any more is left alone: no tas
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import trio
 
-from daemon.conversation.intake import TextStored
+from daemon.conversation.intake import ReceivedText
 from daemon.conversation.live_config import ChatConfig
 from daemon.conversation.number_runtime import NumberRuntime
 from daemon.conversation.registry import ChatState, Statistics
@@ -18,6 +19,7 @@ from daemon.conversation.waiting_calls import WaitingIntake
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import Arrival
 from daemon.errors import NotOwned, WebhookError
+from daemon.ledger.drivers.threads import HandOver, WriteSource
 from daemon.ledger.nodes import WaitingCalls
 from daemon.media.files import LARGE_BODY_BYTES
 
@@ -107,9 +109,13 @@ class Numbers:
         await self[number].intake.check(body, path_event)
         await self.waiting.add(number, path_event, body)
 
-    def begin(self, body: bytes, path_event: str, number: str, stored: TextStored) -> bool:
-        """See `daemon.conversation.intake.Intake.begin`. A node asks its others first: False."""
-        return self.waiting is None and self[number].intake.begin(body, path_event, stored)
+    def receive(self, source: WriteSource) -> HandOver[Any] | None:
+        """See `daemon.ledger.drivers.port.Database`: the source has what `received_text` gives."""
+        return self.first.services.store.database.receive(source)
+
+    def received_text(self, body: bytes, path_event: str, number: str) -> ReceivedText | None:
+        """See `daemon.conversation.intake.Intake`."""
+        return self[number].intake.received_text(body, path_event)
 
     async def _take_in(self, body: bytes, path_event: str, number: str) -> None:
         await self[number].intake.accept(body, path_event)

@@ -53,18 +53,16 @@ def http_date(second: int) -> bytes:
     return formatdate(second, usegmt=True).encode("ascii")
 
 
-async def answer_json(
-    send: Send,
+def json_response(
     status: int,
     content: Mapping[str, object],
     headers: Headers | None = None,
     *,
     content_type: bytes = b"application/json",
-) -> None:
-    """Send a whole response whose body is `content` as JSON.
+) -> tuple[Event, Event]:
+    """The messages of a whole response whose body is `content` as JSON.
 
-    No cache may keep it. Raises what the server's `send` raises, and TypeError if `content` cannot
-    be encoded.
+    No cache may keep it. Raises TypeError if `content` cannot be encoded.
     """
     body = msgspec.json.encode(content)
     fixed: Headers = [
@@ -73,14 +71,25 @@ async def answer_json(
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     ]
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": fixed + headers if headers else fixed,
-        }
-    )
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    start = {
+        "type": "http.response.start",
+        "status": status,
+        "headers": fixed + headers if headers else fixed,
+    }
+    return start, {"type": "http.response.body", "body": body, "more_body": False}
+
+
+async def answer_json(
+    send: Send,
+    status: int,
+    content: Mapping[str, object],
+    headers: Headers | None = None,
+    *,
+    content_type: bytes = b"application/json",
+) -> None:
+    """Send a `json_response`. Raises what the server's `send` raises, and TypeError."""
+    for message in json_response(status, content, headers, content_type=content_type):
+        await send(message)
 
 
 async def answer_lifespan(receive: Receive, send: Send) -> None:

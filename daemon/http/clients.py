@@ -214,6 +214,11 @@ class ConnectionLimit:
             self._forget(connection)
             self._authenticated[connection] = None
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a caller of `wait_for_room` waits. For any thread."""
+        return self._changed is not None
+
     def became_idle(self) -> None:
         """Note that a request has ended."""
         if self._changed is not None:

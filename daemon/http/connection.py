@@ -33,11 +33,10 @@ from hypercorn.utils import parse_socket_addr
 from daemon.http.asgi import EdgeLog
 from daemon.http.clients import Client, ConnectionLimit, Networks
 from daemon.http.http11 import Http11, RequestTasks
-from daemon.http.usual_webhooks import UsualWebhooks
+from daemon.http.usual_webhooks import UsualWebhooks, Webhooks
 from daemon.http.whole_request import (
     END,
     Answer,
-    Direct,
     IsHot,
     WholeRequest,
     run_app,
@@ -100,8 +99,8 @@ class HttpConnection:
         limits: Limits,
         log: EdgeLog,
         is_hot: IsHot,
-        direct: Direct,
-        usual: UsualWebhooks | None,
+        webhooks: Callable[[], Webhooks | None],
+        usual: UsualWebhooks,
         limit: ConnectionLimit,
         proxies: Networks,
     ) -> None:
@@ -110,7 +109,7 @@ class HttpConnection:
         self._context = context
         self._log = log
         self._is_hot = is_hot
-        self._direct = direct
+        self._webhooks = webhooks
         self._usual = usual
         self._stream = stream
         self._limits = limits
@@ -190,6 +189,7 @@ class HttpConnection:
     def abort(self) -> None:
         """Close at once, in the middle of reading or writing."""
         self.client.leave()
+        self._usual.forget_connection(self)
         self._reading.cancel()
         self._stream.socket.close()
 
@@ -213,9 +213,9 @@ class HttpConnection:
         """What the client has sent; nothing if it has closed, or the connection is broken."""
         try:
             if self.idle and not self._head_begun:
-                usual, client = self._usual, self.client
-                if usual is not None and client.authenticated and not client.through_proxy:
-                    return await usual.other_data(self)
+                client = self.client
+                if client.authenticated and not client.through_proxy and self._usual.is_open:
+                    return await self._usual.unusual_data(self)
                 # Past trio's stream, which costs as much as parsing a request, and without a read
                 # before the wait: after an answer it would find nothing.
                 descriptor = self._stream.socket.fileno()
@@ -249,7 +249,9 @@ class HttpConnection:
         neither lock nor shield is needed.
         """
         self.begin_request()
-        answer = await self._direct(request, self.client)
+        webhooks, answer = self._webhooks(), None
+        if webhooks is not None:
+            answer = await webhooks.answer_whole(request, self.client)
         if answer is None:
             answer = await run_app(self._app, request, self.client, self._log)
         await self.send_answer(answer)
@@ -269,7 +271,7 @@ class HttpConnection:
         if self._context.terminated.is_set():
             self.end_if_idle()
 
-    # -- for `daemon.http.usual_webhooks`, whose tasks read and answer while the reading task waits
+    # -- for `daemon.http.usual_webhooks`, whose thread reads and answers while this task waits
 
     @property
     def descriptor(self) -> int:
@@ -280,24 +282,34 @@ class HttpConnection:
         """No time limit of the client holds until its answer."""
         self._idle_since, self._due = None, inf
 
-    def answer_at_once(self, answer: Answer) -> Answer:
-        """Write an answer; gives what the reading task has to send, empty if nothing."""
-        if not isinstance(answer, bytes) or self._context.terminated.is_set():
+    def answer_at_once(self, answer: bytes, now: float) -> bytes | None:
+        """Write an answer, which always fits into the socket's buffer, and begin to be idle.
+
+        Gives what the reading task has to send, empty if nothing; None: the client is gone.
+        """
+        if self._context.terminated.is_set():
             return answer
         sent = self._write_some(answer)
-        if sent is None:
-            self._reading.cancel()
-        elif sent < len(answer):
-            return answer[sent:]
-        else:
-            self._become_idle()
+        if sent is None or sent < len(answer):
+            return None if sent is None else answer[sent:]
+        self._head_begun = False
+        self._due = now + self._limits.idle_seconds
+        self._idle_since = now
+        if self._context.terminated.is_set():  # just now: `end_if_idle` may have found a request
+            self._due = now + JUST_ANSWERED_SECONDS
         return b""
 
-    def _write_some(self, content: bytes) -> int | None:
-        """Write what the socket takes; None if the client is gone.
+    @property
+    def is_room_awaited(self) -> bool:
+        """Whether somebody waits for any connection to become idle."""
+        return self._limit.is_awaited
 
-        Past trio's stream: an answer to a webhook always fits into the socket's buffer.
-        """
+    def became_idle(self) -> None:
+        """Tell who waits for room."""
+        self._limit.became_idle()
+
+    def _write_some(self, content: bytes) -> int | None:
+        """Write what the socket takes, past trio's stream; None if the client is gone."""
         try:
             return os.write(self._stream.socket.fileno(), content)
         except BlockingIOError:

@@ -10,9 +10,7 @@ from collections.abc import Callable
 import trio
 
 from daemon.http.asgi import ASGIApp, Headers, Receive, Scope, Send, answer_json, answer_lifespan
-from daemon.http.clients import Client
-from daemon.http.usual_webhooks import Stored, Webhooks
-from daemon.http.whole_request import Answer, Direct, WholeRequest, no_direct_answer
+from daemon.http.usual_webhooks import Webhooks
 from daemon.observability.lines import iso_utc
 
 PATIENCE_SECONDS = 3.0
@@ -43,34 +41,18 @@ class Front:
         self._now = now
         self._patience_seconds = patience_seconds
         self._app: ASGIApp | None = None
-        self._direct: Direct = no_direct_answer
-        self._usual: Webhooks | None = None
+        self.webhooks: Webhooks | None = None
+        """What stores the usual webhooks; None before `open`."""
         self._opened = trio.Event()
 
-    def open(
-        self, app: ASGIApp, direct: Direct = no_direct_answer, usual: Webhooks | None = None
-    ) -> None:
-        """Pass requests on from now on, also those that wait: to `usual`, `direct`, `app`."""
-        self._app, self._direct, self._usual = app, direct, usual
+    def open(self, app: ASGIApp, webhooks: Webhooks | None = None) -> None:
+        """Pass requests on from now on, also those that wait; usual webhooks past the app."""
+        self._app, self.webhooks = app, webhooks
         self._opened.set()
 
     def give_up(self) -> None:
         """There will be no app: refuse requests that wait. Does nothing after `open`."""
         self._opened.set()
-
-    async def direct(self, request: WholeRequest, client: Client) -> Answer | None:
-        """Answer a request without ASGI; see `daemon.http.whole_request.Direct`."""
-        return await self._direct(request, client)
-
-    def begin(self, data: bytes, client: Client, stored: Stored) -> bool:
-        """Begin to store a usual webhook; see `daemon.http.usual_webhooks.Webhooks`."""
-        return self._usual is not None and self._usual.begin(data, client, stored)
-
-    async def answer(self, error: BaseException | None, client: Client, seconds: float) -> Answer:
-        """Return the answer to what was begun; see `daemon.http.usual_webhooks.Webhooks`."""
-        if self._usual is None:
-            raise RuntimeError("nothing was begun")
-        return await self._usual.answer(error, client, seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on. Follows the server's lifespan itself."""

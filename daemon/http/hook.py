@@ -13,17 +13,29 @@ that may pass by itself is a 503 with ``Retry-After``.
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from io import BytesIO
-from typing import cast
 from urllib.parse import parse_qsl
 
 import trio
 
 from daemon.errors import StoreUnavailable, WebhookError, WebhookTooLarge
 from daemon.http.access import Access, has_bearer
-from daemon.http.asgi import EdgeLog, Headers, Receive, Scope, Send, answer_json, http_date
+from daemon.http.asgi import (
+    EdgeLog,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    answer_json,
+    http_date,
+    json_response,
+)
 from daemon.http.clients import Client, client_of
-from daemon.http.request_context import EdgeSettings, RequestCounts, WebhookIntake
-from daemon.http.usual_webhooks import Stored
+from daemon.http.request_context import (
+    EdgeSettings,
+    RequestCounts,
+    WebhookIntake,
+)
+from daemon.http.usual_webhooks import UsualCall, UsualWebhooks, Watcher
 from daemon.http.whole_request import (
     END,
     WHOLE,
@@ -101,9 +113,8 @@ class Hook:
         self._bytes_left = settings.body_budget
         self._heads: dict[bytes, tuple[str, str, int]] = {}
         """The number, the event and the length of the body of requests that begin like this."""
-        self._answered_second = -1
-        self._answer = [b"", b""]
-        """The answer of that second, before and after the fraction."""
+        self._answer = (-1, b"", b"")
+        """A second, and the answer to what is stored in it, before and after the fraction."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one call. Runs in the request's own task; a disconnect does not cancel it."""
@@ -166,21 +177,26 @@ class Hook:
 
     # -- the usual call ------------------------------------------------------------------------
 
-    def begin(self, data: bytes, client: Client, stored: Stored) -> bool:
-        """Begin to store a request if it is a usual call with one text; see `direct`.
+    def receive(self, source: UsualWebhooks) -> Watcher | None:
+        """Have the store's thread take calls from a source; None: this store's does not."""
+        return self._intake.receive(source)
 
-        A client sends the same head with each body of one length, so it is read once.
+    def usual_call(self, data: bytes, client: Client) -> UsualCall | None:
+        """A request to be stored if it is a usual call with one text; see `answer_whole`.
+
+        A client sends the same head with each body of one length, so it is read once. Called in
+        the store's thread.
         """
         if not client.authenticated or client.through_proxy:
-            return False
+            return None
         end = data.find(END) + len(END)
         known = self._heads.get(data[:end]) or self._read_head(data, end)
         if known is None:
-            return False
+            return None
         number, event, length = known
         if len(data) - end != length:
-            return False
-        return self._intake.begin(data[end:], event, number, stored)
+            return None
+        return self._intake.received_text(data[end:], event, number)
 
     def _read_head(self, data: bytes, end: int) -> tuple[str, str, int] | None:
         """What the head of a usual request says, which is kept; None for another one."""
@@ -197,16 +213,17 @@ class Hook:
             self._heads[data[:end]] = known
         return known
 
-    async def answer(self, error: BaseException | None, client: Client, seconds: float) -> Answer:
-        """Return the answer to a call that was begun; ``error``: why it is not stored."""
-        if error is not None:
-            status, content, headers = self._failed(error, client.peer)
-            self._counts.hook_answered(status, seconds)
-            return await _gathered(status, content, headers)
-        self._counts.hook_answered(200, seconds)
-        return await self._ready_answer(self._now())
+    def refusal(self, error: BaseException, client: Client, seconds: float) -> Answer:
+        """Return the answer to a usual call that is not stored."""
+        status, content, headers = self._failed(error, client.peer)
+        self._counts.hook_answered(status, seconds)
+        return _gathered(status, content, headers)
 
-    async def direct(self, request: WholeRequest, client: Client) -> Answer | None:
+    def answered(self, seconds: float) -> None:
+        """Count a usual call that was stored and answered, so long after its last byte."""
+        self._counts.hook_answered(200, seconds)
+
+    async def answer_whole(self, request: WholeRequest, client: Client) -> Answer | None:
         """Answer a usual call without ASGI; None for another one, which has to come by `__call__`.
 
         Usual is a whole POST for a number that its path names, or the only one, whose client has
@@ -220,12 +237,12 @@ class Hook:
             return None
         number, event = called
         arrived_at = trio.current_time()
-        failure: Exception | None = None
         try:
             await self._intake.accept(request.body, event, number)
         except Exception as error:  # noqa: BLE001 - the daemon outlives any one call
-            failure = error
-        return await self.answer(failure, client, trio.current_time() - arrived_at)
+            return self.refusal(error, client, trio.current_time() - arrived_at)
+        self.answered(trio.current_time() - arrived_at)
+        return self.receipt()
 
     def _usual_call(self, request: WholeRequest) -> tuple[str, str] | None:
         """The number and the event of a request that names them and has the secret; else None."""
@@ -251,14 +268,19 @@ class Hook:
         event = path_event("POST", rest)
         return ("", "") if event is None else (number, event)
 
-    async def _ready_answer(self, now: float) -> bytes:
-        """The whole 200: what `answer_json` makes once a second, with another fraction of it."""
-        second = int(now)
-        if second != self._answered_second:
-            answer = await _gathered(200, self._received(second), [])
+    def receipt(self) -> bytes:
+        """The whole 200: what `answer_json` makes once a second, with another fraction of it.
+
+        Any thread may call it.
+        """
+        now = self._now()
+        second, head, tail = self._answer
+        if second != int(now):
+            second = int(now)
+            answer = _gathered(200, self._received(second), [])
             whole = answer.encode([(b"date", http_date(second))], last=False)
-            self._answered_second, self._answer = second, whole.split(b".000Z", 1)
-        head, tail = self._answer
+            head, tail = whole.split(b".000Z", 1)
+            self._answer = second, head, tail
         return b"%b.%03dZ%b" % (head, int(now * 1000) % 1000, tail)
 
     # -- all others ----------------------------------------------------------------------------
@@ -456,9 +478,10 @@ def is_webhook(path: str) -> bool:
     return path == "/hook" or path.startswith(("/hook/", "/n/"))
 
 
-async def _gathered(status: int, content: dict[str, object], headers: Headers) -> GatheredResponse:
+def _gathered(status: int, content: dict[str, object], headers: Headers) -> GatheredResponse:
     answer = GatheredResponse()
-    await answer_json(cast("Send", answer.send), status, content, headers)
+    for message in json_response(status, content, headers):
+        answer.add(message)
     return answer
 
 

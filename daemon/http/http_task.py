@@ -99,7 +99,7 @@ class HttpTask:
         operations.state.opened(self.urls)
         self._operations = operations
         hook = create_hook(operations, edge, log, access)
-        self._front.open(create_edge(operations, edge, pages, log, hook), hook.direct, hook)
+        self._front.open(create_edge(operations, edge, pages, log, hook), hook)
 
     def _edge(self) -> EdgeSettings:
         settings = self._settings
@@ -146,8 +146,7 @@ class HttpTask:
                 log=self._log,
                 proxies=read_networks(self._settings.web.trusted_proxies),
                 is_hot=is_hot_path,
-                direct=self._front.direct,
-                usual=self._front,
+                webhooks=lambda: self._front.webhooks,
                 task_status=task_status,
             )
         except OSError as error:

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +14,7 @@ from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import JsonObject
 from daemon.domain.roles import AccessRole
 from daemon.errors import NotYetDone
+from daemon.http.usual_webhooks import UsualCall, UsualWebhooks, Watcher
 from daemon.ops.webhook_auth import WebhookAuth
 from daemon.settings.numbers import ONLY
 
@@ -84,18 +85,13 @@ class WebhookIntake(Protocol):
     async def accept(self, body: bytes, path_event: str, number: str, /) -> None:
         """Store a call durably. Raises WebhookError or StoreUnavailable."""
 
-    def begin(
-        self,
-        body: bytes,
-        path_event: str,
-        number: str,
-        stored: Callable[[BaseException | None, Callable[[], None]], None],
-        /,
-    ) -> bool:
-        """Begin to store a usual call; False: it is one for `accept`.
+    def receive(self, source: UsualWebhooks, /) -> Watcher | None:
+        """Have the store's thread take calls from a source; None: this store's does not."""
 
-        ``stored`` is called in the event loop once it is durable, or is not stored, and must not
-        raise; its second argument is to be called after the answer to a stored call.
+    def received_text(self, body: bytes, path_event: str, number: str, /) -> UsualCall | None:
+        """A call with one plain text, to be stored; None: it is one for `accept`.
+
+        Called in the store's thread.
         """
 
     async def named_in(self, body: bytes, /) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from daemon.http.asgi import ASGIApp, EdgeLog, http_date
 from daemon.http.clients import ConnectionLimit, Networks
 from daemon.http.connection import JUST_ANSWERED_SECONDS, HttpConnection, Limits
 from daemon.http.usual_webhooks import UsualWebhooks, Webhooks
-from daemon.http.whole_request import Direct, IsHot, no_direct_answer
+from daemon.http.whole_request import IsHot
 
 STOPPING_CHECK_SECONDS = JUST_ANSWERED_SECONDS / 5
 """How often the times of connections are looked at during the stop."""
@@ -41,8 +41,7 @@ async def serve(
     limits: Limits | None = None,
     proxies: Networks = (),
     is_hot: IsHot = lambda _path: False,
-    direct: Direct = no_direct_answer,
-    usual: Webhooks | None = None,
+    webhooks: Callable[[], Webhooks | None] = lambda: None,
     now: Callable[[], float] = time.time,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -56,14 +55,12 @@ async def serve(
     still queue in it), idle connections end, requests in flight have `grace_seconds`, and then all
     connections are closed. ``proxies``: those whose ``X-Forwarded-For`` is trusted. ``is_hot``:
     the paths whose whole requests are answered in the connection's own task; their app reads the
-    body at once and answers with a length, without waiting for the client. ``direct`` is asked for
-    their answer before the app. ``usual`` stores the usual webhooks, for which connections need no
-    task. ``now``: wall clock in
-    Unix seconds, for the ``Date`` of answers. Errors of one connection are contained and logged.
-    Raises OSError if an address cannot be listened on, and ValueError if it cannot be parsed.
+    body at once and answers with a length, without waiting for the client. ``webhooks``: what
+    answers webhooks past the app, once there is such a thing. ``now``: wall clock in Unix seconds,
+    for the ``Date`` of answers. Errors of one connection are contained and logged. Raises OSError
+    if an address cannot be listened on, and ValueError if it cannot be parsed.
     """
     listeners = await open_listeners(binds)
-    webhooks = UsualWebhooks(usual, log) if usual is not None else None
     try:
         config = _config(limits or Limits(), now)
         wrapped = ASGIWrapper(cast(ASGIFramework, app))
@@ -71,15 +68,11 @@ async def serve(
         async with trio.open_nursery() as around:
             await around.start(lifespan.handle_lifespan, name="http lifespan")
             await lifespan.wait_for_startup()
-            clients = _Clients(
-                wrapped, config, limits or Limits(), log, is_hot, direct, webhooks, proxies
-            )
+            clients = _Clients(wrapped, config, limits or Limits(), log, is_hot, webhooks, proxies)
             await clients.serve(listeners, stop, grace_seconds, task_status)
             await lifespan.wait_for_shutdown()
             around.cancel_scope.cancel()
     finally:
-        if webhooks is not None:
-            webhooks.close()
         for listener in listeners:
             listener.socket.close()
 
@@ -148,12 +141,10 @@ class _Clients:
         limits: Limits,
         log: EdgeLog,
         is_hot: IsHot,
-        direct: Direct,
-        usual: UsualWebhooks | None,
+        webhooks: Callable[[], Webhooks | None],
         proxies: Networks,
     ) -> None:
         self._log = log
-        self._usual = usual
         self._check_seconds = limits.check_seconds
         self._context = WorkerContext(None)
         self._limit = ConnectionLimit(
@@ -171,8 +162,8 @@ class _Clients:
             limits=limits,
             log=log,
             is_hot=is_hot,
-            direct=direct,
-            usual=usual,
+            webhooks=webhooks,
+            usual=UsualWebhooks(webhooks, log),
             limit=self._limit,
             proxies=proxies,
         )
@@ -186,9 +177,6 @@ class _Clients:
     ) -> None:
         """Accept and serve. Runs until `stop` and the end of all requests, or cancelled."""
         async with trio.open_nursery() as watching:
-            if self._usual is not None:
-                watching.start_soon(self._usual.read, name="http usual webhooks")
-                watching.start_soon(self._usual.answer, name="http usual answers")
             async with trio.open_nursery() as handlers:
                 watching.start_soon(
                     self._cut_after_grace, stop, grace_seconds, handlers, name="http grace"

@@ -5,8 +5,8 @@ in hypercorn's protocol. `daemon.http.connection` answers them in its reading ta
 part of a request, two of them, a chunked body, an upgrade) go through hypercorn.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, cast
 from urllib.parse import unquote
 
 import httptools
@@ -146,8 +146,11 @@ class GatheredResponse:
 
     async def send(self, message: ASGISendEvent | None) -> None:
         """Collect a message of the app; nothing is written yet."""
-        if message is None:
-            return
+        if message is not None:
+            self.add(cast("Event", message))
+
+    def add(self, message: Event) -> None:
+        """Add a message."""
         if message["type"] == "http.response.start":
             self._status, self._headers = message["status"], list(message["headers"])
         elif message["type"] == "http.response.body":
@@ -169,13 +172,6 @@ class GatheredResponse:
 
 Answer = GatheredResponse | bytes
 """Bytes are a whole response that keeps the connection open, or its rest."""
-
-Direct = Callable[[WholeRequest, Client], Awaitable[Answer | None]]
-"""Answers a request in the connection's own task, without ASGI; None: the app has to."""
-
-
-async def no_direct_answer(_request: WholeRequest, _client: Client) -> None:
-    """Leave every request to the app."""
 
 
 async def run_app(

@@ -5,7 +5,7 @@ One call is one write: when it returns, the whole content of the call is durable
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,6 @@ from daemon.domain.records import Accepted, Arrival, NewPart, StoredMessage
 from daemon.errors import StoreUnavailable
 from daemon.ledger.arrivals import insert_event, take_in
 from daemon.ledger.drivers.port import Connection, Role, Transactions, Write, query, transaction
-from daemon.ledger.drivers.threads import Finished
 from daemon.ledger.messages import UNANSWERED, WAITING, stored_message
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
@@ -38,17 +37,13 @@ class Inbox(Role):
         database: Transactions,
         folder: Path | None,
         contact: bytes = b"",
-        *,
-        post: Callable[[TextCall, Finished], bool] = lambda _call, _finished: False,
     ) -> None:
         """``contact`` is the key of the hashes of contacts.
 
         ``folder``: of large bodies; None: they stay in their rows, where every node reads them.
-        ``post`` is that of `daemon.ledger.drivers.port.Database`.
         """
         super().__init__(database)
         self._folder = folder
-        self._post = post
         self._contact = contact
 
     async def accept(
@@ -97,31 +92,16 @@ class Inbox(Role):
         operation: Write[Accepted] = write
         text = webhook.only_text
         if text is not None and isinstance(verdicts, Judging) and not body_file:
-            operation = self._text_call(webhook, text, body, verdicts, now) or write
+            operation = self.text_call(webhook, text, body, judging=verdicts, now=now) or write
         return await self._database.write(operation)
 
-    def post_text(
-        self,
-        webhook: Webhook,
-        text: Message,
-        body: bytes,
-        *,
-        judging: Judging,
-        now: float,
-        finished: Finished,
-    ) -> bool:
-        """Store a call with nothing but a text, without a task that waits.
-
-        False: it is no plain text, or the database wants a task; then it is a call for `accept`.
-        ``finished``: see `daemon.ledger.drivers.port.Database.post`.
-        """
-        call = self._text_call(webhook, text, body, judging, now)
-        return call is not None and self._post(call, finished)
-
-    def _text_call(
-        self, webhook: Webhook, text: Message, body: bytes, judging: Judging, now: float
+    def text_call(
+        self, webhook: Webhook, text: Message, body: bytes, *, judging: Judging, now: float
     ) -> TextCall | None:
-        """The write of a call with a plain text; None for another text."""
+        """The write of a call with one plain text, as `accept` makes it; None for another text.
+
+        Any thread may call it.
+        """
         if len(body) > ROW_BODY_BYTES or not is_plain(text, webhook, judging):
             return None
         return TextCall(webhook, text, body, judging=judging, now=now, contact=self._contact)

@@ -111,7 +111,7 @@ class Store:
         self.sessions = Sessions(process)
         self.stages = Stages(process)
         self.process_history = ProcessHistory(process)
-        self.waiting_calls = WaitingCalls(database.apart())
+        self.waiting_calls = WaitingCalls(database.with_own_connection())
         self.commands = Commands(process)
         self.files = KeptFiles(files)
         self._write_by(database)
@@ -119,7 +119,7 @@ class Store:
     def _write_by(self, writes: Transactions) -> None:
         """Make the roles of those who write for one number, or for all of them."""
         self.writes = writes
-        self.inbox = Inbox(writes, self._events, self.contact_key, post=self.database.post)
+        self.inbox = Inbox(writes, self._events, self.contact_key)
         self.media = MediaItems(writes, self.data_dir / MEDIA_FOLDER)
         self.references = References(writes)
         self.calls = Calls(writes)

@@ -1,6 +1,9 @@
 """What the tasks of a pass hand to a thread comes together, in order, and all of it."""
 
+import os
 import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 import trio
@@ -72,3 +75,69 @@ async def test_what_is_given_back_after_the_end_is_done_too() -> None:
     await trio.to_thread.run_sync(handing_over.give_back, done.set)
     with trio.fail_after(30):
         await done.wait()
+
+
+class Letters:
+    """A source: what comes through pipes."""
+
+    def take(self, descriptors: Sequence[int]) -> Sequence[str]:
+        return [os.read(descriptor, 1).decode() for descriptor in descriptors]
+
+    def settled(self) -> Callable[[], object]:
+        return lambda: None
+
+    def answer(self) -> None:
+        """Nobody waits."""
+
+
+@contextmanager
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    try:
+        yield ends
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+async def test_a_source_brings_entries_behind_those_of_the_loop() -> None:
+    handing_over = HandOver[str]()
+    handing_over.receive(Letters())
+    with pipe() as (out, into), pipe() as (_, closed):
+        assert handing_over.watch(out)
+        os.write(into, b"bc")
+        handing_over.put("a")
+        with trio.fail_after(30):
+            assert await trio.to_thread.run_sync(handing_over.take, 2) == ["a", "b"]
+            assert await trio.to_thread.run_sync(handing_over.take, 2) == ["c"]
+            os.write(into, b"d")
+            handing_over.ignore(out)
+            handing_over.put("e")
+            assert await trio.to_thread.run_sync(handing_over.take, 2) == ["e"]
+        handing_over.end()
+        assert handing_over.take(2) == []
+        handing_over.close()
+        handing_over.close()
+        assert not handing_over.watch(closed)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_what_is_given_back_later_is_done_when_the_thread_rests_or_ends(
+    *, ends: bool
+) -> None:
+    handing_over, done = HandOver[str](), Done()
+
+    def work() -> None:
+        while handing_over.take(10):
+            handing_over.give_back_later(done.set)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    handing_over.put("a")
+    if ends:
+        handing_over.end()
+    with trio.fail_after(30):
+        await done.wait()
+        handing_over.end()
+        await trio.to_thread.run_sync(thread.join)
+    handing_over.close()

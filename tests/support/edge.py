@@ -11,6 +11,8 @@ from daemon.conversation.numbers import Numbers
 from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.dashboard_values import Overview
 from daemon.domain.messages import ChatKey
+from daemon.http.usual_webhooks import UsualWebhooks
+from daemon.ledger.drivers.threads import HandOver
 from daemon.observability.events import EventKind
 from daemon.ops.daemon_state import DaemonState
 from daemon.ops.operations import Operations
@@ -62,6 +64,15 @@ class MemoryState(DaemonState):
         return await self._daemon.watch.overview()
 
 
+class MemoryCall:
+    """What the store's thread has read of a webhook."""
+
+    def __init__(self, arguments: tuple[bytes, str, str], report: Callable[[], None]) -> None:
+        self.arguments = arguments
+        self.report = report
+        self.error: BaseException | None = None
+
+
 class MemoryDaemon(Operations):
     """Operations in memory: keeps what it accepts, fails or waits when a test says so."""
 
@@ -71,7 +82,8 @@ class MemoryDaemon(Operations):
         self.numbers_named: list[str] = []
         self.failure: Exception | None = None
         self.tasks: trio.Nursery | None = None
-        """For what `begin` stores; set by the server's fixture."""
+        """For the thread of `receive`; set by the server's fixture. None: there is none."""
+        self.report: Callable[[], None] = lambda: None
         self.hold: trio.Event | None = None
         self.entered = trio.Event()
         self.done_once = trio.Event()
@@ -106,24 +118,33 @@ class MemoryDaemon(Operations):
         self.stored.append((body, path_event))
         self.done_once.set()
 
-    def begin(
-        self,
-        body: bytes,
-        path_event: str,
-        number: str,
-        stored: Callable[[BaseException | None, Callable[[], None]], None],
-    ) -> bool:
-        async def store() -> None:
-            failure: Exception | None = None
-            try:
-                await self.accept(body, path_event, number)
-            except Exception as error:  # noqa: BLE001 - passed on
-                failure = error
-            stored(failure, lambda: None)
+    def receive(self, source: UsualWebhooks) -> HandOver[MemoryCall] | None:
+        """What the source brings is accepted in a thread, as by the store's."""
+        if self.tasks is None:
+            return None
+        handing_over = HandOver[MemoryCall]()
+        handing_over.receive(source)
+        self.tasks.start_soon(self._accept_all, handing_over, source)
+        return handing_over
 
-        if self.tasks is not None:
-            self.tasks.start_soon(store)
-        return self.tasks is not None
+    def received_text(self, body: bytes, path_event: str, number: str) -> MemoryCall:
+        return MemoryCall((body, path_event, number), self.report)
+
+    async def _accept_all(self, handing_over: HandOver[MemoryCall], source: UsualWebhooks) -> None:
+        def accept_each() -> None:
+            while calls := handing_over.take(100):
+                for call in calls:
+                    try:
+                        trio.from_thread.run(self.accept, *call.arguments)
+                    except Exception as error:  # noqa: BLE001 - passed on
+                        call.error = error
+                handing_over.give_back_later(source.settled())
+                source.answer()
+
+        try:
+            await trio.to_thread.run_sync(accept_each, abandon_on_cancel=True)
+        finally:
+            handing_over.end()
 
     def response_ended(self, response_id: str) -> None:
         self.ended.append(response_id)

@@ -18,7 +18,7 @@ from daemon.http.pages import create_pages
 from daemon.http.request_context import EdgeSettings
 from daemon.http.server import serve
 from daemon.http.usual_webhooks import Webhooks
-from daemon.http.whole_request import Direct, IsHot, no_direct_answer
+from daemon.http.whole_request import IsHot
 
 
 @pytest.fixture
@@ -43,8 +43,7 @@ async def start(log: MemoryLog, daemon: MemoryDaemon) -> AsyncIterator[Start]:
         proxies: Networks = (),
         binds: Sequence[str] = ("127.0.0.1:0",),
         is_hot: IsHot = lambda _path: False,
-        direct: Direct = no_direct_answer,
-        usual: Webhooks | None = None,
+        webhooks: Webhooks | None = None,
     ) -> Served:
         stop, ended = trio.Event(), trio.Event()
 
@@ -58,8 +57,7 @@ async def start(log: MemoryLog, daemon: MemoryDaemon) -> AsyncIterator[Start]:
                 limits=limits,
                 proxies=proxies,
                 is_hot=is_hot,
-                direct=direct,
-                usual=usual,
+                webhooks=lambda: webhooks,
                 task_status=task_status,
             )
             ended.set()
@@ -92,14 +90,14 @@ def start_edge(
         register_dashboard(pages, daemon, chosen, log, access, Guard(daemon, chosen, access))
         hook = create_hook(daemon, chosen, log, access)
         edge = create_edge(daemon, chosen, pages, log, hook)
-        is_usual, is_direct = request.param == "without a task", request.param == "directly"
+        if request.param != "without a task":
+            daemon.tasks = None
         return await start(
             edge,
             limits=limits,
             proxies=read_networks(proxies),
             is_hot=is_hot,
-            direct=hook.direct if is_usual or is_direct else no_direct_answer,
-            usual=hook if is_usual else None,
+            webhooks=hook if request.param in {"without a task", "directly"} else None,
         )
 
     return start_one

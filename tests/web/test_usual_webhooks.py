@@ -1,7 +1,7 @@
-"""Usual webhooks are read and answered by two tasks, whatever their clients do meanwhile."""
+"""Usual webhooks are read and answered by the store's thread, whatever their clients do."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -10,56 +10,52 @@ from support.edge import MemoryDaemon, MemoryLog, Served, Start, read_all, read_
 
 from daemon.errors import StoreUnavailable
 from daemon.http.access import Access
-from daemon.http.asgi import Receive, Scope, Send, answer_json, answer_lifespan
+from daemon.http.asgi import ASGIApp, Receive, Scope, Send, answer_json, answer_lifespan
 from daemon.http.clients import Client
-from daemon.http.edge import create_hook, is_hot_path
+from daemon.http.edge import is_hot_path
 from daemon.http.hook import Hook
 from daemon.http.request_context import EdgeSettings
-from daemon.http.usual_webhooks import Stored
-from daemon.http.whole_request import Answer
+from daemon.http.usual_webhooks import UsualCall
 
 HEAD = b"POST /hook/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer first-secret\r\n"
 POST = HEAD + b"Content-Length: 2\r\n\r\n{}"
 
 
-class CountingHook:
+class CountingHook(Hook):
     """The hook, with what came by the short way."""
 
-    def __init__(self, hook: Hook) -> None:
-        self.hook = hook
-        self.begun = 0
-        self.after: Callable[[], None] = lambda: None
+    begun = given_back = 0
 
-    def begin(self, data: bytes, client: Client, stored: Stored) -> bool:
-        begins = self.hook.begin(data, client, lambda error, _after: stored(error, self._after))
-        self.begun += begins
-        return begins
-
-    def _after(self) -> None:
-        self.after()
-
-    async def answer(self, error: BaseException | None, client: Client, seconds: float) -> Answer:
-        return await self.hook.answer(error, client, seconds)
+    def usual_call(self, data: bytes, client: Client) -> UsualCall | None:
+        call = super().usual_call(data, client)
+        self.begun += call is not None
+        self.given_back += call is None
+        return call
 
 
 @pytest.fixture
 def hook(daemon: MemoryDaemon, log: MemoryLog) -> CountingHook:
     settings = EdgeSettings(environment="test", webhook_secrets=("first-secret",))
-    return CountingHook(create_hook(daemon, settings, log, Access(daemon.state, log)))
+    access = Access(daemon.state, log)
+    return CountingHook(daemon.numbers, daemon.state, settings, log, access, now=daemon.now)
 
 
-@pytest.fixture
-async def served(start: Start, hook: CountingHook) -> AsyncIterator[Served]:
+def app_of(hook: Hook) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await answer_lifespan(receive, send)
         elif scope["path"].startswith("/hook"):
-            await hook.hook(scope, receive, send)
+            await hook(scope, receive, send)
         else:
             await answer_json(send, 200, {})
 
+    return app
+
+
+@pytest.fixture
+async def served(start: Start, hook: CountingHook) -> AsyncIterator[Served]:
     with trio.fail_after(60):
-        yield await start(app, is_hot=is_hot_path, direct=hook.hook.direct, usual=hook)
+        yield await start(app_of(hook), is_hot=is_hot_path, webhooks=hook)
 
 
 @asynccontextmanager
@@ -106,7 +102,8 @@ async def test_another_length_than_the_head_says_is_no_usual_webhook(
         await stream.send_all(POST)
         await read_until(stream, b"}")
         await stream.send_all(POST[:-1])
-        await trio.testing.wait_all_tasks_blocked()
+        while not hook.given_back:
+            await trio.testing.wait_all_tasks_blocked()
         await stream.send_all(b"}")
         await read_until(stream, b"}")
         await stream.send_all(POST + POST)
@@ -178,22 +175,44 @@ async def test_a_webhook_that_is_not_stored_is_refused(
         daemon.failure = None
         await stream.send_all(POST)
         assert (await read_until(stream, b"}")).startswith(b"HTTP/1.1 200 ")
+    while len(daemon.answers) < 3:  # what follows an answer is not waited for
+        await trio.testing.wait_all_tasks_blocked()
     assert [status for status, _ in daemon.answers] == [200, 503, 200]
 
 
 async def test_a_fault_after_the_answer_ends_nothing(
-    served: Served, hook: CountingHook, log: MemoryLog
+    served: Served, daemon: MemoryDaemon, log: MemoryLog
 ) -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
     async with known(served) as stream:
-        hook.after = fail
+        daemon.report = fail
         for _ in range(2):
             await stream.send_all(POST)
             await read_until(stream, b"}")
-    faults = [fields["error"] for _, fields in log.of("error")]
+    while len(faults := [fields["error"] for _, fields in log.of("error")]) < 2:
+        await trio.testing.wait_all_tasks_blocked()
     assert faults == ["ZeroDivisionError"] * 2
+
+
+async def test_a_connection_that_is_cut_while_its_webhook_is_stored_gets_no_answer(
+    start: Start, hook: CountingHook, daemon: MemoryDaemon
+) -> None:
+    """Its descriptor may be another connection's by then."""
+    with trio.fail_after(60):
+        served = await start(app_of(hook), grace_seconds=0.1, is_hot=is_hot_path, webhooks=hook)
+        async with known(served) as stream:
+            daemon.hold, daemon.entered = trio.Event(), trio.Event()
+            await stream.send_all(POST)
+            await daemon.entered.wait()
+            served.stop.set()
+            await served.ended.wait()
+            daemon.hold.set()
+            while len(daemon.answers) < 2:  # it is stored, and reported
+                await trio.testing.wait_all_tasks_blocked()
+            with suppress(trio.BrokenResourceError):
+                assert await stream.receive_some() == b""
 
 
 async def test_at_the_stop_it_is_answered_and_the_connection_closed(

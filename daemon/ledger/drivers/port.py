@@ -20,6 +20,7 @@ import trio
 from daemon.domain.messages import ChatKey
 from daemon.domain.search import SoughtWords
 from daemon.errors import StoreError
+from daemon.ledger.drivers.threads import HandOver, WriteSource
 
 T = TypeVar("T")
 Result_co = TypeVar("Result_co", covariant=True)
@@ -171,18 +172,13 @@ class Database(Transactions, Protocol):
         On an engine with several writing connections others write meanwhile.
         """
 
-    def post(
-        self,
-        transaction: Callable[[Any], T],
-        finished: Callable[[Any, BaseException | None], None],
-    ) -> bool:
-        """Write like `write`, without a task that waits; False: not now, or not with this engine.
+    def receive(self, source: WriteSource) -> HandOver[Any] | None:
+        """Have the writer's thread take writes from a source too; None: this engine's does not.
 
-        ``finished`` gets the result, or why it is not stored. It is called in the event loop, and
-        returns at once, without raising.
+        The source has its descriptors watched by the `HandOver`.
         """
 
-    def apart(self) -> Transactions:
+    def with_own_connection(self) -> Transactions:
         """The database for callers who write for no number, and who are to wait for nobody else.
 
         On an engine with several writing connections they have one of their own.

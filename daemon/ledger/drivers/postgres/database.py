@@ -22,7 +22,7 @@ from daemon.ledger.drivers.port import Meter
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, Psycopg, connect, reason
 from daemon.ledger.drivers.postgres.ownership import LEDGER, Numbers, Ownership
 from daemon.ledger.drivers.postgres.writer import Batch, NumberedWrite, Writer
-from daemon.ledger.drivers.threads import Finished, Readers
+from daemon.ledger.drivers.threads import Readers, WriteSource
 
 T = TypeVar("T")
 
@@ -71,11 +71,11 @@ class _OfNumbers:
     """The database for callers who write for some numbers; see `PostgresDatabase.of`."""
 
     def __init__(
-        self, database: "PostgresDatabase", numbers: Numbers, *, apart: bool = False
+        self, database: "PostgresDatabase", numbers: Numbers, *, own_connection: bool = False
     ) -> None:
         self._database = database
         self._numbers = numbers
-        self._apart = apart
+        self._own_connection = own_connection
 
     async def read(self, query: Callable[[Any], T]) -> T:
         """See `PostgresDatabase.read`."""
@@ -83,7 +83,9 @@ class _OfNumbers:
 
     async def write(self, operation: Callable[[Any], T]) -> T:
         """See `PostgresDatabase.write`."""
-        return await self._database.write_for(self._numbers, operation, apart=self._apart)
+        return await self._database.write_for(
+            self._numbers, operation, own_connection=self._own_connection
+        )
 
 
 class PostgresDatabase:
@@ -183,12 +185,12 @@ class PostgresDatabase:
         """The database for callers who write for these numbers only, or for none."""
         return _OfNumbers(self, numbers)
 
-    def apart(self) -> _OfNumbers:
+    def with_own_connection(self) -> _OfNumbers:
         """The database for callers who write for none, by a connection of their own.
 
         What others write for no single number may wait for rows that another node has locked.
         """
-        return _OfNumbers(self, (), apart=True)
+        return _OfNumbers(self, (), own_connection=True)
 
     async def write(self, operation: Callable[[Any], T]) -> T:
         """Run ``operation`` inside the next transaction and return its result once it is durable.
@@ -202,18 +204,21 @@ class PostgresDatabase:
         """
         return await self.write_for(None, operation)
 
-    def post(self, operation: Callable[[Any], T], finished: Finished) -> bool:  # noqa: ARG002
-        """Return False: the server's answer is what a write waits for, not the tasks here."""
-        return False
+    def receive(self, source: WriteSource) -> None:  # noqa: ARG002
+        """Return None: the server's answer is what a write waits for, not the tasks here."""
+        return
 
     async def write_for(
-        self, numbers: Numbers, operation: Callable[[Any], T], *, apart: bool = False
+        self, numbers: Numbers, operation: Callable[[Any], T], *, own_connection: bool = False
     ) -> T:
-        """Do the same while nobody else writes for these numbers. ``apart``: see that method."""
+        """Do the same while nobody else writes for these numbers.
+
+        ``own_connection``: see `with_own_connection`.
+        """
         if self.fatal_error or self._closing:
             raise StoreUnavailable(self.fatal_error or "the store is closed")
         write = NumberedWrite(operation, numbers)
-        writer = self._writer_of(numbers, apart=apart)
+        writer = self._writer_of(numbers, own_connection=own_connection)
         if writer.is_stuck():
             raise StoreUnavailable("the database does not answer")
         writer.put(cast("NumberedWrite[object]", write))
@@ -278,9 +283,9 @@ class PostgresDatabase:
         self._readers.close()
         self._ownership.close()
 
-    def _writer_of(self, numbers: Numbers, *, apart: bool = False) -> Writer:
+    def _writer_of(self, numbers: Numbers, *, own_connection: bool = False) -> Writer:
         """The connection for these numbers; 0 is for what belongs to no single one."""
-        place = WRITERS + 1 if apart else 0
+        place = WRITERS + 1 if own_connection else 0
         if numbers and len(numbers) == 1:
             place = 1 + crc32(numbers[0].encode()) % WRITERS
         if place not in self._writers:

@@ -94,8 +94,9 @@ class Writer:
         self._ended.set()
 
     def join(self) -> None:
-        """Wait until the thread has ended. Blocks."""
+        """Wait until the thread has ended. Blocks. Idempotent."""
         self._thread.join()
+        self._writes.close()
 
     # -- in the thread -------------------------------------------------------------------------
 

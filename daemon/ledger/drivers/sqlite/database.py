@@ -23,7 +23,13 @@ from daemon.ledger.drivers.port import JointWrite, Meter
 from daemon.ledger.drivers.sqlite.checkpoints import Checkpointer
 from daemon.ledger.drivers.sqlite.soundness import LateCheck
 from daemon.ledger.drivers.sqlite.text_index import SqliteTextIndex
-from daemon.ledger.drivers.threads import Finished, HandOver, PostedWrite, QueuedWrite, Readers
+from daemon.ledger.drivers.threads import (
+    HandOver,
+    QueuedWrite,
+    Readers,
+    ReceivedWrite,
+    WriteSource,
+)
 
 T = TypeVar("T")
 
@@ -118,6 +124,7 @@ class SqliteDatabase:
         )
         self._checkpointer = Checkpointer(connect(path), _log_of(path))
         self._writes: HandOver[QueuedWrite[object]] = HandOver()
+        self._source: WriteSource | None = None
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
         self._thread.start()
         self._check = LateCheck(path, partial(connect, path, read_only=True), self._found_damage)
@@ -126,7 +133,7 @@ class SqliteDatabase:
         """Return the same database: a file has one writer, whomever a write is for."""
         return self
 
-    def apart(self) -> "SqliteDatabase":
+    def with_own_connection(self) -> "SqliteDatabase":
         """Return the same database, likewise."""
         return self
 
@@ -164,12 +171,11 @@ class SqliteDatabase:
             raise write.error
         return cast("T", write.result)
 
-    def post(self, operation: Callable[[SqliteConnection], object], finished: Finished) -> bool:
+    def receive(self, source: WriteSource) -> HandOver[QueuedWrite[object]]:
         """See `daemon.ledger.drivers.port.Database`."""
-        if self.fatal_error or self._closing:
-            return False
-        self._writes.put(PostedWrite(operation, finished))
-        return True
+        self._source = source
+        self._writes.receive(source)
+        return self._writes
 
     async def read(self, operation: Callable[[SqliteConnection], T]) -> T:
         """Run ``operation`` on a read-only connection in a thread; it sees all that is committed.
@@ -242,6 +248,7 @@ class SqliteDatabase:
         """Wait until no thread uses the file."""
         self._check.end()
         self._thread.join()
+        self._writes.close()
         self._readers.close()
 
     def _found_damage(self, faults: str) -> None:
@@ -271,7 +278,14 @@ class SqliteDatabase:
         self.commits += 1
         self.last_write_error = fatal_error
         seconds = self._clock() - started
-        self._writes.give_back(partial(self._finish, batch, seconds))
+        source = self._source
+        settled = source.settled() if source is not None else _nothing
+        # Before the answers: who has one finds what follows from it done.
+        self._writes.give_back_later(partial(self._finish, batch, seconds, settled))
+        if source is not None:
+            source.answer()
+        if not all(isinstance(write, ReceivedWrite) for write in batch):
+            self._writes.hasten(at_once=True)  # tasks wait
 
     def _commit_as_one(self, batch: list[QueuedWrite[object]]) -> str:
         """Write a batch in one transaction; gives the error if nothing of it is stored.
@@ -282,6 +296,7 @@ class SqliteDatabase:
         try:
             with transaction(self._connection):
                 results = run_together(self._connection, [one.operation for one in batch])
+                self._writes.hasten()  # the loop has the interpreter during the flush
         except Exception as error:  # noqa: BLE001 - the second run tells which failed
             if _is_of_the_disk(error):
                 return self._note_error(error)
@@ -307,9 +322,12 @@ class SqliteDatabase:
 
     # -- back in the event loop --------------------------------------------------------------
 
-    def _finish(self, batch: list[QueuedWrite[object]], seconds: float) -> None:
+    def _finish(
+        self, batch: list[QueuedWrite[object]], seconds: float, settled: Callable[[], object]
+    ) -> None:
         for write in batch:
             write.finish()
+        settled()
         if self.fatal_error:
             self.failed.set()
         if self._meter is not None:
@@ -319,6 +337,10 @@ class SqliteDatabase:
 def _log_of(path: Path) -> Path:
     """The file of the write-ahead log, see https://sqlite.org/walformat.html."""
     return path.with_name(f"{path.name}-wal")
+
+
+def _nothing() -> None:
+    """Nothing follows."""
 
 
 def _empty_log(path: Path) -> None:
