@@ -11,7 +11,7 @@ by itself or by what the ledger knows, is stored the general way; both ways stor
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from daemon.domain.ids import is_alias
@@ -210,7 +210,7 @@ def _insert(connection: Connection, sql: str, row: str, rows: Sequence[tuple[Any
     begin, left = 0, len(rows)
     while left:
         some = min(MOST_ROWS, 1 << (left.bit_length() - 1))
-        values = [value for one in rows[begin : begin + some] for value in one]
+        values = list(chain.from_iterable(rows[begin : begin + some]))
         connection.execute(_text(sql, row, some), values)
         begin, left = begin + some, left - some
 
