@@ -39,6 +39,7 @@ from daemon.http.whole_request import (
     Answer,
     IsHot,
     WholeRequest,
+    is_webhook,
     run_app,
     whole_request,
 )
@@ -120,6 +121,9 @@ class HttpConnection:
         self._idle_since: float | None = trio.current_time()
         self._head_begun = True
         self._peer_ended = False
+        self._brings_webhooks = False
+        """True if its last request was a webhook. The next one may then be left to the store's
+        thread; pages never wait for that."""
         socket = stream.socket
         peer = _address(socket, socket.getpeername)
         self._limit = limit
@@ -204,7 +208,7 @@ class HttpConnection:
                 if not data:
                     self._peer_ended = True
                 elif not self._head_begun:
-                    self._head_begun = True
+                    self._head_begun, self._brings_webhooks = True, False
                     self._set_deadline(self._limits.head_seconds)
                 await self._protocol.handle(RawData(data=bytes(data)))
         await self._protocol.handle(Closed())
@@ -213,8 +217,7 @@ class HttpConnection:
         """What the client has sent; nothing if it has closed, or the connection is broken."""
         try:
             if self.idle and not self._head_begun:
-                client = self.client
-                if client.authenticated and not client.through_proxy and self._usual.is_open:
+                if self._may_be_lent:
                     return await self._usual.unusual_data(self)
                 # Past trio's stream, which costs as much as parsing a request, and without a read
                 # before the wait: after an answer it would find nothing.
@@ -242,6 +245,17 @@ class HttpConnection:
             and not reader.trailing_data[0]
         )
 
+    @property
+    def _may_be_lent(self) -> bool:
+        """Whether the next request is best read by the store's thread."""
+        client = self.client
+        return (
+            self._brings_webhooks
+            and client.authenticated
+            and not client.through_proxy
+            and self._usual.is_open
+        )
+
     async def _answer(self, request: WholeRequest) -> None:
         """Answer a request in the reading task.
 
@@ -249,6 +263,7 @@ class HttpConnection:
         neither lock nor shield is needed.
         """
         self.begin_request()
+        self._brings_webhooks = is_webhook(request.path)
         webhooks, answer = self._webhooks(), None
         if webhooks is not None:
             answer = await webhooks.answer_whole(request, self.client)

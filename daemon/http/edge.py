@@ -24,9 +24,10 @@ from daemon.http.asgi import (
     answer_json,
     log_fault,
 )
-from daemon.http.hook import Hook, declared_size, is_webhook
+from daemon.http.hook import Hook, declared_size
 from daemon.http.pages import BODY_WANTED
 from daemon.http.request_context import EdgeSettings
+from daemon.http.whole_request import is_webhook
 from daemon.observability.lines import iso_utc
 from daemon.ops.operations import Operations
 

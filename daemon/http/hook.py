@@ -42,6 +42,7 @@ from daemon.http.whole_request import (
     Answer,
     GatheredResponse,
     WholeRequest,
+    is_webhook,
     whole_request,
 )
 from daemon.observability.events import UNEXPECTED_ERROR
@@ -471,11 +472,6 @@ class _Body:
         if more > 0:
             self._hook.reserve(size, more)
             self.reserved = size
-
-
-def is_webhook(path: str) -> bool:
-    """True for ``/hook…`` and ``/n/<number>/hook…``."""
-    return path == "/hook" or path.startswith(("/hook/", "/n/"))
 
 
 def _gathered(status: int, content: dict[str, object], headers: Headers) -> GatheredResponse:

@@ -98,6 +98,11 @@ def _stays(headers: Headers) -> bool:
     return all(value.lower() == STAYS for name, value in headers if name == b"connection")
 
 
+def is_webhook(path: str) -> bool:
+    """True for ``/hook…`` and ``/n/<number>/hook…``."""
+    return path == "/hook" or path.startswith(("/hook/", "/n/"))
+
+
 def whole_request(data: bytes, is_hot: IsHot) -> WholeRequest | None:
     """Parse `data` as one whole, ordinary request of a path for which `is_hot` is true.
 

@@ -138,6 +138,21 @@ async def test_what_comes_before_the_answer_is_answered_after_it(
     assert b"connection: close" in rest.lower()
 
 
+async def test_a_page_does_not_wait_for_the_store(served: Served, daemon: MemoryDaemon) -> None:
+    """Though its client has brought a webhook before."""
+    get = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with known(served) as reader, known(served) as busy:
+        await reader.send_all(get)
+        await read_until(reader, b"{}")
+        daemon.hold, daemon.entered = trio.Event(), trio.Event()
+        await busy.send_all(POST)
+        await daemon.entered.wait()
+        await reader.send_all(get)
+        assert (await read_until(reader, b"{}")).startswith(b"HTTP/1.1 200 ")
+        daemon.hold.set()
+        assert (await read_until(busy, b"}")).startswith(b"HTTP/1.1 200 ")
+
+
 async def test_a_client_that_leaves_before_its_answer_harms_nobody(
     served: Served, daemon: MemoryDaemon
 ) -> None:
