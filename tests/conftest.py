@@ -1,7 +1,7 @@
 """Fixtures for all tests."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final
 
 import pytest
@@ -44,6 +44,22 @@ def pytest_collection_finish() -> None:
     """Let no later collection look at what importing thousands of tests has left for good."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show of a failed test what was to be seen on the stage that it has as a fixture.
+
+    The failure of a test that opens its stage itself has it as a note.
+    """
+    report = yield
+    fixtures: dict[str, object] = getattr(item, "funcargs", {})
+    stage = getattr(fixtures.get("stage"), "fixture_value", None)
+    if report.failed and (seen := getattr(stage, "seen", None)):
+        report.sections.append(("seen on the stage", seen()))
+    return report
 
 
 @pytest.fixture(scope="session")
