@@ -1,12 +1,13 @@
 """Fixtures for all tests."""
 
 import gc
+import os
 from collections.abc import Generator, Iterator
 from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
-from support import plans, postgres_plans
+from support import plans, postgres_plans, slow_steps
 from support.place import POSTGRES, database
 
 # On a busy machine an example takes as long as it takes.
@@ -37,7 +38,10 @@ class WholeRun:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Let each step take long if that is asked for; see `support.slow_steps`."""
     config.pluginmanager.register(WholeRun())
+    if scale := os.environ.get("SLOW_STEPS"):
+        slow_steps.install(float(scale))
 
 
 def pytest_collection_finish() -> None:
