@@ -149,7 +149,7 @@ def run_promtool(*arguments: str, text: str = "") -> str:
         input=text,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     said = done.stdout + done.stderr

@@ -47,7 +47,7 @@ def open_engine(
             "base_url": server_url,
             "api_key": KEY,
             "model": "gpt-6-luna",
-            "timeout_seconds": 20,
+            "timeout_seconds": 60,
             "rng": rng,
             **settings,
         }

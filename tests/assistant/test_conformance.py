@@ -76,7 +76,7 @@ def engine(
                 background=request.param != "responses",
                 by_webhook=request.param == "webhook",
             )(**common)  # type: ignore[arg-type]
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with opening as opened:
                 yield opened
 

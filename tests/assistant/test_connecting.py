@@ -13,7 +13,7 @@ async def test_it_is_built_once_and_then_had_without_waiting() -> None:
     async def ask() -> None:
         found.append(await lazy.get())
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ask)
             nursery.start_soon(ask)

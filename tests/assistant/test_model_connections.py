@@ -97,7 +97,7 @@ async def test_a_stream_that_is_cut_is_a_temporary_fault(
 
     (listener,) = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
     port = listener.socket.getsockname()[1]
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with connected(f"http://127.0.0.1:{port}/v1", idle_seconds=60) as connection:
             with pytest.raises(ModelTemporary, match="or cut: RemoteProtocolError"):
                 await outcome(connection)

@@ -67,7 +67,7 @@ async def test_foreground_answer(server: ScriptedModel, open_engine: Open, ask: 
         await trio.lowlevel.checkpoint()
         announced.append(response_id)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine() as engine:
             response = await engine.respond(ask("Hola, ¿tienen wifi?"), on_started=announce)
             assert not engine.can_resume
@@ -94,7 +94,7 @@ async def test_background_id_is_announced_while_the_model_works(
         announced.set()
         gate.set()
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine(background=True) as engine:
             assert engine.can_resume
             response = await engine.respond(ask("hola"), on_started=announce)
@@ -106,7 +106,7 @@ async def test_background_id_is_announced_while_the_model_works(
 async def test_tool_round_trip(server: ScriptedModel, open_engine: Open, ask: Ask) -> None:
     """Output items can be sent back with the tool's output, and the answer uses it."""
     text = "¿Hay disponibilidad del 2026-12-24 al 2026-12-27?"
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine() as engine:
             first = await engine.respond(ask(text, tools=(AVAILABILITY,)), on_started=ignore)
             (made,) = first.calls
@@ -129,7 +129,7 @@ async def test_parallel_calls_and_reasoning_are_sent_back_whole(
         Step(outputs=(Think("Two things."), CallTool("a"), CallTool("b", '{"x": 1}'))),
         say("Hecho."),
     )
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine() as engine:
             first = await engine.respond(ask("haz dos cosas"), on_started=ignore)
             assert [made.name for made in first.calls] == ["a", "b"]
@@ -146,7 +146,7 @@ async def test_an_output_without_words_is_an_answer_without_items(
 ) -> None:
     """Whether that is good enough is for the validators to say."""
     server.script(Step(outputs=()), say("cortado aq", incomplete="max_output_tokens"))
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine() as engine:
             assert (await engine.respond(ask("hola"), on_started=ignore)).items == ()
             cut = await engine.respond(ask("hola"), on_started=ignore)
@@ -158,7 +158,7 @@ async def test_a_call_that_was_cut_is_not_to_be_run(
 ) -> None:
     """Its arguments may be half of what they should be."""
     server.script(call("refund", '{"amount": 100', incomplete="max_output_tokens"))
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine() as engine:
             response = await engine.respond(ask("hola"), on_started=ignore)
     assert response.calls == ()
@@ -169,7 +169,7 @@ async def test_cancelling_closes_the_connection(
 ) -> None:
     """In the foreground that is what stops the model."""
     server.script(Step(outputs=(Say("uno dos tres"),), gate=trio.Event(), gate_at=6))
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine() as engine:
             with trio.CancelScope() as scope:
                 async with trio.open_nursery() as nursery:
@@ -187,7 +187,7 @@ async def test_cancelling_leaves_a_background_response_to_the_caller(
 ) -> None:
     """A stop of the daemon leaves it running, to be harvested; whoever wants it gone says so."""
     server.script(Step(gate=trio.Event()))
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine(background=True) as engine:
             async with trio.open_nursery() as nursery:
 
@@ -215,7 +215,7 @@ async def test_cancelling_before_the_id_is_known_waits_for_it(
         announced.append(response_id)
         await trio.lowlevel.checkpoint()
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine(background=True) as engine, trio.open_nursery() as nursery:
             nursery.start_soon(
                 partial(engine.respond, ask("hola"), on_started=announce), name="respond"
@@ -233,7 +233,7 @@ async def test_cancelling_a_server_that_never_answers_takes_a_second(
 ) -> None:
     """The shield has a deadline."""
     server.script(Step(gate=trio.Event(), gate_at=0))
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine(background=True) as engine:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(
@@ -242,7 +242,7 @@ async def test_cancelling_a_server_that_never_answers_takes_a_second(
                 await server.wait_for(lambda: server.running == 1)
                 started = trio.current_time()
                 nursery.cancel_scope.cancel()
-            assert trio.current_time() - started < 15
+            assert trio.current_time() - started < 30
     assert server.calls[0].outcome == "running"
 
 
@@ -256,7 +256,7 @@ async def test_an_id_that_cannot_be_recorded_stops_the_response(
         await trio.lowlevel.checkpoint()
         raise StoreUnavailable("disk full")
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine(background=True) as engine:
             with pytest.raises(StoreUnavailable):
                 await engine.respond(ask("hola"), on_started=fail)
@@ -270,7 +270,7 @@ async def test_the_time_limit_stops_the_model(
 ) -> None:
     """A model that hangs costs no more than its time."""
     server.script(Step(gate=trio.Event()))
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine(background=background, timeout_seconds=1) as engine:
             await engine.warm_up()
             with pytest.raises(ModelTemporary, match="within 1 s"):
@@ -284,7 +284,7 @@ async def test_silence_in_a_stream_is_a_temporary_fault(
 ) -> None:
     """A dead connection is noticed long before the run's limit."""
     server.script(Step(gate=trio.Event()))
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_engine(idle_seconds=0.3) as engine:
             with pytest.raises(ModelTemporary):
                 await engine.respond(ask("hola"), on_started=ignore)

@@ -26,7 +26,7 @@ PACKET = b"\xf8\xff\xfe"
 @asynccontextmanager
 async def speaker(**how: Any) -> AsyncIterator[tuple[Speech, Simulators]]:
     """A client and the server it asks; ``how`` changes the client."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with (
             simulators(new_world(StringIO())) as outside,
             open_speech(

@@ -94,19 +94,20 @@ async def test_a_node_that_is_stopped_hands_its_numbers_over_long_before_its_lea
     async with open_shared_numbers(tmp_path, more) as shared:
         await shared.start("a", "b")
         await shared.until(lambda: shared.are_even("a", "b"))
-        gauges = await shared.gauges("a")
-        assert (gauges["leads"], gauges["numbers"]) == (1, 2)
-        assert 0 < gauges["lease_seconds"] <= 600
-        assert gauges['hand_overs_total{how="handed_over"}'] == 1
-        assert (await shared.gauges("b"))['hand_overs_total{how="gained"}'] == 1
+        await shared.until_gauges("a", leads=1, numbers=2, **hand_overs(handed_over=1))
+        assert 0 < (await shared.gauges("a"))["lease_seconds"] <= 600
+        await shared.until_gauges("b", **hand_overs(gained=1))
 
         shared.call("b")
         await shared.nodes["a"].lives.stop()
         await shared.until(lambda: {name for name, _ in shared.owners().values()} == {"b"})
         for number in NUMBERS:
             await shared.converse(number, LAURA, f"hola {number}")
-        gauges = await shared.gauges("b")
-        assert (gauges["leads"], gauges["numbers"], gauges["waiting_calls"]) == (1, 3, 0)
-        assert gauges['hand_overs_total{how="gained"}'] == 3
-        assert gauges['hand_overs_total{how="lost"}'] == 0
+        shown = hand_overs(gained=3, lost=0)
+        await shared.until_gauges("b", leads=1, numbers=3, waiting_calls=0, **shown)
         await shared.nodes["b"].lives.stop()
+
+
+def hand_overs(**counts: int) -> dict[str, int]:
+    """The counters of numbers that have moved, by how, as they are exported."""
+    return {f'hand_overs_total{{how="{how}"}}': count for how, count in counts.items()}

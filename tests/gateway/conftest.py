@@ -121,7 +121,7 @@ async def whapi_rig() -> AsyncIterator[Rig]:
         await nursery.start(simulator.run)
         url = await _served(simulator, nursery)
         simulator.set_base_url(url)
-        async with open_whapi(api_url=url, token=TOKEN, timeout_seconds=5, rng=rng) as gateway:
+        async with open_whapi(api_url=url, token=TOKEN, timeout_seconds=30, rng=rng) as gateway:
             files = FileServer(url, TOKEN, "whapi.api_url")
             yield Rig(gateway, simulator, bodies, LAURAS_ALIAS, WHAPI_STATES, files)
         nursery.cancel_scope.cancel()
@@ -165,7 +165,7 @@ async def cloud_rig() -> AsyncIterator[Rig]:
                 "api_url": url,
                 "token": SecretStr(TOKEN),
                 "phone_number_id": PHONE_NUMBER_ID,
-                "timeout_seconds": 5.0,
+                "timeout_seconds": 30.0,
             }
         )
         settings = Settings().model_copy(update={"gateway": "cloud", "cloud": cloud})
@@ -199,6 +199,6 @@ async def rig(
 ) -> AsyncIterator[Rig]:
     """Give each gateway in turn; its repetitions follow at once."""
     monkeypatch.setattr("daemon.gateway.exchange.BACKOFF_BASE_SECONDS", 0.01)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with RIGS[request.param]() as opened:
             yield opened

@@ -310,7 +310,7 @@ async def test_a_customers_file_is_fetched_with_its_type(rig: Rig, tmp_path: Pat
         api_url=server.url,
         token=server.token,
         max_bytes=1_000_000,
-        timeout_seconds=10,
+        timeout_seconds=30,
         path=server.path,
         file_hosts=server.hosts,
     )

@@ -78,7 +78,7 @@ async def downloader(
     *,
     addresses: Sequence[str] = ("127.0.0.1",),
     max_bytes: int = 100_000,
-    timeout_seconds: float = 5,
+    timeout_seconds: float = 30,
     hosts: Sequence[str] = (),
 ) -> AsyncIterator[Downloader]:
     """A downloader whose gateway is the server, and for whom every name has these addresses."""

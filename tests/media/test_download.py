@@ -37,7 +37,7 @@ async def get(
     open_it: Open, link: str = "", media_id: str = "", medium: str = "image", **rules: Any
 ) -> StoredFile:
     """Fetch one file with a downloader of its own."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with open_it(**rules) as downloader:
             return await downloader.fetch(
                 link=link, media_id=media_id, inline="", medium=medium, declared="image/jpeg"
@@ -231,7 +231,7 @@ async def test_a_call_that_is_cancelled_while_it_is_written_leaves_nothing_to_co
         begun.set()
         await trio.sleep_forever()
 
-    async with trio.open_nursery() as nursery, httpx.AsyncClient(verify=NO_TLS) as http:
+    async with trio.open_nursery() as nursery, httpx.AsyncClient(verify=NO_TLS, timeout=60) as http:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, take_little, [listener])
         port = listener.socket.getsockname()[1]

@@ -186,4 +186,4 @@ def test_a_name_does_not_swallow_the_number_after_it() -> None:
 def test_no_line_of_a_card_takes_the_library_long(unit: str, ending: str) -> None:
     begun = time.thread_time()
     read_card(f"BEGIN:VCARD\nFN:Laura\nTEL;type={unit * 100}{ending}\nEND:VCARD")
-    assert time.thread_time() - begun < 1
+    assert time.thread_time() - begun < 5

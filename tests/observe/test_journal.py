@@ -255,7 +255,7 @@ def test_one_turn_can_be_read_from_journald(tmp_path: Path) -> None:
             "PROGRAM": str(program),
         },
         capture_output=True,
-        timeout=30,
+        timeout=180,
         check=False,
     )
     if b"mount" in done.stderr and done.returncode:

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from support.place import POSTGRES
 from support.plain import NO_TLS
 from support.rows import change, delete, insert, select, states
-from support.scenes import found
+from support.scenes import found, logged
 from support.stage import LAURA, NUMBER, Stage, open_stage, text_webhook
 
 from daemon.conversation.waiting_calls import WaitingIntake
@@ -99,7 +99,7 @@ async def test_what_another_version_asks_for_is_refused_and_not_done(
         assert results[:3] == ["", "", ""]
         assert results[3] == "1", results
         assert len(select(folder, "audit", "action", where={"action": "pause"})) == 1
-        assert len(stage.events("a node of another version asked for more")) == 3
+        assert len(await logged(stage, "a node of another version asked for more", 3)) == 3
 
 
 async def test_who_asks_a_node_of_another_version_hears_that_nothing_was_done(

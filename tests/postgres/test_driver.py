@@ -193,7 +193,7 @@ async def test_numbers_are_written_by_connections_of_their_own(tmp_path: Path, u
 
         def hold(_connection: Connection) -> None:
             held.set()
-            let_go.wait(30)
+            let_go.wait(90)
 
         async def write(name: str, database: Transactions, operation: Any) -> None:
             await database.write(operation)

@@ -152,7 +152,7 @@ async def effects(folder: Path, *, arrives: bool | None) -> Effects:
                     proxy.cut_next_commit(arrives=arrives)
                     with pytest.raises(CommitUnknown):
                         await action()
-                    proxy.over.wait(30)
+                    proxy.over.wait(90)
                     rows.number_again()
                 await action()
                 after = rows.all()

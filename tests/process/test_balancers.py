@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import trio
-from support.process import NGINX, ROOT, free_port
+from support.ports import free_port
+from support.process import NGINX, ROOT
 from support.shared_numbers import NUMBERS, SharedNumbers, open_shared_numbers
 
 LAURA, PEDRO = "573001234567", "573007654321"

@@ -69,7 +69,7 @@ async def leaked(url: str, site: Site) -> list[str]:
     seen = []
     rights, none = {"Authorization": f"Bearer {HOOK}"}, {"Authorization": f"Bearer {OTHER}"}
     async with httpx.AsyncClient(
-        verify=NO_TLS, base_url=url, trust_env=False, timeout=10
+        verify=NO_TLS, base_url=url, trust_env=False, timeout=60
     ) as client:
         for body in hook_bodies():
             for headers in (rights, none):

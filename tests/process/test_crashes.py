@@ -14,7 +14,7 @@ from support.stage import LAURA
 
 from daemon.sandbox.model_wire import CallTool
 
-SOON = 20.0
+SOON = 33.0
 """Seconds, on however busy a machine: long before the far deadline's share for work has passed."""
 
 BUGGY_CORE = """
@@ -36,10 +36,12 @@ main()
 
 BLOCKED_WRITER = BUGGY_CORE.replace(
     """            raise""",
-    """            with trio.move_on_after(0.2):
-                await store.database.write(lambda _: time.sleep(60))
+    """            begun = threading.Event()
+            while not begun.is_set():
+                with trio.move_on_after(0.2):
+                    await store.database.write(lambda _: (begun.set(), time.sleep(90)))
             raise""",
-).replace("import signal, sys", "import signal, sys, time")
+).replace("import signal, sys", "import signal, sys, threading, time")
 """The same fault while the store's writer is stuck, so that the store cannot be closed either."""
 
 BLOCKING_TOOL = '''
@@ -55,7 +57,7 @@ from daemon.tools.tool import tool
 async def stuck() -> str:
     """Hold up the whole event loop."""
     print('{"event": "the loop stands"}', file=sys.stderr, flush=True)
-    time.sleep(60)
+    time.sleep(90)
     return "never"
 '''
 
@@ -139,7 +141,7 @@ async def test_abort_shows_where_a_blocked_loop_stands(site: Site, tmp_path: Pat
 async def test_without_a_usable_port_the_reason_is_served_at_8080(tmp_path: Path) -> None:
     """In a network namespace of its own."""
     (tmp_path / "recado.toml").write_text("[web]\nport = 'none'\n")
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         done = await trio.run_process(
             ["unshare", "--net", sys.executable, "-c", WITHOUT_A_PORT],
             cwd=tmp_path,

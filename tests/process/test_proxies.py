@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 import trio
-from support.process import NGINX, ROOT, Site, free_port
+from support.ports import free_port
+from support.process import NGINX, ROOT, Site
 
 CONFIG = ROOT / "config"
 SECRET = "a-webhook-secret-of-some-length"

@@ -9,7 +9,8 @@ import httpx
 import pytest
 import trio
 from support.plain import NO_TLS
-from support.process import HAND_OVER, RUN, DaemonProcess, Site, free_port, until
+from support.ports import free_port
+from support.process import HAND_OVER, PATIENT, RUN, DaemonProcess, Site, until
 from support.rows import states_of
 from support.stage import LAURA, text_webhook
 
@@ -45,7 +46,7 @@ class Load:
             number += 1
             message_id = f"{chat}-{number}"
             try:
-                async with httpx.AsyncClient(verify=NO_TLS, timeout=20, trust_env=False) as client:
+                async with httpx.AsyncClient(verify=NO_TLS, timeout=180, trust_env=False) as client:
                     webhook = text_webhook(f"mensaje {number}", message_id, chat=chat)
                     answer = await client.post(self._url, json=webhook)
             except httpx.HTTPError as error:
@@ -61,7 +62,7 @@ class Load:
 async def launch_on(site: Site, listening: socket.socket) -> DaemonProcess:
     """Start a process that is given the listening socket as systemd would give it."""
     number = listening.fileno()
-    return await site.launch("-c", HAND_OVER, str(number), *RUN, pass_fds=[number])
+    return await site.launch("-c", HAND_OVER, str(number), *PATIENT, pass_fds=[number])
 
 
 async def test_a_restart_under_load_rejects_no_request(site: Site) -> None:

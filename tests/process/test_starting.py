@@ -13,13 +13,13 @@ import pytest
 import trio
 from support.operator import names_in
 from support.plain import NO_TLS
+from support.ports import free_port
 from support.process import (
     HAND_OVER,
     RUN,
     DaemonProcess,
     Site,
     body_of,
-    free_port,
     get_when_open,
     health_when_known,
     until,
@@ -36,8 +36,10 @@ SLOW_STORE = """
 import pathlib, sys, time
 from daemon.ledger.drivers.sqlite import opening
 from daemon.__main__ import main
+from daemon.http.front import Front
 
 make_ready, gate = opening._made_ready, pathlib.Path(sys.argv[1])
+Front.__init__.__kwdefaults__["patience_seconds"] = float(sys.argv[2])
 
 def slowly(*arguments):
     while not gate.exists():
@@ -48,13 +50,16 @@ opening._made_ready = slowly
 sys.argv = ["recado", "run"]
 main()
 """
-"""The daemon with a store that is made ready when a file appears, however long that takes."""
+"""The daemon with a store that is made ready when a file appears, however long that takes.
+
+Calls wait for as many seconds for the end of the start.
+"""
 
 
 @asynccontextmanager
 async def client_of(url: str) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(
-        verify=NO_TLS, base_url=url, trust_env=False, timeout=30
+        verify=NO_TLS, base_url=url, trust_env=False, timeout=180
     ) as client:
         yield client
 
@@ -69,7 +74,7 @@ async def test_health_answers_while_the_store_is_made_ready(site: Site, tmp_path
     """Calls wait a moment, and are then put off, for as long as that takes."""
     port, gate = free_port(), tmp_path / "gate"
     variables = {"RECADO_WEB__PORT": str(port)}
-    process = await site.launch("-c", SLOW_STORE, str(gate), variables=variables)
+    process = await site.launch("-c", SLOW_STORE, str(gate), "1", variables=variables)
     answer = await get_when_open(f"http://127.0.0.1:{port}/health")
     health = body_of(answer)
     assert answer.status_code == 200
@@ -102,7 +107,7 @@ async def test_a_call_that_waits_for_a_short_start_is_stored(site: Site, tmp_pat
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         gate = tmp_path / "gate"
-        process = await on_inherited(site, listening, "-c", SLOW_STORE, str(gate))
+        process = await on_inherited(site, listening, "-c", SLOW_STORE, str(gate), "120")
         assert body_of(await get_when_open(f"{url}/health"))["status"] == "starting"
         async with trio.open_nursery() as nursery:
             nursery.start_soon(post, url, name="post")
@@ -192,7 +197,9 @@ async def test_the_sandboxs_phone_talks_to_the_configured_model(site: Site) -> N
     process = await site.launch(*SANDBOX, variables=ANY_PORTS)
     phone = (await process.wait_event("write to the bot from this phone"))["address"]
     assert "the real model" in process.text.splitlines()[0]
-    async with httpx.AsyncClient(verify=NO_TLS, base_url=phone.removesuffix("/phone")) as client:
+    async with httpx.AsyncClient(
+        verify=NO_TLS, base_url=phone.removesuffix("/phone"), timeout=60
+    ) as client:
         said = {"chat": f"{LAURA}@s.whatsapp.net", "text": "¿Tienen parqueadero?"}
         assert (await client.post("/phone/say", json=said)).is_success
     await site.model.wait_requests(1)

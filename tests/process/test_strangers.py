@@ -30,7 +30,7 @@ async def test_a_webhook_is_taken_while_strangers_fill_the_server(site: Site) ->
     url = await site.opened(process)
     for said in SAID:
         with strangers(int(url.rpartition(":")[2]), said), trio.fail_after(30):
-            async with httpx.AsyncClient(verify=NO_TLS, trust_env=False) as client:
+            async with httpx.AsyncClient(verify=NO_TLS, trust_env=False, timeout=60) as client:
                 answer = await client.post(f"{url}/hook", json={"messages": []}, headers=BEARER)
         assert answer.status_code == 200
     assert (await process.end())[0] == 0

@@ -6,7 +6,8 @@ import httpx
 import pytest
 from support.place import database
 from support.plain import NO_TLS
-from support.process import Site, free_port, health_when_known, open_site, until
+from support.ports import free_port
+from support.process import Site, health_when_known, open_site, until
 from support.stage import LAURA
 
 from daemon.ledger.migrations import latest_version
@@ -24,7 +25,9 @@ async def assert_minimal(url: str, reason: str) -> None:
     assert health["initialized"] is False
     assert reason in health["reason"]
     assert "soon" not in health["reason"]
-    async with httpx.AsyncClient(verify=NO_TLS, base_url=url, trust_env=False) as client:
+    async with httpx.AsyncClient(
+        verify=NO_TLS, base_url=url, trust_env=False, timeout=60
+    ) as client:
         assert (await client.get("/ready")).status_code == 503
         assert (await client.post("/hook", content=b"{}")).status_code == 503
 

@@ -18,7 +18,9 @@ async def test_the_model_can_be_slow_and_fail_and_recover() -> None:
     with trio.fail_after(30):
         async with (
             simulators(new_world(StringIO()), tokens_per_second=40) as outside,
-            httpx.AsyncClient(verify=NO_TLS, trust_env=False, headers=headers) as client,
+            httpx.AsyncClient(
+                verify=NO_TLS, trust_env=False, headers=headers, timeout=60
+            ) as client,
         ):
             add_switches(outside, {})
 

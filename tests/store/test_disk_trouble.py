@@ -142,7 +142,7 @@ async def test_after_an_io_error_nothing_is_acknowledged_any_more(tmp_path: Path
             check=False,
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-            timeout=30,
+            timeout=180,
         )
     )
     assert result.returncode == 0, result.stderr.decode()
@@ -168,7 +168,7 @@ async def test_writes_that_waited_while_the_store_failed_are_refused(
         except StoreUnavailable:
             refused.append(name)
 
-    with trio.fail_after(20), held_writer() as held:
+    with trio.fail_after(60), held_writer() as held:
         async with store_in(tmp_path) as store:
             await hold(sqlite_of(store), held, nursery)
             async with trio.open_nursery() as writers:

@@ -86,7 +86,7 @@ def _trace(folder: Path, synchronous: str) -> str:
         check=False,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=60,
+        timeout=180,
     )
     if b"ptrace" in result.stderr and result.returncode:
         pytest.skip(f"strace may not trace here: {result.stderr.decode().strip()}")

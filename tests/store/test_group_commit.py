@@ -34,7 +34,7 @@ async def test_a_hundred_writers_share_one_transaction(
     store: Store, commits: Commits, nursery: trio.Nursery
 ) -> None:
     commits.rows.clear()
-    with trio.fail_after(20), held_writer() as held:
+    with trio.fail_after(60), held_writer() as held:
         async with trio.open_nursery() as writers:
             await hold(sqlite_of(store), held, nursery)
             for number in range(100):
@@ -57,7 +57,7 @@ async def test_a_transaction_takes_only_so_many_writes(
     store: Store, commits: Commits, nursery: trio.Nursery
 ) -> None:
     commits.rows.clear()
-    with trio.fail_after(20), held_writer() as held:
+    with trio.fail_after(60), held_writer() as held:
         async with trio.open_nursery() as writers:
             await hold(sqlite_of(store), held, nursery)
             for number in range(MAX_BATCH + 10):
@@ -79,7 +79,7 @@ async def test_a_failing_transaction_is_rolled_back_alone(
         except (StoreError, ValueError) as error:
             errors.append(error)
 
-    with trio.fail_after(20), held_writer() as held:
+    with trio.fail_after(60), held_writer() as held:
         async with trio.open_nursery() as writers:
             await hold(sqlite_of(store), held, nursery)
             for work in (insert_event("a"), _broken, insert_event("b"), _refused_by_a_constraint):
@@ -102,7 +102,7 @@ async def test_a_refused_write_leaves_the_store_in_use(store: Store) -> None:
 async def test_the_write_of_a_cancelled_caller_still_lands(
     store: Store, nursery: trio.Nursery
 ) -> None:
-    with trio.fail_after(20), held_writer() as held:
+    with trio.fail_after(60), held_writer() as held:
         await hold(sqlite_of(store), held, nursery)
         async with trio.open_nursery() as caller:
             caller.start_soon(store.database.write, insert_event("kept"))
@@ -128,7 +128,7 @@ async def test_a_caller_cancelled_beforehand_still_writes(store: Store) -> None:
 async def test_a_close_finishes_the_writes_that_wait(tmp_path: Path, *, cancelled: bool) -> None:
     """Also one that is itself cancelled: the lock must not be free while the writer writes."""
     order: list[str] = []
-    with trio.fail_after(20), held_writer() as held:
+    with trio.fail_after(60), held_writer() as held:
 
         async def let_go_once_all_wait() -> None:
             await wait_all_tasks_blocked(0.05)

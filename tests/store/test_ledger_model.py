@@ -156,7 +156,7 @@ class OpenStore:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=trio.run, args=(self._main,), name="store run")
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(90)
 
     async def _main(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
@@ -182,7 +182,7 @@ class OpenStore:
 
     def close(self) -> None:
         trio.from_thread.run_sync(self._end.set, trio_token=self._token)
-        self._thread.join(20)
+        self._thread.join(90)
 
 
 class LedgerMachine(RuleBasedStateMachine):

@@ -31,7 +31,7 @@ class HeldReader:
     def work(self, _connection: sqlite3.Connection) -> str:
         self.calls += 1
         self.begun.set()
-        assert self.go.wait(20)
+        assert self.go.wait(90)
         return "held"
 
 
@@ -57,11 +57,11 @@ async def asked(store: Store, number: int) -> int:
 
 async def _hold(store: Store, held: HeldReader, nursery: trio.Nursery) -> None:
     nursery.start_soon(store.database.read, held.work)
-    assert await trio.to_thread.run_sync(held.begun.wait, 20)
+    assert await trio.to_thread.run_sync(held.begun.wait, 90)
 
 
 async def test_a_read_does_not_wait_for_another(store: Store) -> None:
-    with trio.fail_after(20), held_readers(1) as (held,):
+    with trio.fail_after(60), held_readers(1) as (held,):
         async with trio.open_nursery() as nursery:
             await _hold(store, held, nursery)
             assert await asked(store, 1) == 1
@@ -70,7 +70,7 @@ async def test_a_read_does_not_wait_for_another(store: Store) -> None:
 
 async def test_a_cancelled_read_is_not_begun(store: Store) -> None:
     dropped = HeldReader()
-    with trio.fail_after(20), held_readers(READERS) as held:
+    with trio.fail_after(60), held_readers(READERS) as held:
         async with trio.open_nursery() as nursery:
             for reader in held:
                 await _hold(store, reader, nursery)
@@ -84,7 +84,7 @@ async def test_a_cancelled_read_is_not_begun(store: Store) -> None:
 
 
 async def test_the_result_of_a_cancelled_read_is_dropped(store: Store) -> None:
-    with trio.fail_after(20), held_readers(1) as (held,):
+    with trio.fail_after(60), held_readers(1) as (held,):
         async with trio.open_nursery() as nursery:
             await _hold(store, held, nursery)
             nursery.cancel_scope.cancel()
@@ -119,10 +119,10 @@ async def test_the_close_ends_an_abandoned_read(tmp_path: Path) -> None:
         connection.set_progress_handler(begun.set, 1)
         endless(connection)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with store_in(tmp_path) as store, trio.open_nursery() as nursery:
             nursery.start_soon(store.database.read, noted)
-            assert await trio.to_thread.run_sync(begun.wait, 20)
+            assert await trio.to_thread.run_sync(begun.wait, 90)
             nursery.cancel_scope.cancel()
 
 

@@ -228,7 +228,7 @@ async def test_the_addressee_is_known_in_the_same_write(
             webhook, b"{}", verdicts=judging, now=200, pause_until=0
         )
 
-    with trio.fail_after(20), held_writer() as held:
+    with trio.fail_after(60), held_writer() as held:
         async with trio.open_nursery() as calls:
             await hold(sqlite_of(store), held, nursery)
             for one in (in_group("g-1", mentions=(OURS,)), in_group("g-2", "y otra cosa")):

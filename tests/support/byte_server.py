@@ -34,7 +34,7 @@ class Bytes:
 async def served(*answers: bytes) -> AsyncIterator[Bytes]:
     """Serve these bytes; ends with the block."""
     server = Bytes(list(answers))
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             serve = partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1")
             (listener,) = await nursery.start(serve)

@@ -166,7 +166,7 @@ class HeldWriter:
         """Stand in the writer thread; a verb for `SqliteDatabase.write`."""
         assert connection.in_transaction
         self.begun.set()
-        assert self._go.wait(20)
+        assert self._go.wait(90)
 
 
 @contextmanager
@@ -182,4 +182,4 @@ def held_writer() -> Iterator[HeldWriter]:
 async def hold(database: SqliteDatabase, held: HeldWriter, nursery: trio.Nursery) -> None:
     """Make the writer stand still, and wait until it does."""
     nursery.start_soon(database.write, held.method, name="held write")
-    assert await trio.to_thread.run_sync(held.begun.wait, 20)
+    assert await trio.to_thread.run_sync(held.begun.wait, 90)

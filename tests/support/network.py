@@ -4,7 +4,6 @@ As root only; what is sent over a pulled cable is lost, and nobody is told.
 """
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -49,11 +48,6 @@ class Network:
     def plug_in(self, name: str) -> None:
         """Let it speak with the others again."""
         _ip("link", "set", self._cables[name], "up")
-
-    def free_port(self) -> int:
-        """A port that nobody has."""
-        with socket.create_server((self.host, 0)) as server:
-            return int(server.getsockname()[1])
 
     def open(self, stack: ExitStack) -> None:
         """Make all; ``stack`` removes it."""

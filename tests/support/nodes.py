@@ -31,6 +31,7 @@ from support.model_script import Step
 from support.network import Network, open_network
 from support.newer import newer_version
 from support.place import POSTGRES, SHORT_LEASE
+from support.ports import free_port
 from support.postgres import OPTIONS, binaries, place_for_server
 from support.postgres_pair import PostgresPair, running_pair
 from support.postgres_proxy import Proxy, proxy_before
@@ -322,7 +323,8 @@ class SplitNodes(Nodes):
             open_network([node.name for node in self.nodes])
         )
         self.bind = self.network.host
-        host, port = self.network.host, self.network.free_port()
+        host = self.network.host
+        port = free_port(host)
         options = f"{OPTIONS} -c listen_addresses={host} -c port={port}"
         server = self.stack.enter_context(place_for_server(programs, options))
         server.make()

@@ -71,11 +71,23 @@ class PostgresServer:
         """Start the server, and return when it takes connections."""
         options = f"{self._options} -c unix_socket_directories={self.folder}"
         log = self.folder / "log"
-        self.run("pg_ctl", "-D", f"{self.data}", "-w", "-l", f"{log}", "-o", options, "start")
+        self.run(
+            "pg_ctl",
+            "-D",
+            f"{self.data}",
+            "-w",
+            "-t",
+            "180",
+            "-l",
+            f"{log}",
+            "-o",
+            options,
+            "start",
+        )
 
     def stop(self, mode: str = "immediate") -> None:
         """Stop it; ``immediate`` is a crash."""
-        self.run("pg_ctl", "-D", f"{self.data}", "-m", mode, "-w", "stop")
+        self.run("pg_ctl", "-D", f"{self.data}", "-m", mode, "-w", "-t", "180", "stop")
 
 
 @contextmanager

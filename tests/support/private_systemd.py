@@ -84,10 +84,11 @@ class Machine:
         return (await self.run("systemctl", "show", "--value", f"--property={what}", unit)).strip()
 
     async def journal(self, *arguments: str) -> str:
-        """The output of journalctl."""
+        """The output of journalctl, with what was said until now."""
+        await self.run("journalctl", "--sync")
         return await self.run("journalctl", "--no-pager", *arguments)
 
-    async def until(self, *command: str, has: str, seconds: float = 20) -> str:
+    async def until(self, *command: str, has: str, seconds: float = 90) -> str:
         """Run a command repeatedly until its output has this text."""
         text = (await self.try_run(*command))[1]
         with trio.move_on_after(seconds):
@@ -129,7 +130,7 @@ async def open_machine(folder: Path) -> AsyncIterator[Machine]:
 async def _booted(process: trio.Process, output: Path) -> int:
     """Wait until systemd has started our target; returns its process id."""
     children = trio.Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while process.poll() is None:
             for pid in (await children.read_text()).split():
                 status, _ = await Machine(int(pid), output.parent).try_run(

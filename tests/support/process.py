@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -52,6 +51,20 @@ os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
 """The part of systemd that a socket-activated service sees."""
 
+PATIENT = (
+    "-c",
+    """
+import sys
+from daemon.__main__ import main
+from daemon.http.front import Front
+
+Front.__init__.__kwdefaults__["patience_seconds"] = 120.0
+sys.argv = ["recado", "run"]
+main()
+""",
+)
+"""The daemon, whose calls wait for the end of its start also on a machine that is busy."""
+
 
 class DaemonProcess:
     """One process of the daemon, and everything it has written to stderr."""
@@ -60,6 +73,7 @@ class DaemonProcess:
         self.process = process
         self.text = ""
         self._changed = trio.Event()
+        self._read = trio.Event()
 
     async def read(self) -> None:
         """Collect stderr. Ends when all processes with its stderr have ended."""
@@ -72,6 +86,7 @@ class DaemonProcess:
                 self._tell()
         self.text += rest.decode(errors="replace")
         self._tell()
+        self._read.set()
 
     def _tell(self) -> None:
         self._changed.set()
@@ -92,8 +107,14 @@ class DaemonProcess:
         self.process.send_signal(signal.SIGTERM)
 
     async def ended(self) -> int:
-        """Wait for the end; gives the exit status, negative for a signal."""
-        return await self.process.wait()
+        """Wait for the end, and for its last words; gives the exit status, negative for a signal.
+
+        A child of it that lives on keeps stderr open.
+        """
+        status = await self.process.wait()
+        with trio.move_on_after(10):
+            await self._read.wait()
+        return status
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """Send a signal and wait for the end; gives the exit status and the seconds it took."""
@@ -193,7 +214,7 @@ def _environ(folder: Path, outside: Simulators) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_site(folder: Path, *, seconds: float = 90) -> AsyncIterator[Site]:
+async def open_site(folder: Path, *, seconds: float = 300) -> AsyncIterator[Site]:
     """Both simulators; processes that still run at the end are killed, one by one."""
     with trio.fail_after(seconds):
         async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
@@ -208,24 +229,17 @@ async def open_site(folder: Path, *, seconds: float = 90) -> AsyncIterator[Site]
                 nursery.cancel_scope.cancel()
 
 
-def free_port() -> int:
-    """A port without a listener."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
-
-
-async def until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
+async def until(condition: Callable[[], bool], *, seconds: float = 90) -> None:
     """Poll a condition in another process, of which no event informs us."""
     with trio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 - nobody tells of it
             await trio.sleep(0.02)
 
 
-async def get_when_open(url: str, *, seconds: float = 30) -> httpx.Response:
+async def get_when_open(url: str, *, seconds: float = 90) -> httpx.Response:
     """Get a page as soon as its server listens."""
     with trio.fail_after(seconds):
-        async with httpx.AsyncClient(verify=NO_TLS, timeout=20, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=NO_TLS, timeout=60, trust_env=False) as client:
             while True:
                 try:
                     return await client.get(url)

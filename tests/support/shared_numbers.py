@@ -15,7 +15,7 @@ import trio
 from daemon.sandbox.payloads import chat_id_of
 from support.gateway import ScriptedGateway
 from support.model import ScriptedModel
-from support.nodes import LEASE_SECONDS, NODE_SETTINGS, WAIT_SECONDS, Node
+from support.nodes import WAIT_SECONDS, Node
 from support.place import POSTGRES
 from support.plain import NO_TLS
 from support.rows import select
@@ -24,6 +24,8 @@ from support.stage import new_world
 
 NUMBERS = ("one", "two", "three")
 TOKEN = "numbers-token"
+LEASE_SECONDS = "5"
+"""Long enough that a node which lives renews it, also on a machine that is busy."""
 
 
 class SharedNumbers:
@@ -50,7 +52,7 @@ class SharedNumbers:
             node.lives.configure(
                 {
                     **numbers,
-                    "RECADO_NODE__LEASE_SECONDS": NODE_SETTINGS["RECADO_NODE__LEASE_SECONDS"],
+                    "RECADO_NODE__LEASE_SECONDS": LEASE_SECONDS,
                     "RECADO_NODE__NAME": name,
                     "RECADO_STORE__URL": POSTGRES.url(self.folder),
                     "RECADO_DATA_DIR": str(self.folder / name / "data"),
@@ -147,6 +149,12 @@ class SharedNumbers:
         own = [line.split("_", 2)[2] for line in lines if line.startswith("recado_node_")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in own)}
 
+    async def until_gauges(self, node: str, **values: float) -> None:
+        """Wait until a node exports these values."""
+        with trio.fail_after(WAIT_SECONDS):
+            while not values.items() <= (await self.gauges(node)).items():  # noqa: ASYNC110
+                await trio.sleep(0.05)
+
     def select(self, table: str, columns: str, **clauses: Any) -> list[Any]:
         """Read rows; see `support.rows.select`."""
         return select(self.folder, table, columns, **clauses)
@@ -180,6 +188,3 @@ async def open_shared_numbers(
             nursery.cancel_scope.cancel()
     finally:
         shared.close()
-
-
-__all__ = ["LEASE_SECONDS", "NUMBERS", "SharedNumbers", "open_shared_numbers"]

@@ -17,7 +17,8 @@ import trio
 
 from support.browser_daemon import PHONE_VARIABLE
 from support.model_script import Step
-from support.process import ROOT, DaemonProcess, Site, free_port, open_site
+from support.ports import free_port
+from support.process import ROOT, DaemonProcess, Site, open_site
 
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ POST = """
 import sys, urllib.request
 url = urllib.request.Request("http://127.0.0.1:8080/hook", sys.argv[1].encode(), method="POST")
 url.add_header("Content-Type", "application/json")
-print(urllib.request.urlopen(url, timeout=30).status)
+print(urllib.request.urlopen(url, timeout=90).status)
 """
 
 
@@ -78,7 +78,7 @@ def packages(tmp_path: Path) -> Path:
 @pytest.fixture
 async def machine(tmp_path: Path, packages: Path) -> AsyncIterator[Machine]:
     """A systemd that has never seen Recado."""
-    with trio.fail_after(300):
+    with trio.fail_after(900):
         try:
             async with open_machine(tmp_path) as machine:
                 assert machine.exchange == packages

@@ -76,14 +76,15 @@ async def test_a_call_that_got_no_turn_certainly_had_no_effect(
 
 async def test_a_thread_left_behind_keeps_its_place(context: ToolContext) -> None:
     """The limit is what the tool's own system bears, so an abandoned call counts until it ends."""
-    go_on = threading.Event()
+    begun, go_on = threading.Event(), threading.Event()
     calls: list[int] = []
 
     @tool(concurrency=1, timeout=0.05)
     def block() -> str:
         """Wait."""
         calls.append(1)
-        go_on.wait(20)
+        begun.set()
+        go_on.wait(90)
         return ""
 
     toolbox = Toolbox([block])
@@ -91,6 +92,7 @@ async def test_a_thread_left_behind_keeps_its_place(context: ToolContext) -> Non
         with trio.fail_after(30):
             first = await toolbox.call(asked("block"), context)
             second = await toolbox.call(asked("block"), context)
+        assert await trio.to_thread.run_sync(begun.wait, 90)
     finally:
         go_on.set()
     assert "did not answer" in first[0]

@@ -146,10 +146,10 @@ class Line:
 
 
 @asynccontextmanager
-async def line(*replies: Reply, timeout_seconds: float = 5) -> AsyncIterator[Line]:
+async def line(*replies: Reply, timeout_seconds: float = 30) -> AsyncIterator[Line]:
     """Open a client of a server that answers as told; both end with the block."""
     server, observed = ScriptedWhapi(list(replies)), list[tuple[str, str]]()
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             serve = partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1")
             (listener,) = await nursery.start(serve)
@@ -223,11 +223,12 @@ async def test_a_text_that_is_not_unicode_is_sent_all_the_same() -> None:
         (Reply(status=302, headers=[("Location", "/x")]), NumberTrouble, "channel_trouble", 302),
     ],
 )
+@pytest.mark.usefixtures("autojump_clock")
 async def test_the_error_of_a_send_shows_whether_it_may_have_happened(
     reply: Reply, error: type[GatewayError], outcome: str, status: int
 ) -> None:
     """Each fault becomes the error that tells what to do next, after exactly one request."""
-    async with line(reply, timeout_seconds=0.3 if reply.fault == "hang" else 5) as to:
+    async with line(reply) as to:
         with pytest.raises(error) as caught:
             await to.client.send(CHAT, MESSAGE)
     assert type(caught.value) is error
@@ -249,9 +250,9 @@ async def test_no_connection_means_not_sent() -> None:
     with trio.socket.socket() as unused:
         await unused.bind(("127.0.0.1", 0))  # bound, not listening: refuses connections
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             async with open_whapi(
-                api_url=address, token=TOKEN, timeout_seconds=5, rng=rng()
+                api_url=address, token=TOKEN, timeout_seconds=30, rng=rng()
             ) as client:
                 with pytest.raises(GatewayTemporary) as caught:
                     await client.send(CHAT, MESSAGE)
@@ -296,6 +297,7 @@ async def test_retry_after_is_passed_on(header: str, seconds: float | None) -> N
     assert caught.value.retry_after == seconds
 
 
+@pytest.mark.usefixtures("autojump_clock")
 async def test_a_file_adds_to_the_time_allowed() -> None:
     message = Outgoing(body="", kind="image", media="x" * UPLOAD_BYTES_PER_SECOND)
     async with line(Reply(fault="hang"), timeout_seconds=0.2) as to:
@@ -435,12 +437,13 @@ async def test_a_wait_beyond_the_deadline_is_left_to_the_caller() -> None:
     assert caught.value.retry_after == 600
 
 
+@pytest.mark.usefixtures("autojump_clock")
 async def test_tries_share_one_deadline() -> None:
     async with line(Reply(fault="hang"), timeout_seconds=2.0) as to:
         started = trio.current_time()
         with pytest.raises(GatewayTemporary):
             await to.client.health()
-        assert trio.current_time() - started < 20
+        assert trio.current_time() - started <= 4
     assert 1 < len(to.server.seen) <= 3
 
 

@@ -52,7 +52,7 @@ async def asked(*answers: bytes) -> tuple[Bytes, list[Reply]]:
         connected(f"http://127.0.0.1:{server.port}/v1/") as connections,
     ):
         ask = Api(connections, TOKEN).exchange
-        return server, [await ask(CALL, seconds=5) for _ in answers]
+        return server, [await ask(CALL, seconds=30) for _ in answers]
 
 
 async def test_one_connection_serves_request_after_request() -> None:
@@ -147,9 +147,9 @@ async def test_a_header_that_would_end_its_line_is_not_sent(content_type: str) -
         connected(f"http://127.0.0.1:{server.port}/v1/") as connections,
     ):
         ask = Api(connections, TOKEN).exchange
-        refused = await ask(call, seconds=5)
+        refused = await ask(call, seconds=30)
         assert (refused.began, refused.failure) == (False, "no whole HTTP answer")
-        assert (await ask(CALL, seconds=5)).body == b"{}"
+        assert (await ask(CALL, seconds=30)).body == b"{}"
     assert len(server.heads) == 1
 
 
@@ -163,15 +163,15 @@ async def test_a_connection_that_the_other_side_has_ended_is_not_used_again() ->
             await stream.send_all(OK)
         ended.set()
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
             port = listener.socket.getsockname()[1]
             async with connected(f"http://127.0.0.1:{port}") as connections:
                 ask = Api(connections, TOKEN).exchange
-                assert (await ask(CALL, seconds=5)).body == b"{}"
+                assert (await ask(CALL, seconds=30)).body == b"{}"
                 await ended.wait()
-                assert (await ask(CALL, seconds=5)).body == b"{}"
+                assert (await ask(CALL, seconds=30)).body == b"{}"
             nursery.cancel_scope.cancel()
 
 
@@ -184,7 +184,7 @@ async def test_connections_grow_old_and_are_closed(monkeypatch: pytest.MonkeyPat
         api = Api(connections, TOKEN)
         async with trio.open_nursery() as nursery:
             for _ in range(2):
-                nursery.start_soon(partial(api.exchange, CALL, seconds=5))
+                nursery.start_soon(partial(api.exchange, CALL, seconds=30))
         old, newest = await connections.take(), await connections.take()
         assert old is not newest
         await connections.give_back(old)
@@ -193,7 +193,7 @@ async def test_connections_grow_old_and_are_closed(monkeypatch: pytest.MonkeyPat
         await connections.give_back(newest)
         assert old.is_closed()
         assert newest.is_closed()
-        assert (await api.exchange(CALL, seconds=5)).body == b"{}"
+        assert (await api.exchange(CALL, seconds=30)).body == b"{}"
     assert server.connections == 3
 
 
@@ -205,7 +205,7 @@ async def test_the_connection_used_last_is_used_first() -> None:
         api = Api(connections, TOKEN)
         async with trio.open_nursery() as nursery:
             for _ in range(2):
-                nursery.start_soon(partial(api.exchange, CALL, seconds=5))
+                nursery.start_soon(partial(api.exchange, CALL, seconds=30))
         one, two = await connections.take(), await connections.take()
         await connections.give_back(one)
         await connections.give_back(two)
@@ -214,6 +214,7 @@ async def test_the_connection_used_last_is_used_first() -> None:
         await connections.give_back(again)
 
 
+@pytest.mark.usefixtures("autojump_clock")
 async def test_a_cancelled_request_closes_its_connection_and_leaves_its_place() -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"
     async with (
@@ -223,7 +224,7 @@ async def test_a_cancelled_request_closes_its_connection_and_leaves_its_place() 
         ask = Api(connections, TOKEN).exchange
         first = await ask(CALL, seconds=0.1)
         assert (first.failure, first.began, first.status) == ("no answer in time", True, 200)
-        assert (await ask(CALL, seconds=5)).body == b"{}"
+        assert (await ask(CALL, seconds=30)).body == b"{}"
     assert server.connections == 2
 
 
@@ -232,7 +233,7 @@ async def test_what_is_not_confirmed_is_given_up_on_by_the_system_too() -> None:
     async with served(OK) as server:
         url = httpx.URL(f"http://127.0.0.1:{server.port}")
         connections = Connections(url, None, most=1, unheard_seconds=2.5)
-        await Api(connections, TOKEN).exchange(CALL, seconds=5)
+        await Api(connections, TOKEN).exchange(CALL, seconds=30)
         (kept,) = connections._idle
         link: Any = kept._socket  # type: ignore[attr-defined]
         assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 2500
@@ -245,7 +246,7 @@ async def test_all_that_wait_are_closed_even_by_a_task_that_is_cancelled() -> No
         api = Api(connections, TOKEN)
         async with trio.open_nursery() as nursery:
             for _ in range(2):
-                nursery.start_soon(partial(api.exchange, CALL, seconds=5))
+                nursery.start_soon(partial(api.exchange, CALL, seconds=30))
         kept = [await connections.take(), await connections.take()]
         for connection in kept:
             await connections.give_back(connection)
@@ -256,13 +257,13 @@ async def test_all_that_wait_are_closed_even_by_a_task_that_is_cancelled() -> No
 
 
 async def test_a_request_that_cannot_connect_leaves_its_place() -> None:
-    with trio.socket.socket() as unused, trio.fail_after(20):
+    with trio.socket.socket() as unused, trio.fail_after(60):
         await unused.bind(("127.0.0.1", 0))  # bound, not listening: refuses connections
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"
         async with connected(address, most=1) as connections:
             ask = Api(connections, TOKEN).exchange
             for _ in range(2):
-                response = await ask(CALL, seconds=5)
+                response = await ask(CALL, seconds=30)
                 assert (response.failure, response.began) == ("no connection", False)
 
 
@@ -309,7 +310,7 @@ async def test_no_more_wait_than_are_wanted() -> None:
         api = Api(connections, TOKEN)
         async with trio.open_nursery() as nursery:
             for _ in range(2):
-                nursery.start_soon(partial(api.exchange, CALL, seconds=5))
+                nursery.start_soon(partial(api.exchange, CALL, seconds=30))
         assert server.connections == 2
         assert len(connections._idle) == 1
         await connections.aclose()
@@ -319,7 +320,7 @@ async def test_a_proxy_gets_the_whole_address(monkeypatch: pytest.MonkeyPatch) -
     async with served(OK) as server:
         monkeypatch.setenv("http_proxy", f"http://user:p%40ss@127.0.0.1:{server.port}")
         async with connected("http://whapi.invalid/v1") as connections:
-            response = await Api(connections, TOKEN).exchange(CALL, seconds=5)
+            response = await Api(connections, TOKEN).exchange(CALL, seconds=30)
     assert response.body == b"{}"
     lines = server.heads[0].split(b"\r\n")
     assert lines[0] == b"GET http://whapi.invalid/v1/health?wakeup=false HTTP/1.1"
@@ -336,7 +337,7 @@ async def test_a_proxy_that_refuses_a_tunnel_means_not_sent(
         monkeypatch.setenv("https_proxy", f"127.0.0.1:{server.port}")
         connections = Connections(httpx.URL("https://whapi.invalid"), NO_TLS, most=1)
         ask = Api(connections, TOKEN).exchange
-        response = await ask(CALL, seconds=5)
+        response = await ask(CALL, seconds=30)
     assert (response.failure, response.began) == ("the proxy refuses", False)
     (head,) = server.heads
     assert head.startswith(b"CONNECT whapi.invalid:443 HTTP/1.1\r\nHost: whapi.invalid:443\r\n")
@@ -392,7 +393,7 @@ async def test_the_last_check_is_made_on_the_open_connection_before_the_first_by
     ):
         api = Api(connections, TOKEN)
         if kept:
-            await api.exchange(CALL, seconds=5)
+            await api.exchange(CALL, seconds=30)
         known = len(server.heads)
 
         async def call_off() -> None:
@@ -403,7 +404,7 @@ async def test_the_last_check_is_made_on_the_open_connection_before_the_first_by
 
         with pytest.raises(CalledOff):
             await api.exchange(CALL, seconds=5, before=call_off)
-        response = await api.exchange(CALL, seconds=5)
+        response = await api.exchange(CALL, seconds=30)
         assert (response.status, len(server.heads), server.connections) == (200, known + 1, 2)
 
 

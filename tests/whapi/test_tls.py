@@ -92,7 +92,7 @@ class Secured:
 async def secured(context: ssl.SSLContext, *, is_proxy: bool = False) -> AsyncIterator[Secured]:
     """Serve over TLS; ends with the block."""
     server = Secured(context, is_proxy)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             serve = partial(trio.serve_tcp, server.serve, 0, host="127.0.0.1")
             (listener,) = await nursery.start(serve)
@@ -105,7 +105,7 @@ async def asked_twice(url: str, tls: ssl.SSLContext) -> list[Reply]:
     """Make two requests, one after the other."""
     connections = Connections(httpx.URL(url), tls, most=1)
     ask = Api(connections, "invented-token").exchange
-    responses = [await ask(CALL, seconds=5) for _ in range(2)]
+    responses = [await ask(CALL, seconds=30) for _ in range(2)]
     await connections.aclose()
     return responses
 

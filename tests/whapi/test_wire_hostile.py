@@ -256,7 +256,7 @@ def test_pictures_in_large_bodies_cost_almost_nothing() -> None:
     body = b'{"messages":[%s]}' % GOOD.encode().replace(b'"type"', picture)
     started = time.thread_time()
     (message,) = parse_webhook(body).messages
-    assert time.thread_time() - started < 1
+    assert time.thread_time() - started < 5
     assert message.content == Media(medium="image", media_id="a")
 
 

@@ -2,7 +2,6 @@
 
 import json
 import random
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -123,14 +122,6 @@ async def api(gateway: ScriptedGateway, serve_app: Serve) -> AsyncIterator[httpx
     gateway.set_base_url(url)
     headers = {"authorization": f"Bearer {TOKEN}"}
     async with httpx.AsyncClient(
-        verify=NO_TLS, base_url=url, headers=headers, trust_env=False
+        verify=NO_TLS, base_url=url, headers=headers, trust_env=False, timeout=60
     ) as client:
         yield client
-
-
-@pytest.fixture
-def closed_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 from support.gateway import ScriptedGateway
+from support.ports import free_port
 
 from daemon.sandbox.webhooks import Postbox, Target, WebhookPost
 
@@ -82,11 +83,11 @@ async def test_a_failing_webhook_is_tried_again_until_its_200(
 
 
 async def test_webhooks_wait_for_a_daemon_that_is_down_and_follow_it_to_a_new_address(
-    gateway: ScriptedGateway, receiver: Any, closed_port: int
+    gateway: ScriptedGateway, receiver: Any
 ) -> None:
     """Nothing is lost or put in another order, and only a 200 acknowledges."""
     up = gateway.targets()[0].url
-    gateway.set_webhook(f"http://127.0.0.1:{closed_port}/hook")
+    gateway.set_webhook(f"http://127.0.0.1:{free_port()}/hook")
     with trio.fail_after(30):
         message_id = await gateway.customer_says(LAURA, "uno")
         assert not gateway.acknowledged(message_id)

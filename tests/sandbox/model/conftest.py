@@ -21,6 +21,6 @@ async def client(server: ScriptedModel) -> AsyncIterator[httpx.AsyncClient]:
     headers = {"authorization": "Bearer sk-test"}
     async with (
         served(server) as url,
-        httpx.AsyncClient(verify=NO_TLS, base_url=url, headers=headers) as http,
+        httpx.AsyncClient(verify=NO_TLS, base_url=url, headers=headers, timeout=60) as http,
     ):
         yield http
