@@ -19,7 +19,7 @@ from support.chromium import CHROMIUM, launch
 from support.stand import ADMIN_TOKEN, Stand, open_stand
 
 WIDE: Any = {"width": 1280, "height": 800}
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 """For what takes tenths of a second on a machine that has nothing else to do."""
 expect.set_options(timeout=PATIENCE_MS)
 

@@ -214,6 +214,9 @@ def test_everything_is_reached_by_keyboard(page: Page, nora: str) -> None:
     page.keyboard.press("/")
     expect(page.get_by_test_id("search")).to_be_focused()
     page.keyboard.type(nora)
+    # Until then the list may be that of a part of the word, and be renewed under the keys.
+    found = re.compile(f"q={nora}(&|$)")
+    expect(page.get_by_test_id("chat-row").first).to_have_attribute("href", found)
     expect(page.get_by_test_id("chat-row")).to_have_count(1)
     page.keyboard.press("ArrowDown")
     expect(page.get_by_test_id("chat-row")).to_be_focused()
@@ -239,6 +242,7 @@ def test_a_chat_a_page_and_an_action_are_found_by_keyboard(page: Page, nora: str
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("chat-name")).to_have_text(nora)
     page.locator("body").press("Control+k")
+    expect(page.get_by_test_id("palette")).to_be_visible()
     page.keyboard.type("registro")
     expect(page.get_by_test_id("found").first).to_contain_text("Registro")
     page.keyboard.press("Enter")
@@ -279,24 +283,22 @@ def test_ten_thousand_lines_are_a_few_rows(page: Page, stand: Stand, nora: str) 
         """async () => {
           const view = document.querySelector("[data-lines]");
           const frame = () => new Promise(requestAnimationFrame);
-          let most = 0, slow = 0, last = performance.now();
+          let most = 0;
           for (let turn = 0; turn < 600; turn++) {
             if (view.scrollTop < 4000) {
               const height = view.scrollHeight;
+              if (height >= 9900 * 36) break;
               view.scrollTop = 0;
-              for (let n = 0; n < 60 && view.scrollHeight === height; n++) await frame();
-              if (view.scrollHeight === height) break;
+              const end = performance.now() + 60000;
+              while (view.scrollHeight === height && performance.now() < end) await frame();
               view.scrollTop = 0;
-              last = performance.now();
               continue;
             }
             view.scrollTop -= 3000;
             await frame();
             most = Math.max(most, document.querySelectorAll(".line").length);
-            slow = Math.max(slow, performance.now() - last);
-            last = performance.now();
           }
-          return { most, slow, height: view.scrollHeight };
+          return { most, height: view.scrollHeight };
         }"""
     )
     assert told["height"] >= 9_900 * 36

@@ -181,7 +181,7 @@ def test_the_log_continues_after_a_kill_without_a_gap_or_a_repeat(page: Page, st
     stand.start()
     stand.tell(gate.set)
     stand.wait_received(IVAN, "respondido después")
-    expect(line(page, "respondido después")).to_be_visible(timeout=15000)
+    expect(line(page, "respondido después")).to_be_visible()
     expect(page.get_by_test_id("offline")).to_be_hidden()
     expect(page.get_by_test_id("live")).to_have_attribute("data-state", "live")
     for words in ("respondido antes", "mientras", "respondido después"):

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 import trio
 from support.model_script import call, say
 from support.operator import recado_on
+from support.ports import free_port
 from support.rows import select
 from support.scenes import QUICK_RULES, found, model_input
 from support.stage import LAURA, Stage, open_stage
@@ -92,12 +92,6 @@ def over_http(place: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def offered(stage: Stage) -> list[str]:

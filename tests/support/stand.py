@@ -23,9 +23,9 @@ from support.process import ROOT, DaemonProcess, Site, open_site
 T = TypeVar("T")
 
 ADMIN_TOKEN = "a-token-for-the-dashboard"
-LIFE_SECONDS = 300.0
+LIFE_SECONDS = 1800.0
 """Seconds after which a stand ends in any case."""
-CALL_SECONDS = 40.0
+CALL_SECONDS = 120.0
 
 
 class Stand:

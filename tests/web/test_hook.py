@@ -108,7 +108,7 @@ async def test_every_configured_secret_opens(start_edge: Start, secret: str) -> 
     with trio.fail_after(30):
         served = await start_edge(webhook_secrets=SECRETS)
         async with httpx.AsyncClient(
-            verify=NO_TLS, headers={"Authorization": f"bearer {secret}"}
+            verify=NO_TLS, timeout=30, headers={"Authorization": f"bearer {secret}"}
         ) as client:
             answer = await client.post(f"{served.url}/hook", content=BODY)
     assert answer.status_code == 200
