@@ -15,6 +15,7 @@ import trio
 import trio.lowlevel
 from support.byte_server import Bytes, served
 from support.plain import NO_TLS
+from trio.testing import MockClock
 
 from daemon.errors import SettingsError
 from daemon.gateway.exchange import Api, Reply
@@ -214,8 +215,9 @@ async def test_the_connection_used_last_is_used_first() -> None:
         await connections.give_back(again)
 
 
-@pytest.mark.usefixtures("autojump_clock")
-async def test_a_cancelled_request_closes_its_connection_and_leaves_its_place() -> None:
+async def test_a_cancelled_request_closes_its_connection_and_leaves_its_place(
+    jumping_clock: MockClock,
+) -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"
     async with (
         served(half, OK) as server,
@@ -223,6 +225,7 @@ async def test_a_cancelled_request_closes_its_connection_and_leaves_its_place() 
     ):
         ask = Api(connections, TOKEN).exchange
         first = await ask(CALL, seconds=0.1)
+        assert jumping_clock.current_time() > 0
         assert (first.failure, first.began, first.status) == ("no answer in time", True, 200)
         assert (await ask(CALL, seconds=30)).body == b"{}"
     assert server.connections == 2
