@@ -40,8 +40,9 @@ PURPOSES = {
 """What the parts are for. One that stands further outside counts: what is logged or stored while a
 webhook is answered is the webhook's. What a chat does by itself is what is left of it."""
 NOBODY = "event loop and housekeeping"
-LAST = "daemon/conversation"
-"""Counts only if no other part is on the stack: each turn is within it."""
+INNER = ("daemon/ledger", "daemon/conversation")
+"""Count only if no other part is on the stack, the first one first: what follows from a webhook is
+called where the store's thread gives it back, and each turn is within the second."""
 CACHE = "_thread_cache"
 """The file of trio in which its worker threads wait for work, and below which they do it."""
 
@@ -67,7 +68,8 @@ class Sampler:
         places = [self._place(each) for each in _outwards(frame)]
         self._packages[next(filter(None, places), "Python itself")] += 1
         found = [place for place in reversed(places) if place in PURPOSES]
-        outermost = next((place for place in found if place != LAST), LAST if found else "")
+        inner = next((place for place in INNER if place in found), "")
+        outermost = next((place for place in found if place not in INNER), inner)
         self._purposes[PURPOSES.get(outermost, NOBODY)] += 1
 
     def begin_or_tell(self, _number: int, _frame: FrameType | None) -> None:
