@@ -43,7 +43,9 @@ REST_SECONDS = 0.002
 """Between two writes, so that webhooks never wait for several of them."""
 
 COMMITS = 8
-"""Between two checkpoints, so that the log stays small while much is deleted."""
+"""Between two checkpoints, so that the log stays small while much is deleted. The thread that makes
+them besides counts rows, whatever their size: with it alone the log of a store that lets go of 150
+MB of raw calls grows to 61 MB, thus to 4."""
 
 ELSEWHERE_SECONDS = 1.0
 """How often a request that waits for an erasure tests whether another node has done it."""
