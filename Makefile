@@ -22,7 +22,9 @@ run: $(VENV)/run.stamp  ## start Recado; without keys, the sandbox
 	fi
 	@exec $(BIN)/python -m daemon run --or-sandbox
 
-test: check-format lint types pytest  ## everything CI runs
+# Two at a time: mypy and codespell use one processor.
+test:  ## everything CI runs
+	@$(MAKE) --no-print-directory --jobs 2 check-format lint types pytest
 
 check-format: $(VENV)/dev.stamp
 	@$(BIN)/ruff format --check --quiet . || { echo "run: make format"; exit 1; }
@@ -41,7 +43,9 @@ WORKERS ?= $(shell expr 2 \* $$(nproc))
 # On a busy machine of CI that is run again by itself, and once more; all results are printed.
 TESTS = $(call TRY,$(1)) --cache-clear --numprocesses $(WORKERS) --dist worksteal $(2) \
 	$(if $(CI),|| { [ $$? -eq 1 ] && { $(call AGAIN,$(1),$(2)) || $(call AGAIN,$(1),$(2)); }; })
-TRY = $(BIN)/python -m pytest --override-ini cache_dir=.pytest_cache/$(1)
+# They import thousands of modules in many processes: Python keeps what it has compiled, also where
+# the environment forbids it.
+TRY = MAKEFLAGS= PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --override-ini cache_dir=.pytest_cache/$(1)
 AGAIN = $(call TRY,$(1)) --last-failed --last-failed-no-failures none --maxfail 5 $(2)
 # Tried on both databases each time; without PostgreSQL it is skipped there.
 CONTRACT = tests/store tests/daemon/test_takeover.py tests/daemon/test_recovery.py

@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 from support import plans, postgres_plans, slow_steps
 from support.place import POSTGRES, database
 
+from daemon.startup import YOUNG_OBJECTS
+
 # On a busy machine an example takes as long as it takes.
 settings.register_profile(
     "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -44,10 +46,20 @@ def pytest_configure(config: pytest.Config) -> None:
         slow_steps.install(float(scale))
 
 
+def pytest_collection() -> None:
+    """Look for no garbage while thousands of tests are imported: nearly all of it stays."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Let no later collection look at what importing thousands of tests has left for good."""
+    """Let no later collection look at what importing thousands of tests has left for good.
+
+    What is new is looked through as seldom as by the daemon's own process.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,6 +8,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -140,22 +141,32 @@ def _is_in(module: str, folder: str) -> bool:
     return module == folder or module.startswith(f"{folder}.")
 
 
-TREES = {
-    _name(path): ast.parse(path.read_text("utf-8"), str(path))
-    for path in sorted((ROOT / "daemon").rglob("*.py"))
-}
-LIBRARIES = {
-    module: {
-        name.partition(".")[0] for name in _imports(tree) if name.partition(".")[0] != "daemon"
+PATHS = {_name(path): path for path in sorted((ROOT / "daemon").rglob("*.py"))}
+
+
+# Read by the process that tries them, not by each that collects tests.
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Each module, parsed."""
+    return {module: ast.parse(path.read_text("utf-8"), path) for module, path in PATHS.items()}
+
+
+@cache
+def libraries() -> dict[str, set[str]]:
+    """The libraries that each module imports."""
+    return {
+        module: {name.partition(".")[0] for name in _imports(tree)} - {"daemon"}
+        for module, tree in trees().items()
     }
-    for module, tree in TREES.items()
-}
-"""The libraries that each module imports."""
-INWARD = {
-    module: {name for name in _imports(tree) if name in TREES} - {module, "daemon"}
-    for module, tree in TREES.items()
-}
-"""The modules of ours that each module imports; for a name in a module, the module."""
+
+
+@cache
+def inward() -> dict[str, set[str]]:
+    """The modules of ours that each module imports; for a name in a module, the module."""
+    return {
+        module: {name for name in _imports(tree) if name in PATHS} - {module, "daemon"}
+        for module, tree in trees().items()
+    }
 
 
 def top(module: str) -> str:
@@ -183,7 +194,7 @@ def may_import(importer: str, imported: str) -> bool:
     return HEIGHT[lower] < HEIGHT[upper] and (upper != "http" or lower in HTTP_MAY)
 
 
-MODULES = [module for module in TREES if module != "daemon"]
+MODULES = [module for module in PATHS if module != "daemon"]
 
 
 def test_every_entry_of_the_daemon_has_a_layer() -> None:
@@ -196,7 +207,7 @@ def test_imports_only_go_down() -> None:
     upward = [
         f"{importer} imports {imported}"
         for importer in MODULES
-        for imported in sorted(INWARD[importer])
+        for imported in sorted(inward()[importer])
         if not may_import(importer, imported)
     ]
     assert upward == []
@@ -217,14 +228,14 @@ def test_imports_only_go_down() -> None:
     ],
 )
 def test_an_import_upward_would_be_seen(importer: str, imported: str) -> None:
-    assert {importer, imported} <= set(TREES)
+    assert {importer, imported} <= set(PATHS)
     assert not may_import(importer, imported)
 
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
     # A folder's own file is imported with everything in the folder, and needs none of it.
-    folders = {name for name in TREES if any(other.startswith(f"{name}.") for other in TREES)}
-    graph = {module: names - folders for module, names in INWARD.items() if module not in folders}
+    folders = {name for name in PATHS if any(other.startswith(f"{name}.") for other in PATHS)}
+    graph = {module: names - folders for module, names in inward().items() if module not in folders}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -234,17 +245,17 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
 @pytest.mark.parametrize("module", [m for m in MODULES if is_pure(m) or top(m) == "settings"])
 def test_pure_modules_neither_wait_nor_look_outside(module: str) -> None:
     allowed = SETTINGS_MAY if top(module) == "settings" else frozenset()
-    assert LIBRARIES[module] & (WAITING_OR_OUTSIDE - allowed) == set()
+    assert libraries()[module] & (WAITING_OR_OUTSIDE - allowed) == set()
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if is_pure(m)])
 def test_pure_modules_ask_no_clock_and_open_no_file(module: str) -> None:
-    assert set(_called(TREES[module])) & IMPURE_CALLS == set()
+    assert set(_called(trees()[module])) & IMPURE_CALLS == set()
 
 
 @pytest.mark.parametrize("library", sorted(HOMES))
 def test_a_library_is_known_only_where_it_is_used(library: str) -> None:
-    users = {module for module in TREES if library in LIBRARIES[module]}
+    users = {module for module in PATHS if library in libraries()[module]}
     outside = {u for u in users if not any(_is_in(u, home) for home in HOMES[library])}
     assert outside == set()
 
@@ -269,7 +280,7 @@ def test_ids_are_read_and_written_in_one_module() -> None:
     users = {
         module
         for module in MODULES
-        if top(module) != "sandbox" and any(map(ID_ENDINGS.search, _strings(TREES[module])))
+        if top(module) != "sandbox" and any(map(ID_ENDINGS.search, _strings(trees()[module])))
     }
     assert users == {"daemon.domain.ids"}
 
@@ -303,14 +314,14 @@ def test_few_modules_know_which_gateway_there_is() -> None:
 
 def test_only_tools_written_for_asyncio_use_it() -> None:
     others = {"asyncio", "anyio", "curio", "sniffio", "uvloop", "concurrent"}
-    found = {m: LIBRARIES[m] & others for m in TREES if LIBRARIES[m] & others}
+    found = {m: libraries()[m] & others for m in PATHS if libraries()[m] & others}
     assert found == {"daemon.tools.asyncio_tools": {"asyncio"}}  # for operators' tools
 
 
 def test_the_environment_is_read_only_where_the_process_is_put_together() -> None:
     readers = {
         module
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and node.attr in {"environ", "getenv"}
@@ -325,14 +336,14 @@ def test_modules_do_nothing_but_define_things_when_they_are_imported() -> None:
     """No module-level clients and no global state that an import would make."""
     statements = [
         f"{module}:{node.lineno}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in tree.body
         if isinstance(node, ast.For | ast.While | ast.With | ast.Global | ast.Try)
     ]
     assert statements == []
     states = [
         f"{module}:{node.lineno}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Global)
     ]
@@ -340,7 +351,7 @@ def test_modules_do_nothing_but_define_things_when_they_are_imported() -> None:
 
 
 def test_third_party_libraries_are_those_that_the_project_names() -> None:
-    used = {name for module in TREES for name in LIBRARIES[module]} - sys.stdlib_module_names
+    used = {name for module in PATHS for name in libraries()[module]} - sys.stdlib_module_names
     named = (ROOT / "pyproject.toml").read_text("utf-8")
     brought = {
         "h11",
@@ -388,7 +399,7 @@ def test_the_architecture_page_names_modules_that_exist() -> None:
 def test_a_class_name_stands_once() -> None:
     homes: dict[str, list[str]] = {}
     for module in MODULES:
-        for node in ast.walk(TREES[module]):
+        for node in ast.walk(trees()[module]):
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name, []).append(module)
     assert {name: found for name, found in homes.items() if len(found) > 1} == {}

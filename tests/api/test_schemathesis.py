@@ -44,12 +44,9 @@ NOT_CHECKED = "ignored_auth"
 
 
 GROUPS = [
-    ("chats", "handover"),
-    ("contacts", "turns"),
+    ("chats", "handover", "contacts", "turns"),
     ("sending", "reminders"),
-    ("work",),
-    ("knowledge", "daemon"),
-    ("texts",),
+    ("work", "knowledge", "daemon", "texts"),
 ]
 """The tags of the operations; a daemon for each group, so that they are tried side by side."""
 

@@ -60,25 +60,29 @@ def spaced(count: int, unit: bytes, head: bytes, tail: bytes) -> bytes:
 
 TEXT = b'{"messages":[{"id":"a","chat_id":"573001234567","type":"text","text":{"body":'
 PICTURE = TEXT.replace(b'"text"', b'"image"').replace(b'"body"', b'"data"')
-BODIES = {
-    "empty messages": (repeated(b"{},"), 413),
-    "empty lists": (repeated(b"[],"), 413),
-    "numbers": (repeated(b"1,"), 413),
-    "values in a message": (repeated(b"[],", TEXT + b"[", b"1]}}]}"), 413),
-    "within the bound": (
-        spaced(480_000, b'{"a":1},', TEXT.replace(b'"text"', b'"any"') + b"[", b"1]}}]}"),
-        200,
-    ),
-    "a text without end": (
-        TEXT + b'"\xf0\x9f\x98\x80' + b"hola " * (BODY_BYTES // 5) + b'"}}]}',
-        413,
-    ),
-    "a long text": (TEXT + b'"\xf0\x9f\x98\x80' + b"hola " * 3_000_000 + b'"}}]}', 200),
-    "a large picture": (
-        PICTURE + b'"data:image/png;base64,' + b"QUJD" * (BODY_BYTES // 4) + b'"}}]}',
-        200,
-    ),
-}
+
+
+def bodies() -> dict[str, tuple[bytes, int]]:
+    """Each body, some hundred megabytes in all, and what it is answered with."""
+    return {
+        "empty messages": (repeated(b"{},"), 413),
+        "empty lists": (repeated(b"[],"), 413),
+        "numbers": (repeated(b"1,"), 413),
+        "values in a message": (repeated(b"[],", TEXT + b"[", b"1]}}]}"), 413),
+        "within the bound": (
+            spaced(480_000, b'{"a":1},', TEXT.replace(b'"text"', b'"any"') + b"[", b"1]}}]}"),
+            200,
+        ),
+        "a text without end": (
+            TEXT + b'"\xf0\x9f\x98\x80' + b"hola " * (BODY_BYTES // 5) + b'"}}]}',
+            413,
+        ),
+        "a long text": (TEXT + b'"\xf0\x9f\x98\x80' + b"hola " * 3_000_000 + b'"}}]}', 200),
+        "a large picture": (
+            PICTURE + b'"data:image/png;base64,' + b"QUJD" * (BODY_BYTES // 4) + b'"}}]}',
+            200,
+        ),
+    }
 
 
 def peak_bytes(process: DaemonProcess) -> int:
@@ -92,7 +96,7 @@ async def test_no_body_takes_more_than_its_share_of_memory(site: Site) -> None:
     """Four at once, as many as are let in; what is refused is refused before the 200."""
     process = await site.launch(variables=SECRETS)
     url = await site.opened(process)
-    for kind, (body, expected) in BODIES.items():
+    for kind, (body, expected) in bodies().items():
         assert await four_statuses(f"{url}/hook", body) == [expected] * 4, kind
         assert peak_bytes(process) < MOST_BYTES, kind
 

@@ -26,6 +26,9 @@ FUNCTION_SECONDS = 0.02
 MOST_GROWTH = 2.8
 """A text twice as long takes twice as long in linear work, four times as long in quadratic work."""
 
+CERTAIN = 200
+"""No garbage takes so many times the suspicious time: an exponential text is tried once."""
+
 MOST_ROUNDS = 5
 """So often must steep growth be seen before it is believed."""
 
@@ -60,7 +63,7 @@ def growth(
         if after < seconds:
             continue
         if size == sizes[0]:
-            if min(_seconds(work, large) for _ in range(3)) < seconds:
+            if after < CERTAIN * seconds and min(_seconds(work, large) for _ in range(3)) < seconds:
                 continue  # the time went into something else, such as collecting garbage
             return math.inf  # so much time for so short a text is exponential
         if after / _seconds(work, text(size // 2)) < MOST_GROWTH:
