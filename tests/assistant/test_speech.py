@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from io import StringIO
 from typing import Any
 
 import pytest
 import trio
 from support.simulators import Simulators, simulators
-from support.stage import new_world
+from support.stage import outside_world
 
 from daemon.assistant import sound
 from daemon.assistant.sound import Speech, open_speech
@@ -28,7 +27,7 @@ async def speaker(**how: Any) -> AsyncIterator[tuple[Speech, Simulators]]:
     """A client and the server it asks; ``how`` changes the client."""
     with trio.fail_after(60):
         async with (
-            simulators(new_world(StringIO())) as outside,
+            simulators(outside_world()) as outside,
             open_speech(
                 **{
                     "base_url": f"{outside.model_url}/v1",

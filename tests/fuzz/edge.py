@@ -11,13 +11,12 @@ import re
 import tempfile
 from collections import deque
 from contextlib import suppress
-from io import StringIO
 from pathlib import Path
 
 import trio
 from pydantic import SecretStr
 from support.simulators import simulators
-from support.stage import Stage, new_world, quick_settings
+from support.stage import Stage, outside_world, quick_settings
 
 from fuzz.finding import Finding, Report
 from fuzz.requests import SECRET, TOKEN, mutated
@@ -66,7 +65,7 @@ class _Run:
                 "contacts": {"allow": ("573009999999",)},
             },
         )
-        async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
+        async with simulators(outside_world()) as outside, trio.open_nursery() as nursery:
             stage = Stage(settings, outside, nursery)
             await stage.start()
             await self._one(stage, 0, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -4,7 +4,6 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from support.cloud_bodies import PHONE_NUMBER_ID
 from support.cloud_script import ScriptedCloud
 from support.edge import MemoryLog
 from support.simulators import simulators
-from support.stage import Stage, new_world, played, quick_settings
+from support.stage import Stage, outside_world, played, quick_settings
 
 TOKEN = "invented-token-1234567890"
 APP_SECRET = "invented-app-secret-123456"
@@ -85,7 +84,7 @@ async def open_cloud_stage(
 ) -> AsyncIterator[CloudStage]:
     """Both simulators and a running daemon; see `support.stage.open_stage`."""
     settings = quick_settings(data_dir, changes)
-    async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
+    async with simulators(outside_world()) as outside, trio.open_nursery() as nursery:
         api, url = await open_cloud(nursery)
         stage = CloudStage(settings, outside, nursery)
         stage.cloud, stage.cloud_url, stage.cloud_changes = api, url, cloud or {}

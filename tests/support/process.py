@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from io import StringIO
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +20,7 @@ from support.model import ScriptedModel
 from support.place import variables_of_daemon
 from support.plain import NO_TLS
 from support.simulators import Simulators, simulators
-from support.stage import new_world
+from support.stage import outside_world
 
 ROOT = Path(__file__).parents[2]
 
@@ -217,7 +216,7 @@ def _environ(folder: Path, outside: Simulators) -> dict[str, str]:
 async def open_site(folder: Path, *, seconds: float = 300) -> AsyncIterator[Site]:
     """Both simulators; processes that still run at the end are killed, one by one."""
     with trio.fail_after(seconds):
-        async with simulators(new_world(StringIO())) as outside, trio.open_nursery() as nursery:
+        async with simulators(outside_world()) as outside, trio.open_nursery() as nursery:
             site = Site(folder, outside, nursery)
             try:
                 yield site

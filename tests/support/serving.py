@@ -1,13 +1,12 @@
 """An ASGI app of a test on loopback."""
 
 from functools import partial
-from io import StringIO
 
 import trio
 
 from daemon.http.asgi import ASGIApp
 from daemon.http.server import serve
-from support.stage import new_world
+from support.stage import outside_world
 
 
 async def serve_in(nursery: trio.Nursery, app: ASGIApp, *, name: str) -> str:
@@ -18,7 +17,7 @@ async def serve_in(nursery: trio.Nursery, app: ASGIApp, *, name: str) -> str:
         binds=["127.0.0.1:0"],
         stop=trio.Event(),
         grace_seconds=1,
-        log=new_world(StringIO()).log,
+        log=outside_world().log,
     )
     urls: list[str] = await nursery.start(start, name=name)
     return urls[0]

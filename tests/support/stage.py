@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,7 @@ class Stage:
         """The simulators'; only of a stage from `open_stage` can it be moved."""
         self._outside = outside
         self._nursery = nursery
+        self._was_started = False
         self._ended = trio.Event()
         self._life = trio.CancelScope()
         self._other_life = trio.CancelScope()
@@ -128,10 +130,11 @@ class Stage:
         """Start the daemon on the stage's store; webhooks go to it from now on."""
         later = self.later_seconds
         self.environment = replace(
-            new_world(self.log),
+            new_world(self.log) if self._was_started else self.environment,
             now=lambda: time.time() + later,
             boot_clock=lambda: boot_seconds() + self.slept_seconds,
         )
+        self._was_started = True
         self._ended = trio.Event()
         self._life = trio.CancelScope()
         (self.url,) = await self._nursery.start(self._run, name="daemon under test")
@@ -264,7 +267,18 @@ class Stage:
                 await trio.sleep(0.02)
 
 
-def new_world(log: StringIO) -> Environment:
+@cache
+def unread_metrics() -> Metrics:
+    """Those of simulators, which count nothing: to make new ones takes long."""
+    return Metrics(version="test")
+
+
+def outside_world() -> Environment:
+    """The environment of simulators."""
+    return new_world(StringIO(), unread_metrics())
+
+
+def new_world(log: StringIO, metrics: Metrics | None = None) -> Environment:
     """A process environment without signals, with a recorded log."""
     return Environment(
         log=open_log(
@@ -275,7 +289,7 @@ def new_world(log: StringIO) -> Environment:
             now=lambda: datetime.now(UTC),
             strict=True,
         ),
-        metrics=Metrics(version="test"),
+        metrics=metrics or Metrics(version="test"),
         now=time.time,
         clock=time.perf_counter,
         notify=lambda _message: None,
@@ -354,7 +368,7 @@ async def open_stage(
     """
     settings = quick_settings(data_dir, changes)
     clock = OutsideClock()
-    environment = replace(new_world(StringIO()), now=clock)
+    environment = replace(outside_world(), now=clock)
     async with simulators(environment) as outside, trio.open_nursery() as nursery:
         stage = Stage(settings, outside, nursery)
         stage.outside_clock = clock
