@@ -53,7 +53,7 @@ NOT_CACHED = "no-cache, no-store, must-revalidate"
 Guard = Callable[[], Awaitable[ResponseReturnValue | None]]
 
 
-class Route(QuartRule):
+class PageRoute(QuartRule):
     """A route of which no address is built: the pages write theirs out.
 
     Werkzeug would compile two functions for each, which takes longer than all else of the app.
@@ -66,7 +66,7 @@ class Route(QuartRule):
         return _build_nothing
 
 
-def _build_nothing(_route: Route, **_values: object) -> tuple[str, str]:
+def _build_nothing(_route: PageRoute, **_values: object) -> tuple[str, str]:
     raise NotImplementedError("no address is built of a route: write it out")
 
 
@@ -76,7 +76,7 @@ class Pages(QuartTrio):
     Quart itself begins to read at once, beside them.
     """
 
-    url_rule_class = Route
+    url_rule_class = PageRoute
 
     async def dispatch_request(
         self, request_context: RequestContext | None = None
