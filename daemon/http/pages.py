@@ -76,7 +76,7 @@ class Pages(QuartTrio):
     Quart itself begins to read at once, beside them.
     """
 
-    url_rule_class = PageRoute
+    url_rule_class = PageRoute  # type: ignore[assignment]  # as that of Quart itself
 
     async def dispatch_request(
         self, request_context: RequestContext | None = None
