@@ -124,6 +124,12 @@ class SearchIndex(Role):
         cursors = connection.execute("SELECT source, last FROM search_cursors").fetchall()
         return any(connection.execute(_LAST[source]).fetchone()[0] > at for source, at in cursors)
 
+    @query
+    def newest(self, connection: Connection) -> int:
+        """The number of the newest message that has come."""
+        newest: int = connection.execute(_LAST["in"]).fetchone()[0]
+        return newest
+
     @transaction
     def step(self, connection: Connection) -> bool:
         """Put some rows in; False if there are none left."""

@@ -1,5 +1,6 @@
 """The list of housekeeping tasks, for the one nursery, and what restarts a side task."""
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -55,6 +56,13 @@ RESTS = 3
 """The index rests three times as long as each of its steps took: webhooks go first."""
 
 LONGEST_REST_SECONDS = 0.05
+
+RUSH_A_SECOND = 100
+"""Messages; the index waits while more come. Putting them in takes a quarter of the writer's time,
+and so a third of what webhooks could have."""
+
+LONGEST_RUSH_SECONDS = 60.0
+"""After that the index goes on beside it."""
 
 
 async def keep_caches_small(
@@ -134,20 +142,46 @@ async def watch_loop_lag(vitals: Vitals) -> None:
         vitals.event_loop_lag_max.set(max(recent))
 
 
+class Rush:
+    """Tells whether so many messages come that the index waits. Times are in seconds."""
+
+    def __init__(self) -> None:
+        """It begins with a look, not with a rush."""
+        self._newest, self._looked_at, self._calm_at = 0, -math.inf, -math.inf
+
+    def is_on(self, newest: int, now: float) -> bool:
+        """Note the number of the newest message now; gives whether there is a rush."""
+        came, since = newest - self._newest, self._looked_at
+        self._newest, self._looked_at = newest, now
+        if came <= RUSH_A_SECOND * (now - since):
+            self._calm_at = now
+        return 0 < now - self._calm_at <= LONGEST_RUSH_SECONDS
+
+
 async def keep_search_index(store: Store, log: Log) -> None:
     """Put into the search's index what is new or has changed. Runs until cancelled."""
+    rush = Rush()
     while True:
+        lags = False
         try:
-            if await store.search.lags():
-                began = trio.current_time()
-                while await store.search.step():
-                    await rest_after_write(store.database)
-                    took = trio.current_time() - began
-                    await trio.sleep(min(RESTS * took, LONGEST_REST_SECONDS))
-                    began = trio.current_time()
+            now = trio.current_time()
+            if not rush.is_on(await store.search.newest(), now) and await store.search.lags():
+                lags = await _put_in(store, until=now + SEARCH_SECONDS)
         except StoreUnavailable as error:
             log.warning("the search waits for the store", error=str(error))
-        await trio.sleep(SEARCH_SECONDS)
+        if not lags:
+            await trio.sleep(SEARCH_SECONDS)
+
+
+async def _put_in(store: Store, *, until: float) -> bool:
+    """Put rows into the index until then; False if none are left."""
+    while (began := trio.current_time()) < until:
+        if not await store.search.step():
+            return False
+        await rest_after_write(store.database)
+        took = trio.current_time() - began
+        await trio.sleep(min(RESTS * took, LONGEST_REST_SECONDS))
+    return True
 
 
 MINUTE_SECONDS = 60.0
