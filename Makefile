@@ -77,7 +77,7 @@ bench-forget: $(VENV)/dev.stamp  ## what webhooks notice of forgetting, retentio
 	@$(BIN)/python benchmarks/long_work.py
 
 MESSAGES ?= 5000000
-bench-grow: $(VENV)/dev.stamp  ## start, webhooks and pages as the store grows to MESSAGES=5000000 (9 GB, and as much for a copy; half an hour)
+bench-grow: $(VENV)/dev.stamp  ## start, webhooks and pages as the store grows to MESSAGES=5000000 (9 GB, and as much for a copy; a quarter of an hour)
 	@$(BIN)/python benchmarks/grow.py $(MESSAGES)
 
 bench-knowledge: $(VENV)/dev.stamp  ## recall and speed of the search in documents (SHOW=1, EMBEDDINGS=http://…/v1, MODEL=)

@@ -155,8 +155,8 @@ one section again. `benchmarks/contacts.py` is the section on contacts, `make so
 (`SOAK_MINUTES=60`) the last one. `make bench-check` counts what the hot paths, a whole webhook
 and a whole turn execute, trio included, independent of other load on the machine, and compares it
 with `benchmarks/limits.toml`; [a record](decisions/0038-a-usual-webhook-has-a-short-way.md) has
-these counts before and after each step. `make bench-grow` is the section on growth (half
-an hour), `make bench-forget` its long work in a store of some hundred megabytes.
+these counts before and after each step. `make bench-grow` is the section on growth (a
+quarter of an hour), `make bench-forget` its long work in a store of some hundred megabytes.
 `benchmarks/first_paint.py` measures the dashboard in Chromium.
 `benchmarks/many_numbers.py` measures a process with 1,000 numbers, which has 200 MB
 ([numbers](numbers.md#how-many)).
