@@ -29,7 +29,7 @@ from daemon.errors import (
 from daemon.files.port import FileStore
 from daemon.gateway.port import ParseWebhook
 from daemon.ledger.admin.replay import StoredEvent
-from daemon.ledger.drivers.threads import ReceivedWrite
+from daemon.ledger.drivers.port import PendingWrite
 from daemon.ledger.plain_texts import TextCall
 from daemon.ledger.references import Judging
 from daemon.ledger.statuses import Tariff
@@ -140,8 +140,8 @@ def keep_bytes(opened: Opened, message: Message, *, folder: Path, limit: int) ->
     return msgspec.structs.replace(message, content=changed)
 
 
-class ReceivedText(ReceivedWrite[Accepted]):
-    """The write of a call with one plain text; see `daemon.ledger.drivers.threads.WriteSource`."""
+class ReceivedText(PendingWrite[Accepted]):
+    """The write of a call with one plain text; see `daemon.ledger.drivers.port.WriteSource`."""
 
     __slots__ = ("_report", "_text")
 

@@ -6,7 +6,6 @@ What is stored of a number that is not configured any more is left alone: no tas
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import trio
 
@@ -19,7 +18,7 @@ from daemon.conversation.waiting_calls import WaitingIntake
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import Arrival
 from daemon.errors import NotOwned, WebhookError
-from daemon.ledger.drivers.threads import HandOver, WriteSource
+from daemon.ledger.drivers.port import WriterThread, WriteSource
 from daemon.ledger.nodes import WaitingCalls
 from daemon.media.files import LARGE_BODY_BYTES
 
@@ -109,7 +108,7 @@ class Numbers:
         await self[number].intake.check(body, path_event)
         await self.waiting.add(number, path_event, body)
 
-    def receive(self, source: WriteSource) -> HandOver[Any] | None:
+    def receive(self, source: WriteSource) -> WriterThread | None:
         """See `daemon.ledger.drivers.port.Database`: the source has what `received_text` gives."""
         return self.first.services.store.database.receive(source)
 

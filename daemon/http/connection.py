@@ -182,8 +182,9 @@ class HttpConnection:
         `JUST_ANSWERED_SECONDS`, so that a restart under load resets no client. Delays end.
         """
         self.client.leave()
-        if self._idle_since is not None:
-            self._due = self._idle_since + JUST_ANSWERED_SECONDS
+        with self._usual.lock:  # the store's thread may begin or end a request
+            if self._idle_since is not None:
+                self._due = self._idle_since + JUST_ANSWERED_SECONDS
 
     def cut_if_late(self, now: float) -> None:
         """Close if a time limit has passed; the server calls it for all connections."""
@@ -217,7 +218,7 @@ class HttpConnection:
         """What the client has sent; nothing if it has closed, or the connection is broken."""
         try:
             if self.idle and not self._head_begun:
-                if self._may_be_lent:
+                if self._is_for_store_thread:
                     return await self._usual.unusual_data(self)
                 # Past trio's stream, which costs as much as parsing a request, and without a read
                 # before the wait: after an answer it would find nothing.
@@ -246,7 +247,7 @@ class HttpConnection:
         )
 
     @property
-    def _may_be_lent(self) -> bool:
+    def _is_for_store_thread(self) -> bool:
         """Whether the next request is best read by the store's thread."""
         client = self.client
         return (
@@ -310,8 +311,6 @@ class HttpConnection:
         self._head_begun = False
         self._due = now + self._limits.idle_seconds
         self._idle_since = now
-        if self._context.terminated.is_set():  # just now: `end_if_idle` may have found a request
-            self._due = now + JUST_ANSWERED_SECONDS
         return b""
 
     @property

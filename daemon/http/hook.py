@@ -35,7 +35,7 @@ from daemon.http.request_context import (
     RequestCounts,
     WebhookIntake,
 )
-from daemon.http.usual_webhooks import UsualCall, UsualWebhooks, Watcher
+from daemon.http.usual_webhooks import StoreThread, UsualCall, UsualWebhooks
 from daemon.http.whole_request import (
     END,
     WHOLE,
@@ -178,7 +178,7 @@ class Hook:
 
     # -- the usual call ------------------------------------------------------------------------
 
-    def receive(self, source: UsualWebhooks) -> Watcher | None:
+    def receive(self, source: UsualWebhooks) -> StoreThread | None:
         """Have the store's thread take calls from a source; None: this store's does not."""
         return self._intake.receive(source)
 

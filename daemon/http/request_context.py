@@ -14,7 +14,7 @@ from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import JsonObject
 from daemon.domain.roles import AccessRole
 from daemon.errors import NotYetDone
-from daemon.http.usual_webhooks import UsualCall, UsualWebhooks, Watcher
+from daemon.http.usual_webhooks import StoreThread, UsualCall, UsualWebhooks
 from daemon.ops.webhook_auth import WebhookAuth
 from daemon.settings.numbers import ONLY
 
@@ -85,7 +85,7 @@ class WebhookIntake(Protocol):
     async def accept(self, body: bytes, path_event: str, number: str, /) -> None:
         """Store a call durably. Raises WebhookError or StoreUnavailable."""
 
-    def receive(self, source: UsualWebhooks, /) -> Watcher | None:
+    def receive(self, source: UsualWebhooks, /) -> StoreThread | None:
         """Have the store's thread take calls from a source; None: this store's does not."""
 
     def received_text(self, body: bytes, path_event: str, number: str, /) -> UsualCall | None:

@@ -36,23 +36,26 @@ class UsualCall(Protocol):
         """Wake its chat, and log it. Called in the event loop, once it is stored."""
 
 
-class Watcher(Protocol):
-    """The store's thread as its source sees it. Any thread may call it."""
+class StoreThread(Protocol):
+    """The store's thread, as a `daemon.ledger.drivers.port.WriterThread`: HTTP knows no ledger."""
 
     def watch(self, descriptor: int, /) -> bool:
         """Have the source read from a descriptor whenever it is ready; False if one is closed."""
 
-    def ignore(self, descriptor: int, /) -> None:
+    def unwatch(self, descriptor: int, /) -> None:
         """Watch a descriptor no more."""
 
-    def give_back(self, finish: Callable[[], object], /) -> None:
+    def run_soon(self, function: Callable[[], object], /) -> None:
         """Have a function called in the event loop."""
+
+    def run_later(self, function: Callable[[], object], /) -> None:
+        """Do the same for what is not urgent."""
 
 
 class Webhooks(Protocol):
     """Has webhooks stored: `daemon.http.hook.Hook`."""
 
-    def receive(self, source: "UsualWebhooks") -> Watcher | None:
+    def receive(self, source: "UsualWebhooks") -> StoreThread | None:
         """Have the store's thread take calls from a source; None: this store's does not."""
 
     def usual_call(self, data: bytes, client: Client) -> UsualCall | None:
@@ -113,76 +116,74 @@ class _Rest(NamedTuple):
     answer: bytes
 
 
-_Found = bytes | _Refused | _Rest
-"""What a connection's task goes on with; bytes are data that was read."""
-
-
 class _Watched:
     """A connection that is read from here."""
 
-    __slots__ = ("connection", "descriptor", "found", "is_lent", "task", "webhooks")
+    __slots__ = ("connection", "descriptor", "resumes_with", "task")
 
-    def __init__(self, connection: IdleConnection, webhooks: "UsualWebhooks") -> None:
+    def __init__(self, connection: IdleConnection) -> None:
         self.connection = connection
-        self.webhooks = webhooks
         self.descriptor = connection.descriptor
         self.task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
         """The connection's, while it waits."""
-        self.found: _Found = b""
-        self.is_lent = True
-        """False once the thread may not use the descriptor: it may be another one's by then."""
-
-    def left(self, _raise_cancel: Callable[[], None]) -> trio.lowlevel.Abort:
-        """The connection's task is cancelled."""
-        self.task = None
-        self.webhooks.forget(self)
-        return trio.lowlevel.Abort.SUCCEEDED
+        self.resumes_with: bytes | _Refused | _Rest = b""
+        """Bytes are data that were read."""
 
 
 class UsualWebhooks:
     """The connections that idle, and what they bring. Made by the server.
 
-    A `daemon.ledger.drivers.threads.WriteSource`.
+    A `daemon.ledger.drivers.port.WriteSource`, whose thread is called the store's here.
+
+    While a connection is in ``_watched`` its task waits in `unusual_data`, and the store's thread
+    alone uses its descriptor, begins and ends its requests. It does so with `lock` held, and so is
+    a connection taken out: the descriptor may be another connection's from then on. The store's
+    thread answers what it has read before it reads again, so each connection has one request.
+    A task is resumed, or cancelled, in the event loop alone.
     """
+
+    _webhooks: Webhooks
+    _thread: StoreThread
 
     def __init__(self, webhooks: Callable[[], Webhooks | None], log: EdgeLog) -> None:
         """``webhooks``: None while the daemon starts."""
+        self.lock = threading.Lock()
+        """Not to be held while anything waits."""
         self._find_webhooks = webhooks
         self._log = log
         self._clock = trio.lowlevel.current_clock()
-        self._lock = threading.Lock()
-        """Held while the thread uses a descriptor, and to take one away from it."""
+        self._is_open = False
         self._watched: dict[int, _Watched] = {}
-        self._taken: list[tuple[_Watched, UsualCall, float]] = []
-        """What is being stored, and when it was read. The thread's."""
-        self._opened: tuple[Webhooks, Watcher] | None = None
+        """By descriptor."""
+        self._being_stored: list[tuple[_Watched, UsualCall, float]] = []
+        """What was read, and when. The store's thread's."""
+
+    # -- in the event loop -------------------------------------------------------------------------
 
     @property
     def is_open(self) -> bool:
         """Whether connections may wait here."""
-        if self._opened is None and (webhooks := self._find_webhooks()) is not None:
-            watcher = webhooks.receive(self)
-            self._opened = (webhooks, watcher) if watcher is not None else None
-        return self._opened is not None
-
-    # -- in the event loop -------------------------------------------------------------------------
+        if not self._is_open and (webhooks := self._find_webhooks()) is not None:
+            thread = webhooks.receive(self)
+            if thread is not None:
+                self._webhooks, self._thread, self._is_open = webhooks, thread, True
+        return self._is_open
 
     async def unusual_data(self, connection: IdleConnection) -> bytes:
         """Wait for data that is no usual webhook, and return it; none: the client has left.
 
         Called by the connection's task, if this `is_open`.
         """
-        webhooks, watcher = self._parts
         while True:
-            watched = _Watched(connection, self)
+            watched = _Watched(connection)
             self._watched[watched.descriptor] = watched
-            if not watcher.watch(watched.descriptor):  # the socket or the store is closed
-                self.forget(watched)
+            if not self._thread.watch(watched.descriptor):  # the socket or the store is closed
+                self._forget(watched)
                 return b""
-            await trio.lowlevel.wait_task_rescheduled(watched.left)
-            match watched.found:
+            await trio.lowlevel.wait_task_rescheduled(partial(self._cancelled, watched))
+            match watched.resumes_with:
                 case _Refused(error, seconds):
-                    answer = webhooks.refusal(error, connection.client, seconds)
+                    answer = self._webhooks.refusal(error, connection.client, seconds)
                     await connection.send_answer(answer)
                 case _Rest(rest):
                     await connection.send_answer(rest)
@@ -193,22 +194,29 @@ class UsualWebhooks:
         """Use a connection's socket no more: it will be closed."""
         watched = self._watched.get(connection.descriptor)
         if watched is not None and watched.connection is connection:
-            self.forget(watched)
+            self._forget(watched)
 
-    def _release(self, watched: _Watched, found: _Found) -> None:
-        """Go on in the connection's task."""
+    def _cancelled(self, watched: _Watched, _raise: Callable[[], None]) -> trio.lowlevel.Abort:
+        watched.task = None
+        self._forget(watched)
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _forget(self, watched: _Watched) -> None:
+        with self.lock:
+            if self._is_watched(watched):
+                self._take_out(watched)
+
+    def _resume(self, watched: _Watched) -> None:
         if watched.task is not None:
-            watched.found = found
             trio.lowlevel.reschedule(watched.task)
             watched.task = None
 
-    def _report(self, stored: list[tuple[_Watched, UsualCall, float]], now: float) -> None:
+    def _report(self, stored: Sequence[tuple[_Watched, UsualCall, float]], now: float) -> None:
         """Do what follows from webhooks that are stored."""
-        webhooks, _ = self._parts
         with self._log.together():
             for _, call, since in stored:
                 if call.error is None:
-                    webhooks.answered(now - since)
+                    self._webhooks.answered(now - since)
                     try:
                         call.report()
                     except Exception as error:  # noqa: BLE001 - it is stored: the sweep finds it
@@ -216,89 +224,77 @@ class UsualWebhooks:
 
     # -- in the store's thread ---------------------------------------------------------------------
 
-    def take(self, descriptors: Sequence[int]) -> Sequence[UsualCall]:
+    def read(self, descriptors: Sequence[int]) -> Sequence[UsualCall]:
         """Read from sockets that are ready; gives the webhooks that came."""
         now = self._clock.current_time()
         for descriptor in descriptors:
-            if (watched := self._watched.get(descriptor)) is not None:
-                self._read(watched, now)
-        return [call for _, call, _ in self._taken]
+            with self.lock:
+                if (watched := self._watched.get(descriptor)) is not None:
+                    self._read(watched, now)
+        return [call for _, call, _ in self._being_stored]
 
     def _read(self, watched: _Watched, now: float) -> None:
-        with self._lock:
-            if not watched.is_lent:
-                return
-            try:
-                data = os.read(watched.descriptor, READ_BYTES)
-            except BlockingIOError:
-                return  # the kernel may be wrong about it
-            except OSError:
-                data = b""
+        try:
+            data = os.read(watched.descriptor, READ_BYTES)
+        except BlockingIOError:
+            return  # the kernel may be wrong about it
+        except OSError:
+            data = b""
         if data and (call := self._usual_call(data, watched.connection.client)) is not None:
             watched.connection.begin_request()
-            self._taken.append((watched, call, now))
+            self._being_stored.append((watched, call, now))
         else:
             self._give_back(watched, data)
 
     def _usual_call(self, data: bytes, client: Client) -> UsualCall | None:
         try:
-            return self._parts[0].usual_call(data, client)
+            return self._webhooks.usual_call(data, client)
         except Exception as error:  # noqa: BLE001 - a failure never leaves its connection
             self._note(error)
             return None
 
-    def settled(self) -> Callable[[], object]:
-        """Give what follows from the webhooks that were taken: they are stored, or are not."""
-        if not self._taken:
-            return _nothing
-        return partial(self._report, self._taken, self._clock.current_time())
-
-    def answer(self) -> None:
-        """Answer what was taken."""
-        taken, self._taken = self._taken, []
-        if not taken:
+    def committed(self) -> None:
+        """Answer what was read: it is stored, or has its error."""
+        calls, self._being_stored = self._being_stored, []
+        if not calls:
             return
-        (webhooks, watcher), now = self._parts, self._clock.current_time()
-        receipt = webhooks.receipt()
-        for watched, call, since in taken:
-            if call.error is None:
-                self._answer(watched, receipt, now)
-            else:
-                self._give_back(watched, _Refused(call.error, now - since))
-        connection = taken[0][0].connection
+        now = self._clock.current_time()
+        # Before the answers: who has one finds what follows from it done.
+        self._thread.run_later(partial(self._report, calls, now))
+        receipt = self._webhooks.receipt()
+        for watched, call, since in calls:
+            with self.lock:
+                if not self._is_watched(watched):
+                    continue  # it was closed meanwhile
+                if call.error is None:
+                    self._answer(watched, receipt, now)
+                else:
+                    self._give_back(watched, _Refused(call.error, now - since))
+        connection = calls[0][0].connection
         if connection.is_room_awaited:
-            watcher.give_back(connection.became_idle)
+            self._thread.run_soon(connection.became_idle)
 
     def _answer(self, watched: _Watched, receipt: bytes, now: float) -> None:
-        with self._lock:
-            if not watched.is_lent:
-                return  # it was closed meanwhile
-            rest = watched.connection.answer_at_once(receipt, now)
+        rest = watched.connection.answer_at_once(receipt, now)
         if rest is None:
             self._give_back(watched, b"")
         elif rest:
             self._give_back(watched, _Rest(rest))
 
-    def _give_back(self, watched: _Watched, found: _Found) -> None:
+    def _give_back(self, watched: _Watched, resumes_with: bytes | _Refused | _Rest) -> None:
         """Have the connection's task go on."""
-        self.forget(watched)
-        self._parts[1].give_back(partial(self._release, watched, found))
+        self._take_out(watched)
+        watched.resumes_with = resumes_with
+        self._thread.run_soon(partial(self._resume, watched))
 
     # -- in both -----------------------------------------------------------------------------------
 
-    def forget(self, watched: _Watched) -> None:
-        """Use a socket no more."""
-        with self._lock:
-            if watched.is_lent:
-                watched.is_lent = False
-                del self._watched[watched.descriptor]
-                self._parts[1].ignore(watched.descriptor)
+    def _is_watched(self, watched: _Watched) -> bool:
+        return self._watched.get(watched.descriptor) is watched
 
-    @property
-    def _parts(self) -> tuple[Webhooks, Watcher]:
-        if self._opened is None:
-            raise RuntimeError("no connection waits here before this is open")
-        return self._opened
+    def _take_out(self, watched: _Watched) -> None:
+        del self._watched[watched.descriptor]
+        self._thread.unwatch(watched.descriptor)
 
     def _note(self, error: Exception) -> None:
         self._log.event(
@@ -308,7 +304,3 @@ class UsualWebhooks:
             error=type(error).__name__,
             exc_info=error,
         )
-
-
-def _nothing() -> None:
-    """Nothing follows."""

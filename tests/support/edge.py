@@ -12,7 +12,7 @@ from daemon.domain.audit_chain import Action, Actor
 from daemon.domain.dashboard_values import Overview
 from daemon.domain.messages import ChatKey
 from daemon.http.usual_webhooks import UsualWebhooks
-from daemon.ledger.drivers.threads import HandOver
+from daemon.ledger.drivers.batch_queue import BatchQueue
 from daemon.observability.events import EventKind
 from daemon.ops.daemon_state import DaemonState
 from daemon.ops.operations import Operations
@@ -118,33 +118,32 @@ class MemoryDaemon(Operations):
         self.stored.append((body, path_event))
         self.done_once.set()
 
-    def receive(self, source: UsualWebhooks) -> HandOver[MemoryCall] | None:
+    def receive(self, source: UsualWebhooks) -> BatchQueue[MemoryCall] | None:
         """What the source brings is accepted in a thread, as by the store's."""
         if self.tasks is None:
             return None
-        handing_over = HandOver[MemoryCall]()
-        handing_over.receive(source)
-        self.tasks.start_soon(self._accept_all, handing_over, source)
-        return handing_over
+        writes = BatchQueue[MemoryCall]()
+        writes.source = source
+        self.tasks.start_soon(self._accept_all, writes, source)
+        return writes
 
     def received_text(self, body: bytes, path_event: str, number: str) -> MemoryCall:
         return MemoryCall((body, path_event, number), self.report)
 
-    async def _accept_all(self, handing_over: HandOver[MemoryCall], source: UsualWebhooks) -> None:
+    async def _accept_all(self, writes: BatchQueue[MemoryCall], source: UsualWebhooks) -> None:
         def accept_each() -> None:
-            while calls := handing_over.take(100):
+            while calls := writes.get_batch(100):
                 for call in calls:
                     try:
                         trio.from_thread.run(self.accept, *call.arguments)
                     except Exception as error:  # noqa: BLE001 - passed on
                         call.error = error
-                handing_over.give_back_later(source.settled())
-                source.answer()
+                source.committed()
 
         try:
             await trio.to_thread.run_sync(accept_each, abandon_on_cancel=True)
         finally:
-            handing_over.end()
+            writes.end()
 
     def response_ended(self, response_id: str) -> None:
         self.ended.append(response_id)

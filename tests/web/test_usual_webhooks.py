@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 import trio
@@ -12,6 +13,7 @@ from daemon.errors import StoreUnavailable
 from daemon.http.access import Access
 from daemon.http.asgi import ASGIApp, Receive, Scope, Send, answer_json, answer_lifespan
 from daemon.http.clients import Client
+from daemon.http.connection import HttpConnection
 from daemon.http.edge import is_hot_path
 from daemon.http.hook import Hook
 from daemon.http.request_context import EdgeSettings
@@ -243,4 +245,26 @@ async def test_at_the_stop_it_is_answered_and_the_connection_closed(
         answer = await read_all(stream)
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"\r\nconnection: close\r\n" in answer
+    await served.ended.wait()
+
+
+async def test_a_webhook_that_comes_in_the_moment_of_the_stop_does_not_break_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store's thread may begin it between any two looks of the event loop."""
+
+    def look(connection: Any) -> float | None:
+        seen: float | None = connection.seen
+        if served.stop.is_set() and not connection._usual.lock.locked():
+            connection.begin_request()
+        return seen
+
+    def note(connection: Any, since: float | None) -> None:
+        connection.seen = since
+
+    monkeypatch.setattr(HttpConnection, "_idle_since", property(look, note), raising=False)
+    async with known(served) as stream:
+        await trio.testing.wait_all_tasks_blocked()
+        served.stop.set()
+        assert await stream.receive_some() == b""
     await served.ended.wait()

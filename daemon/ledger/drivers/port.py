@@ -20,7 +20,6 @@ import trio
 from daemon.domain.messages import ChatKey
 from daemon.domain.search import SoughtWords
 from daemon.errors import StoreError
-from daemon.ledger.drivers.threads import HandOver, WriteSource
 
 T = TypeVar("T")
 Result_co = TypeVar("Result_co", covariant=True)
@@ -143,6 +142,58 @@ class JointWrite(ABC, Generic[T]):
         """
 
 
+class PendingWrite(Generic[T]):
+    """A write in the hands of a writer's thread, which sets its ``result`` or its ``error``.
+
+    No task waits for one that a `WriteSource` brings.
+    """
+
+    __slots__ = ("error", "operation", "result")
+
+    def __init__(self, operation: Callable[[Any], T]) -> None:
+        self.operation = operation
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+
+class WriteSource(Protocol):
+    """Brings writes to a writer's thread by sockets, without a task for each.
+
+    The thread alone calls it, `committed` after each `read` that brought something. Must not raise.
+    """
+
+    def read(self, descriptors: Sequence[int], /) -> Sequence[Any]:
+        """Read from these descriptors, which are ready; gives the `PendingWrite`s that came."""
+
+    def committed(self) -> None:
+        """Answer what was read: it is stored, or has its error."""
+
+
+class WriterThread(Protocol):
+    """A writer's thread, and its way to the event loop, for a `WriteSource`."""
+
+    def watch(self, descriptor: int, /) -> bool:
+        """Have the source read from a descriptor whenever it is ready; False if one is closed.
+
+        Any thread may call it.
+        """
+
+    def unwatch(self, descriptor: int, /) -> None:
+        """Watch a descriptor no more. Any thread may call it."""
+
+    def run_soon(self, function: Callable[[], object], /) -> None:
+        """Have a function called in the event loop; it returns at once, without raising.
+
+        They are called in order. Any thread may call it.
+        """
+
+    def run_later(self, function: Callable[[], object], /) -> None:
+        """Do the same for what is not urgent: no sleeping event loop is woken for it at once.
+
+        Called in the writer's thread.
+        """
+
+
 class Transactions(Protocol):
     """What the ledger's methods run in. Any task of the trio run that opened it may call it."""
 
@@ -172,11 +223,8 @@ class Database(Transactions, Protocol):
         On an engine with several writing connections others write meanwhile.
         """
 
-    def receive(self, source: WriteSource) -> HandOver[Any] | None:
-        """Have the writer's thread take writes from a source too; None: this engine's does not.
-
-        The source has its descriptors watched by the `HandOver`.
-        """
+    def receive(self, source: WriteSource) -> WriterThread | None:
+        """Have the writer's thread take writes from a source too; None: this engine's does not."""
 
     def with_own_connection(self) -> Transactions:
         """The database for callers who write for no number, and who are to wait for nobody else.

@@ -18,11 +18,11 @@ import trio
 from psycopg.errors import FeatureNotSupported
 
 from daemon.errors import StoreDamaged, StoreUnavailable
-from daemon.ledger.drivers.port import Meter
+from daemon.ledger.drivers.port import Meter, WriteSource
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, Psycopg, connect, reason
 from daemon.ledger.drivers.postgres.ownership import LEDGER, Numbers, Ownership
 from daemon.ledger.drivers.postgres.writer import Batch, NumberedWrite, Writer
-from daemon.ledger.drivers.threads import Readers, WriteSource
+from daemon.ledger.drivers.threads import Readers
 
 T = TypeVar("T")
 

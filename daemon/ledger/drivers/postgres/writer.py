@@ -15,9 +15,10 @@ import psycopg
 from psycopg.errors import DeadlockDetected, ReadOnlySqlTransaction, SerializationFailure
 
 from daemon.errors import CommitUnknown, NotOwned, StoreError, StoreUnavailable
+from daemon.ledger.drivers.batch_queue import BatchQueue
 from daemon.ledger.drivers.postgres.connection import PostgresConnection, Psycopg, connect, reason
 from daemon.ledger.drivers.postgres.ownership import LEDGER, Lost, Numbers, Ownership
-from daemon.ledger.drivers.threads import HandOver, QueuedWrite
+from daemon.ledger.drivers.threads import AwaitedWrite
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ _TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
 transaction may have it."""
 
 
-class NumberedWrite(QueuedWrite[T]):
+class NumberedWrite(AwaitedWrite[T]):
     """A write that is for some numbers."""
 
     __slots__ = ("numbers",)
@@ -74,7 +75,7 @@ class Writer:
         self._connection: Psycopg | None = None
         self._timeline = ""
         self._busy_since: float | None = None
-        self._writes: HandOver[NumberedWrite[object]] = HandOver()
+        self._writes: BatchQueue[NumberedWrite[object]] = BatchQueue()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
         self._thread.start()
@@ -101,7 +102,7 @@ class Writer:
     # -- in the thread -------------------------------------------------------------------------
 
     def _write_all(self) -> None:
-        while batch := self._writes.take(MAX_BATCH):
+        while batch := self._writes.get_batch(MAX_BATCH):
             started = self._busy_since = self._clock()
             failure = self._commit(batch)
             self._busy_since = None

@@ -19,17 +19,18 @@ from typing import TypeGuard, TypeVar, cast
 import trio
 
 from daemon.errors import StoreError, StoreUnavailable
-from daemon.ledger.drivers.port import JointWrite, Meter
+from daemon.ledger.drivers.batch_queue import BatchQueue
+from daemon.ledger.drivers.port import (
+    JointWrite,
+    Meter,
+    PendingWrite,
+    WriterThread,
+    WriteSource,
+)
 from daemon.ledger.drivers.sqlite.checkpoints import Checkpointer
 from daemon.ledger.drivers.sqlite.soundness import LateCheck
 from daemon.ledger.drivers.sqlite.text_index import SqliteTextIndex
-from daemon.ledger.drivers.threads import (
-    HandOver,
-    QueuedWrite,
-    Readers,
-    ReceivedWrite,
-    WriteSource,
-)
+from daemon.ledger.drivers.threads import AwaitedWrite, Readers
 
 T = TypeVar("T")
 
@@ -123,8 +124,7 @@ class SqliteDatabase:
             [_SqliteReading(connect(path, read_only=True)) for _ in range(READERS)]
         )
         self._checkpointer = Checkpointer(connect(path), _log_of(path))
-        self._writes: HandOver[QueuedWrite[object]] = HandOver()
-        self._source: WriteSource | None = None
+        self._writes: BatchQueue[PendingWrite[object]] = BatchQueue()
         self._thread = threading.Thread(target=self._write_all, name="store writer", daemon=True)
         self._thread.start()
         self._check = LateCheck(path, partial(connect, path, read_only=True), self._found_damage)
@@ -164,17 +164,16 @@ class SqliteDatabase:
         """
         if self.fatal_error or self._closing:
             raise StoreUnavailable(self.fatal_error or "the store is closed")
-        write = QueuedWrite(operation)
-        self._writes.put(cast("QueuedWrite[object]", write))
+        write = AwaitedWrite(operation)
+        self._writes.put(cast("PendingWrite[object]", write))
         await write.done.wait()
         if write.error is not None:
             raise write.error
         return cast("T", write.result)
 
-    def receive(self, source: WriteSource) -> HandOver[QueuedWrite[object]]:
+    def receive(self, source: WriteSource) -> WriterThread:
         """See `daemon.ledger.drivers.port.Database`."""
-        self._source = source
-        self._writes.receive(source)
+        self._writes.source = source
         return self._writes
 
     async def read(self, operation: Callable[[SqliteConnection], T]) -> T:
@@ -261,7 +260,7 @@ class SqliteDatabase:
 
     def _write_all(self) -> None:
         """Commit whatever waits as one transaction, until the end is handed over."""
-        while batch := self._writes.take(MAX_BATCH):
+        while batch := self._writes.get_batch(MAX_BATCH):
             self._commit(batch)
             self._checkpointer.committed(self._connection, len(batch))
         self._checkpointer.end()
@@ -269,7 +268,7 @@ class SqliteDatabase:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
-    def _commit(self, batch: list[QueuedWrite[object]]) -> None:
+    def _commit(self, batch: list[PendingWrite[object]]) -> None:
         started = self._clock()
         fatal_error = self.fatal_error or self._commit_as_one(batch)
         if fatal_error:
@@ -278,16 +277,15 @@ class SqliteDatabase:
         self.commits += 1
         self.last_write_error = fatal_error
         seconds = self._clock() - started
-        source = self._source
-        settled = source.settled() if source is not None else _nothing
+        awaited = [write for write in batch if isinstance(write, AwaitedWrite)]
         # Before the answers: who has one finds what follows from it done.
-        self._writes.give_back_later(partial(self._finish, batch, seconds, settled))
-        if source is not None:
-            source.answer()
-        if not all(isinstance(write, ReceivedWrite) for write in batch):
-            self._writes.hasten(at_once=True)  # tasks wait
+        self._writes.run_later(partial(self._finish, awaited, len(batch), seconds))
+        if self._writes.source is not None:
+            self._writes.source.committed()
+        if awaited:
+            self._writes.wake_loop()
 
-    def _commit_as_one(self, batch: list[QueuedWrite[object]]) -> str:
+    def _commit_as_one(self, batch: list[PendingWrite[object]]) -> str:
         """Write a batch in one transaction; gives the error if nothing of it is stored.
 
         Operations hardly ever fail, so they run without savepoints first. If one fails, all are
@@ -296,7 +294,7 @@ class SqliteDatabase:
         try:
             with transaction(self._connection):
                 results = run_together(self._connection, [one.operation for one in batch])
-                self._writes.hasten()  # the loop has the interpreter during the flush
+                self._writes.wake_loop_if_late()  # the loop has the interpreter during the flush
         except Exception as error:  # noqa: BLE001 - the second run tells which failed
             if _is_of_the_disk(error):
                 return self._note_error(error)
@@ -322,25 +320,18 @@ class SqliteDatabase:
 
     # -- back in the event loop --------------------------------------------------------------
 
-    def _finish(
-        self, batch: list[QueuedWrite[object]], seconds: float, settled: Callable[[], object]
-    ) -> None:
-        for write in batch:
-            write.finish()
-        settled()
+    def _finish(self, awaited: Sequence[AwaitedWrite[object]], rows: int, seconds: float) -> None:
+        for write in awaited:
+            write.done.set()
         if self.fatal_error:
             self.failed.set()
         if self._meter is not None:
-            self._meter.committed(rows=len(batch), seconds=seconds)
+            self._meter.committed(rows=rows, seconds=seconds)
 
 
 def _log_of(path: Path) -> Path:
     """The file of the write-ahead log, see https://sqlite.org/walformat.html."""
     return path.with_name(f"{path.name}-wal")
-
-
-def _nothing() -> None:
-    """Nothing follows."""
 
 
 def _empty_log(path: Path) -> None:
@@ -401,7 +392,7 @@ def _joint_kind(write: object) -> type[JointWrite[object]] | None:
     return type(write) if isinstance(write, JointWrite) else None
 
 
-def _apply(connection: SqliteConnection, write: QueuedWrite[object]) -> None:
+def _apply(connection: SqliteConnection, write: PendingWrite[object]) -> None:
     """Run one write so that its failure undoes it alone."""
     connection.execute("SAVEPOINT one_write")
     try:
