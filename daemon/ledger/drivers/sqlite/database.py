@@ -120,6 +120,8 @@ class SqliteDatabase:
         self._token = trio.lowlevel.current_trio_token()
         self._connection = connect(path)
         self._connection.execute("PRAGMA wal_autocheckpoint = 0")  # that is for `Checkpointer`
+        # Else a statement of many rows makes a file to be undone with, and deletes it.
+        self._connection.execute("PRAGMA temp_store = MEMORY")
         self._readers = Readers(
             [_SqliteReading(connect(path, read_only=True)) for _ in range(READERS)]
         )
