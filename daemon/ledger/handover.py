@@ -28,16 +28,15 @@ from daemon.domain.transitions.turns import after_turn
 from daemon.ledger import announcements
 from daemon.ledger.desk import assign, mark_turn_unread, mark_unread, seen
 from daemon.ledger.drivers.port import Connection
-from daemon.ledger.messages import UNANSWERED, redact
+from daemon.ledger.messages import IN_CHAT, UNANSWERED, in_chat, redact
 
-_OF_CHAT = "channel = ? AND chat = ? AND from_me = 0"
 _OPEN = (
     # Two selects, each with the condition of the index that has these messages.
     f"SELECT o.seq, o.state, o.reason, o.to_note, CASE t.state WHEN '{DELIVERING}' THEN 1 ELSE 0"
     " END, o.deleted_at FROM (SELECT seq, state, reason, to_note, deleted_at, turn_id FROM messages"
-    f" WHERE {_OF_CHAT} AND {UNANSWERED}) o LEFT JOIN turns t ON t.id = o.turn_id"
+    f" WHERE {IN_CHAT} AND from_me = 0 AND {UNANSWERED}) o LEFT JOIN turns t ON t.id = o.turn_id"
     " UNION ALL SELECT seq, state, reason, to_note, 0, NULL FROM messages"
-    f" WHERE {_OF_CHAT} AND state = '{WITH_AGENT}'"
+    f" WHERE channel = ? AND chat = ? AND from_me = 0 AND state = '{WITH_AGENT}'"
 )
 
 
@@ -246,7 +245,7 @@ def _change(
     decide: Callable[[OpenMessage], OpenMessage],
 ) -> dict[int, OpenMessage]:
     """Change the open messages of a chat; gives those that have changed, as they are now."""
-    rows = connection.execute(_OPEN, (*key, *key)).fetchall()
+    rows = connection.execute(_OPEN, (*in_chat(key), *key)).fetchall()
     return _store(connection, rows, decide)
 
 

@@ -16,7 +16,7 @@ from daemon.domain.records import Accepted, Arrival, NewPart, StoredMessage
 from daemon.errors import StoreUnavailable
 from daemon.ledger.arrivals import insert_event, take_in
 from daemon.ledger.drivers.port import Connection, Role, Transactions, Write, query, transaction
-from daemon.ledger.messages import UNANSWERED, WAITING, stored_message
+from daemon.ledger.messages import IN_CHAT, UNANSWERED, WAITING, in_chat, stored_message
 from daemon.ledger.outbox import queue_notice
 from daemon.ledger.people import canonical
 from daemon.ledger.plain_texts import TextCall, is_plain
@@ -112,9 +112,9 @@ class Inbox(Role):
     ) -> tuple[StoredMessage, ...]:
         """Messages that no turn has taken yet: the customer's, or those of a human agent."""
         rows = connection.execute(
-            "SELECT seq, message, received_at FROM messages WHERE channel = ? AND chat = ?"
+            f"SELECT seq, message, received_at FROM messages WHERE {IN_CHAT}"
             f" AND {WAITING} AND from_me = ? ORDER BY seq",
-            (*key, int(from_me)),
+            (*in_chat(key), int(from_me)),
         )
         return tuple(stored_message(*row) for row in rows)
 

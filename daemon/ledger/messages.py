@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from daemon.domain.messages import Deletion, Edit, Message
+from daemon.domain.messages import ChatKey, Deletion, Edit, Message
 from daemon.domain.prompt.message_text import without_words
 from daemon.domain.records import StoredMessage
 from daemon.domain.states import FOR_BOT, RECEIVED, WITH_AGENT
@@ -23,6 +23,16 @@ read_change = msgspec.json.Decoder(Edit | Deletion)
 UNANSWERED = f"state IN ({listed(FOR_BOT)})"
 """The condition of messages that the bot is to answer: that of the index ``messages_open``."""
 
+IN_CHAT = (
+    "channel || '/' || chat = ? AND seq >= (SELECT MIN(o.seq) FROM messages o"
+    f" WHERE o.channel = ? AND o.{UNANSWERED})"
+)
+"""The condition of a chat's messages since the number's oldest unanswered one; see `in_chat`.
+
+The index ``messages_open`` is in the order of arrival, so that messages of many chats go into one
+page of it. So what one chat has of them is looked for in the index of all its messages.
+"""
+
 WAITING = f"({UNANSWERED} AND state = '{RECEIVED}')"
 """The condition of messages that no turn has taken. It repeats the condition of the index because
 SQLite uses a partial index only then."""
@@ -32,6 +42,11 @@ SHOWN = (
     " AND m.content_type NOT IN ('reaction', 'edit', 'deletion')"
 )
 """The condition of messages ``m`` that are bubbles of their own."""
+
+
+def in_chat(key: ChatKey) -> tuple[str, str]:
+    """Return the values of `IN_CHAT`."""
+    return "/".join(key), key.number
 
 
 def stored_message(seq: int, message: str, received_at: float) -> StoredMessage:

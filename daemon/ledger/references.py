@@ -14,7 +14,7 @@ from daemon.domain.prompt.message_text import as_line
 from daemon.domain.records import NOT_ADDRESSED, Known, StoredMessage, Turn
 from daemon.domain.rendering.outgoing import poll_option_id
 from daemon.ledger.drivers.port import Connection, Role, query, transaction
-from daemon.ledger.messages import WAITING, read_message, stored_message
+from daemon.ledger.messages import IN_CHAT, WAITING, in_chat, read_message, stored_message
 from daemon.ledger.people import canonical, shown_pair
 
 _LEARN = "INSERT INTO own_ids (channel, id) VALUES (?, ?) ON CONFLICT (channel, id) DO NOTHING"
@@ -274,9 +274,9 @@ def _is_shown_to(connection: Connection, message: Message, chat: str) -> bool:
 def _is_addressed(connection: Connection, message: Message, own_ids: frozenset[str]) -> bool:
     """Whether it mentions or answers us, or continues its author's last message to us."""
     goes_on = connection.execute(
-        f"SELECT 1 FROM messages WHERE channel = ? AND chat = ? AND {WAITING} AND from_me = 0"
+        f"SELECT 1 FROM messages WHERE {IN_CHAT} AND {WAITING} AND from_me = 0"
         " AND author = ? LIMIT 1",
-        (*message.key, message.author),
+        (*in_chat(message.key), message.author),
     ).fetchone()
     if goes_on is not None:
         return True

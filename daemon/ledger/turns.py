@@ -32,7 +32,7 @@ from daemon.domain.states import (
 )
 from daemon.domain.transitions.changes import change_note, words
 from daemon.ledger.drivers.port import Connection, Role, query, reading, transaction, writing
-from daemon.ledger.messages import WAITING, stored_message
+from daemon.ledger.messages import IN_CHAT, WAITING, in_chat, stored_message
 from daemon.ledger.outbox import open_rows, queue_notice, queue_parts
 from daemon.ledger.reminders import NewReminder, plan_followups
 from daemon.ledger.threads import add_note, append, keep_turn
@@ -91,9 +91,9 @@ class Turns(Role):
         """
         opened = connection.execute(
             "INSERT INTO turns (channel, chat, request_id, quotes, opened_at)"
-            " SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM messages WHERE channel = ?"
-            f" AND chat = ? AND {WAITING} AND from_me = 0) RETURNING id",
-            (*key, request_id, int(quotes), now, *key),
+            f" SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM messages WHERE {IN_CHAT}"
+            f" AND {WAITING} AND from_me = 0) RETURNING id",
+            (*key, request_id, int(quotes), now, *in_chat(key)),
         ).fetchone()
         if opened is None:
             return None
@@ -280,9 +280,9 @@ def _claim(
     """Take messages that wait into a turn; gives those that are not deleted, in order."""
     rows = connection.execute(
         f"UPDATE messages SET state = '{IN_TURN}', turn_id = ? WHERE seq IN (SELECT seq"
-        f" FROM messages WHERE channel = ? AND chat = ? AND {WAITING} AND from_me = 0"
+        f" FROM messages WHERE {IN_CHAT} AND {WAITING} AND from_me = 0"
         " ORDER BY seq LIMIT ?) RETURNING seq, message, received_at, deleted_at",
-        (turn_id, *key, limit),
+        (turn_id, *in_chat(key), limit),
     ).fetchall()
     kept = sorted((row[:3] for row in rows if row[3] is None), key=itemgetter(0))
     return tuple(stored_message(*row) for row in kept)

@@ -43,8 +43,9 @@ _JOB = (
 _OLD = (
     "SELECT channel, chat FROM chats c WHERE last_activity_at < ?"
     " AND chat NOT GLOB 'forgotten-*'"
-    " AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.channel = c.channel AND m.chat = c.chat"
-    f" AND m.{UNANSWERED})"
+    " AND NOT EXISTS (SELECT 1 FROM messages m"
+    " WHERE m.channel || '/' || m.chat = c.channel || '/' || c.chat AND m.seq >= (SELECT MIN(o.seq)"
+    f" FROM messages o WHERE o.channel = c.channel AND o.{UNANSWERED}) AND m.{UNANSWERED})"
     " AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.channel = c.channel AND m.chat = c.chat"
     f" AND m.state = '{WITH_AGENT}')"
     " AND NOT EXISTS (SELECT 1 FROM turns t WHERE t.channel = c.channel AND t.chat = c.chat"
@@ -231,7 +232,9 @@ _CLOSE = (
 )
 _OPEN = (
     # Each has an index of its own.
-    f"{_CLOSE} AND chat = :chat AND {UNANSWERED}",
+    f"""{_CLOSE} AND channel || '/' || chat = :channel || '/' || :chat AND {UNANSWERED}
+        AND seq >= (SELECT MIN(o.seq) FROM messages o WHERE o.channel = :channel
+        AND o.{UNANSWERED})""",
     f"{_CLOSE} AND chat = :chat AND state = '{WITH_AGENT}'",
     "UPDATE messages SET to_note = 0 WHERE channel = :channel AND chat = :chat AND to_note = 1",
 )

@@ -7,7 +7,7 @@ from daemon.domain.messages import ChatKey, JsonObject
 from daemon.domain.states import DEAD, FAILED, WITH_AGENT
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.handover import WaitingChat, waiting_chats
-from daemon.ledger.messages import UNANSWERED
+from daemon.ledger.messages import IN_CHAT, UNANSWERED, in_chat
 from daemon.ledger.outbox import OPEN_ROWS
 from daemon.ledger.people import FORGOTTEN
 from daemon.ledger.turns import ACTIVE
@@ -68,10 +68,11 @@ def open_work_of(connection: Connection, key: ChatKey | None = None) -> OpenWork
     """All unsettled work, of one chat or of all; there is little of it at any time."""
     only, values = ("", ()) if key is None else (" AND channel = ? AND chat = ?", tuple(key))
     waiting = {w.key: w for w in waiting_chats(connection, key)}
+    of_chat, its = ("", ()) if key is None else (f" AND {IN_CHAT}", in_chat(key))
     for_bot = connection.execute(
         "SELECT channel, chat, COUNT(*), MIN(received_at) FROM messages"
-        f" WHERE {UNANSWERED} AND from_me = 0{only} GROUP BY channel, chat",
-        values,
+        f" WHERE {UNANSWERED} AND from_me = 0{of_chat} GROUP BY channel, chat",
+        its,
     )
     unanswered = {w.key: (w.messages, w.since) for w in waiting.values() if w.messages}
     for channel, chat, count, at in for_bot:
