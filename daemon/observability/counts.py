@@ -99,7 +99,7 @@ def counted_faults(log: Log, metrics: Metrics) -> AbstractContextManager[None]:
         where = str(record.fields.get("where", ""))
         metrics.unexpected_errors.labels(where if where in FAULT_PLACES else "core").inc()
 
-    return log.tapped(count, {UNEXPECTED_ERROR})
+    return log.tapped(count, {UNEXPECTED_ERROR}, repeated=True)
 
 
 @contextmanager

@@ -188,6 +188,9 @@ MESSAGE = EventKind(
     en='{who}: "{text}"',
     more=frozenset({"kind"}),
     feeds_dashboard=True,
+    # Of more than 10,000 lines in 30 seconds journald drops all that come, errors too
+    # (RateLimitBurst= in journald.conf(5)).
+    per_minute=5000,
 )
 VOICE = EventKind(
     name="voice",

@@ -61,7 +61,7 @@ class LogWriter:
         self._language: Language = language
         self._noise = Noise()
         self._noise_mutex = threading.Lock()
-        self._taps: tuple[tuple[Collection[EventKind], Tap], ...] = ()
+        self._taps: tuple[tuple[Collection[EventKind], Tap, bool], ...] = ()
         self.chat_hash: Callable[[ChatKey], str] = _unknown
 
     def set_level(self, level: str) -> None:
@@ -69,9 +69,9 @@ class LogWriter:
         self._threshold = SEVERITY[level]
 
     @contextmanager
-    def tapped(self, tap: Tap, kinds: Collection[EventKind]) -> Iterator[None]:
+    def tapped(self, tap: Tap, kinds: Collection[EventKind], *, repeated: bool) -> Iterator[None]:
         """See `daemon.observability.logs.Log.tapped`."""
-        entry = (kinds, tap)
+        entry = (kinds, tap, repeated)
         self._taps = (*self._taps, entry)
         try:
             yield
@@ -86,7 +86,7 @@ class LogWriter:
 
     def take(self, kind: EventKind, event: str, level: Level, fields: dict[str, Any]) -> None:
         """Write an event and pass it to the taps of its kind; takes over ``fields``."""
-        taps = [tap for kinds, tap in self._taps if kind in kinds] if self._taps else ()
+        taps = [known for known in self._taps if kind in known[0]] if self._taps else []
         written = SEVERITY[level] >= self._threshold
         if not written and not taps:
             return
@@ -94,10 +94,12 @@ class LogWriter:
         if written:
             self._write_repeated(at, self._ended(at))
             written = self._admits(kind, event, fields, at)
-            if not written and not taps:
-                return
+            if not written:
+                taps = [known for known in taps if known[2]]
+                if not taps:
+                    return
         record = self._record(kind, event, level, at, fields)
-        for tap in taps:
+        for _, tap, _ in taps:
             tap(record)
         if written:
             self._write(record)
@@ -246,9 +248,14 @@ class Log(structlog.BoundLoggerBase):
         """Log what stops the daemon."""
         self._plain("critical", words, fields)
 
-    def tapped(self, tap: Tap, kinds: Collection[EventKind]) -> AbstractContextManager[None]:
-        """Pass every event of these kinds to ``tap``, whatever the level, inside the block."""
-        return self._logger.tapped(tap, kinds)
+    def tapped(
+        self, tap: Tap, kinds: Collection[EventKind], *, repeated: bool = False
+    ) -> AbstractContextManager[None]:
+        """Pass the events of these kinds to ``tap``, whatever the level, inside the block.
+
+        ``repeated``: also those that are left out because their kind has a limit.
+        """
+        return self._logger.tapped(tap, kinds, repeated=repeated)
 
     def together(self) -> AbstractContextManager[None]:
         """Write the lines of the block at its end, with few system calls. No task waits in it."""
