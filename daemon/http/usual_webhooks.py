@@ -226,12 +226,12 @@ class UsualWebhooks:
 
     def read(self, descriptors: Sequence[int]) -> Sequence[UsualCall]:
         """Read from sockets that are ready; gives the webhooks that came."""
-        now = self._clock.current_time()
+        now, before = self._clock.current_time(), len(self._being_stored)
         for descriptor in descriptors:
             with self.lock:
                 if (watched := self._watched.get(descriptor)) is not None:
                     self._read(watched, now)
-        return [call for _, call, _ in self._being_stored]
+        return [call for _, call, _ in self._being_stored[before:]]
 
     def _read(self, watched: _Watched, now: float) -> None:
         try:

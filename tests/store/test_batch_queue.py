@@ -98,6 +98,29 @@ def pipe() -> Iterator[tuple[int, int]]:
             os.close(end)
 
 
+async def test_what_comes_while_a_source_reads_is_in_the_same_batch() -> None:
+    class Answered(Letters):
+        """Brings a letter to the other pipe with each that it reads."""
+
+        def read(self, descriptors: Sequence[int]) -> Sequence[str]:
+            letters = super().read(descriptors)
+            if "a" in letters:
+                os.write(into_second, b"bc")
+            return letters
+
+    queue = BatchQueue[str]()
+    queue.source = Answered()
+    with pipe() as (first, into_first), pipe() as (second, into_second):
+        queue.watch(first)
+        queue.watch(second)
+        os.write(into_first, b"a")
+        with trio.fail_after(30):
+            assert await trio.to_thread.run_sync(queue.get_batch, 2) == ["a", "b"]
+            assert await trio.to_thread.run_sync(queue.get_batch, 2) == ["c"]
+        queue.end()
+    queue.close()
+
+
 async def test_a_source_brings_entries_behind_those_of_the_loop() -> None:
     queue = BatchQueue[str]()
     queue.source = Letters()

@@ -159,7 +159,7 @@ class PendingWrite(Generic[T]):
 class WriteSource(Protocol):
     """Brings writes to a writer's thread by sockets, without a task for each.
 
-    The thread alone calls it, `committed` after each `read` that brought something. Must not raise.
+    The thread alone calls it, `committed` after some calls of `read`. Must not raise.
     """
 
     def read(self, descriptors: Sequence[int], /) -> Sequence[Any]:
