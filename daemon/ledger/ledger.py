@@ -87,6 +87,8 @@ class Store:
         self.contact_key = contact_key
         """The key of the hashes of contacts."""
         self.database = database
+        self.long_work = trio.Lock()
+        """Held by each write of a job that changes many rows."""
         self.cluster = cluster
         """The nodes of a database that can have several; None: this process has everything."""
         self.file_store = files

@@ -33,7 +33,7 @@ from daemon.observability.lines import MAX_KEYS, Noise
 from daemon.observability.metrics import Metrics
 from daemon.observability.vitals import PROCESS_ENDS
 from daemon.ops.maintenance import retention, tasks
-from daemon.ops.maintenance.retention import COMMITS, rest_after_write
+from daemon.ops.maintenance.retention import COMMITS, write_slice
 from daemon.ops.maintenance.tasks import watch_loop_lag, watch_memory
 from daemon.settings import Settings
 from daemon.system.process import MemoryLimit
@@ -288,20 +288,22 @@ async def test_work_that_can_wait_adds_little_to_a_log_that_a_long_read_keeps(
 ) -> None:
     monkeypatch.setattr(retention, "MOST_LOG_BYTES", 100_000)
     monkeypatch.setattr(retention, "LOG_SECONDS", 0.01)
-    path = tmp_path / "recado.db"
     rested: list[int] = []
     written = trio.Event()
     large = "INSERT INTO samples (at, figures) SELECT COUNT(*), ? FROM samples"
-    async with open_database(path, clock=lambda: 0) as database, trio.open_nursery() as nursery:
+    async with store_in(tmp_path) as store, trio.open_nursery() as nursery:
+
+        async def write() -> None:
+            await store.database.write(lambda c: c.execute(large, ("x" * 50_000,)))
 
         async def work(number: int) -> None:
-            for _ in range(COMMITS):
-                await database.write(lambda c: c.execute(large, ("x" * 50_000,)))
+            for _ in range(COMMITS - 1):
+                await write()
             written.set()
-            await rest_after_write(database, is_urgent=number == 2)
+            await write_slice(store, write, is_urgent=number == 2)
             rested.append(number)
 
-        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        with closing(sqlite3.connect(tmp_path / "recado.db", isolation_level=None)) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT COUNT(*) FROM samples").fetchone()
             nursery.start_soon(work, 1)

@@ -1,6 +1,7 @@
 """Keeps the outcome figures in step with the conversations."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import trio
 
@@ -10,8 +11,10 @@ from daemon.conversation.opening import Process
 from daemon.conversation.telemetry import Telemetry
 from daemon.domain.outcomes import QUIET_SECONDS
 from daemon.errors import StoreUnavailable
-from daemon.ledger.enquiries import KEPT_DAYS, TAKEN_AT_ONCE, Enquiries, TakeInResult
+from daemon.ledger.enquiries import KEPT_DAYS, TAKEN_AT_ONCE, TakeInResult
+from daemon.ledger.ledger import Store
 from daemon.observability.logs import Log
+from daemon.ops.maintenance.retention import write_slice
 
 LOOK_SECONDS = 5.0
 """Between two looks: figures are so much behind."""
@@ -22,7 +25,7 @@ BEHIND_SECONDS = 0.2
 COUNTED_SECONDS = 2 * QUIET_SECONDS
 """Enquiries that are settled later than this after their beginning are not counted as metrics."""
 
-DROPPED_AT_ONCE = 500
+DROPPED_AT_ONCE = 50
 
 
 async def keep_outcomes(process: Process, numbers: Numbers, log: Log) -> None:
@@ -37,11 +40,12 @@ async def keep_outcomes(process: Process, numbers: Numbers, log: Log) -> None:
         await trio.sleep(BEHIND_SECONDS if behind else LOOK_SECONDS)
 
 
-async def drop_old_enquiries(enquiries: Enquiries, telemetry: Telemetry) -> None:
+async def drop_old_enquiries(store: Store, telemetry: Telemetry) -> None:
     """Delete the rows of years ago. Raises StoreUnavailable."""
     before = datetime.fromtimestamp(telemetry.now(), UTC).date() - timedelta(days=KEPT_DAYS)
-    while await enquiries.drop_old(before_day=before.isoformat(), limit=DROPPED_AT_ONCE):
-        await trio.lowlevel.checkpoint()
+    drop = partial(store.enquiries.drop_old, before_day=before.isoformat(), limit=DROPPED_AT_ONCE)
+    while await write_slice(store, drop):
+        pass
 
 
 async def _step(number: NumberRuntime, now: float) -> bool:

@@ -9,9 +9,10 @@ process continues from the row.
 import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import trio
 
@@ -20,7 +21,7 @@ from daemon.domain.audit_chain import Actor
 from daemon.domain.messages import ChatKey
 from daemon.domain.records import MEDIA_FOLDER
 from daemon.errors import FilesUnavailable, StoreUnavailable
-from daemon.ledger.drivers.port import Cluster, Database
+from daemon.ledger.drivers.port import Cluster
 from daemon.ledger.files import AUDIO_FOLDER, expire
 from daemon.ledger.forget.forget import close, erase_traces, look, moved, write_paced
 from daemon.ledger.forget.jobs import Forgotten, ask, ask_chat, done_as, next_work, old_chats
@@ -29,6 +30,8 @@ from daemon.ledger.ledger import Store, tighten_files
 from daemon.ledger.media import BATCH, drop_unnamed, expire_media
 from daemon.observability.logs import Log
 from daemon.system.process_signals import Bell
+
+T = TypeVar("T")
 
 UNNAMED_SECONDS = 3600.0
 """A file without a message is deleted after an hour: an interrupted download left it."""
@@ -40,7 +43,7 @@ how long other nodes can see that a file was deleted there."""
 DAY_SECONDS = 24 * 3600.0
 
 REST_SECONDS = 0.002
-"""Between two writes, so that webhooks never wait for several of them."""
+"""Between two writes of long jobs, so that webhooks never wait for several of them."""
 
 COMMITS = 8
 """Between two checkpoints, so that the log stays small while much is deleted. The thread that makes
@@ -49,6 +52,10 @@ MB of raw calls grows to 61 MB, thus to 4."""
 
 ELSEWHERE_SECONDS = 1.0
 """How often a request that waits for an erasure tests whether another node has done it."""
+
+FIRST_SHARE = 0.25
+"""Of the most rows of a write, in the first one: pages that nobody has read for long come from the
+disk while the writer waits. Later ones are as large as the time of those before allows."""
 
 RETENTION_BATCH = 50
 """Old chats found in one read."""
@@ -77,17 +84,25 @@ LOG_SECONDS = 1.0
 """Between two looks whether the log is shorter."""
 
 
-async def rest_after_write(database: Database, *, is_urgent: bool = False) -> None:
-    """Let others write between two writes of a long job. Raises StoreUnavailable.
+async def write_slice(
+    store: Store, write: Callable[[], Awaitable[T]], *, is_urgent: bool = False
+) -> T:
+    """Make one write of a long job, and let others write after it. Raises StoreUnavailable.
 
-    What is not urgent also waits for the end of a long read.
+    Of all long jobs one writes at a time: the writer puts what waits into one transaction, and
+    webhooks would wait for the slices of several. What is not urgent also waits for the end of a
+    long read.
     """
+    database = store.database
+    async with store.long_work:
+        result = await write()
+        await trio.sleep(REST_SECONDS)
     if database.commits >= COMMITS:
         left = await database.checkpoint()
         while left > MOST_LOG_BYTES and not is_urgent:
             await trio.sleep(LOG_SECONDS)
             left = await database.checkpoint()
-    await trio.sleep(REST_SECONDS)
+    return result
 
 
 async def drop_old_events(store: Store, telemetry: Telemetry, *, event_days: float) -> int:
@@ -95,15 +110,13 @@ async def drop_old_events(store: Store, telemetry: Telemetry, *, event_days: flo
 
     0 keeps them for good, except for those of disappearing messages. Raises StoreUnavailable.
     """
-    database = store.database
     before = telemetry.now() - event_days * DAY_SECONDS if event_days else 0.0
     delete = partial(expire, before=before, folder=store.data_dir / "events")
     events = files = 0
     more = True
     while more:
-        expired = await database.write(delete)
+        expired = await write_slice(store, partial(store.database.write, delete))
         events, files, more = events + expired.events, files + expired.files, expired.more
-        await rest_after_write(database)
     if events:
         telemetry.log.info("old events dropped", symbol="🧹", events=events, files=files)
     return events
@@ -111,8 +124,9 @@ async def drop_old_events(store: Store, telemetry: Telemetry, *, event_days: flo
 
 async def drop_old_stages(store: Store, telemetry: Telemetry, *, event_days: float) -> None:
     """Delete the stages of turns older than ``event_days``. Raises StoreUnavailable."""
-    while await store.stages.drop_old(before=telemetry.now() - event_days * DAY_SECONDS):
-        await rest_after_write(store.database)
+    before = telemetry.now() - event_days * DAY_SECONDS
+    while await write_slice(store, partial(store.stages.drop_old, before=before)):
+        pass
 
 
 async def drop_old_webhooks(store: Store, telemetry: Telemetry, *, event_days: float) -> None:
@@ -122,8 +136,8 @@ async def drop_old_webhooks(store: Store, telemetry: Telemetry, *, event_days: f
     """
     before = telemetry.now() - event_days * DAY_SECONDS
     for drop_old in (store.webhooks.drop_old, store.reminders.drop_old, store.comparisons.drop_old):
-        while await drop_old(before=before):
-            await rest_after_write(store.database)
+        while await write_slice(store, partial(drop_old, before=before)):
+            pass
 
 
 async def drop_sent_files(store: Store, telemetry: Telemetry, *, audio_hours: float) -> int:
@@ -151,14 +165,12 @@ async def drop_media(store: Store, telemetry: Telemetry, *, media_days: float) -
     delete = partial(expire_media, before=before, folder=folder)
     dropped, more = 0, True
     while more:
-        expired = await database.write(delete)
+        expired = await write_slice(store, partial(database.write, delete))
         dropped, more = dropped + expired.items, expired.more
-        await rest_after_write(database)
     unnamed = await store.file_store.old(MEDIA_FOLDER, before=now - UNNAMED_SECONDS)
     for start in range(0, len(unnamed), BATCH):
-        names = unnamed[start : start + BATCH]
-        dropped += await database.write(partial(drop_unnamed, names=names, folder=folder))
-        await rest_after_write(database)
+        drop = partial(drop_unnamed, names=unnamed[start : start + BATCH], folder=folder)
+        dropped += await write_slice(store, partial(database.write, drop))
     if dropped:
         telemetry.log.info("old files deleted", symbol="🧹", files=dropped)
     return dropped
@@ -235,6 +247,7 @@ class Forgetter:
         """Of several nodes those of all."""
         self._data_dir = data_dir
         self._clock = clock
+        self._share = FIRST_SHARE
         self._bell = Bell()
         self._progress = trio.Event()
         """Set, and replaced, at the end of each person."""
@@ -339,9 +352,8 @@ class Forgetter:
     async def _purge_search(self) -> None:
         """Take the words that are gone out of the bytes of the search's index."""
         begin = True
-        while await self._store.search.purge(begin=begin):
+        while await write_slice(self._store, partial(self._store.search.purge, begin=begin)):
             begin = False
-            await rest_after_write(self._store.database)
 
     async def _named(self, name: str) -> Work | None:
         read = self._store.database.read
@@ -349,13 +361,14 @@ class Forgetter:
 
     async def _erase(self, work: Work, *, until: Callable[[Work], bool]) -> Work:
         database, now = self._store.database, self._now
+        work = replace(work, share=self._share)
         while not until(work):
             batch = await database.read(partial(look, work=work))
             if not batch.rows:
                 work = moved(work, batch)
                 continue
-            work = await database.write(
-                partial(write_paced, work=work, batch=batch, now=now(), clock=self._clock)
-            )
-            await rest_after_write(database, is_urgent=is_held(work))
+            erase = partial(write_paced, work=work, batch=batch, now=now(), clock=self._clock)
+            write = partial(database.write, erase)
+            work = await write_slice(self._store, write, is_urgent=is_held(work))
+            self._share = work.share
         return work

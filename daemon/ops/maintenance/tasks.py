@@ -34,7 +34,7 @@ from daemon.ops.maintenance.retention import (
     drop_sent_files,
     keep_files_private,
     repeat,
-    rest_after_write,
+    write_slice,
 )
 from daemon.ops.maintenance.topics import keep_topics
 from daemon.settings import Settings
@@ -176,9 +176,8 @@ async def keep_search_index(store: Store, log: Log) -> None:
 async def _put_in(store: Store, *, until: float) -> bool:
     """Put rows into the index until then; False if none are left."""
     while (began := trio.current_time()) < until:
-        if not await store.search.step():
+        if not await write_slice(store, store.search.step):
             return False
-        await rest_after_write(store.database)
         took = trio.current_time() - began
         await trio.sleep(min(RESTS * took, LONGEST_REST_SECONDS))
     return True
@@ -277,7 +276,7 @@ def start_leading(side: Side, settings: Settings, process: Process, forgetter: F
     media = partial(drop_media, store, telemetry, media_days=kept.media_days)
     regularly("old files", media, hourly, "old files not deleted")
     deleted = partial(delete_files, store, telemetry)
-    enquiries = partial(drop_old_enquiries, store.enquiries, telemetry)
+    enquiries = partial(drop_old_enquiries, store, telemetry)
     regularly("old enquiries", enquiries, hourly, "old enquiries not deleted")
     regularly("deleted files", deleted, every.sweep_seconds, "files given up are not deleted yet")
     for number in folders_of(settings).values():
