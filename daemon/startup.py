@@ -56,6 +56,11 @@ YOUNG_OBJECTS = 10_000
 """Objects with parts that are new before Python looks for cycles among them (its own choice is
 700). Hardly any cycle arises here: looking so seldom makes a webhook 3 % cheaper."""
 
+OLDER_LOOKS = 2, 40
+"""After so many looks it looks at all objects since the last such look, and after so many of these
+at all there are. Everything waits meanwhile: with Python's own choice, 10 and 10, for 40 ms the
+first time. The product decides how often it looks at all."""
+
 RunDaemon = Callable[[Settings, Environment], Awaitable[None]]
 
 UNUSABLE_ERRORS = (SettingsError, ToolError, ValidatorError, StoreInUse, StoreDamaged)
@@ -259,7 +264,7 @@ def _run(
     # What is loaded by now stays: there is no point in looking through it again and again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
+    gc.set_threshold(YOUNG_OBJECTS, *OLDER_LOOKS)
     with route_library_logs(log):
         trio.run(run_daemon, settings, environment, strict_exception_groups=True)
 

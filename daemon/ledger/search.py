@@ -7,6 +7,7 @@ changes or goes; what has changed is put in again by the next step.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, NamedTuple
 
 from daemon.domain.messages import ChatKey, JsonObject
@@ -21,7 +22,7 @@ from daemon.domain.search import (
 from daemon.ledger.drivers.port import Connection, Database, Role, marks, named, query, transaction
 from daemon.ledger.messages import SHOWN, read_message
 
-ROWS_A_STEP = 40
+ROWS_A_STEP = 100
 """Put in by one write: a few milliseconds, since webhooks wait for it."""
 
 LATE_ROWS = 500
@@ -59,6 +60,10 @@ _NOTE = """
     FROM notes m WHERE
 """
 _TEXTS: dict[str, str] = {"in": _IN, "out": _OUT, "note": _NOTE}
+_PUT_IN = (
+    "INSERT INTO search_texts (id, source, number, channel, chat, terms)"
+    " VALUES {rows} ON CONFLICT DO NOTHING"
+)
 _NUMBERS = {"in": "m.seq", "out": "m.id", "note": "m.id"}
 _LAST = {
     "in": "SELECT COALESCE(MAX(seq), 0) FROM messages",
@@ -139,6 +144,11 @@ class SearchIndex(Role):
                 added += _put_new_in(connection, source, ROWS_A_STEP - added)
         connection.text_index.merge()
         return added >= ROWS_A_STEP
+
+    @transaction
+    def merge(self, connection: Connection) -> None:
+        """Merge parts of the index: writes that only take texts out add some too."""
+        connection.text_index.merge()
 
     @transaction
     def purge(self, connection: Connection, *, begin: bool) -> bool:
@@ -279,41 +289,42 @@ def _texts(connection: Connection, sql: str, *values: object) -> list[JsonObject
 
 
 def _add(connection: Connection, source: str, rows: Sequence[JsonObject]) -> None:
+    """Put texts in, by one statement: each statement adds a part to the index of SQLite."""
+    texts: list[tuple[object, ...]] = []
+    given: dict[int, int] = {}
     for row in rows:
         if row["message"] is not None and read_message.decode(row["message"]).disappears:
             continue
         words = search_terms(_whole(row))
         if not words:
             continue
-        places = (place_term("n", row["channel"]), place_term("c", row["channel"], row["chat"]))
-        connection.execute(
-            "INSERT INTO search_texts (id, source, number, channel, chat, terms)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (
-                _free_id(connection, row["at"]),
-                source,
-                row["number"],
-                row["channel"],
-                row["chat"],
-                " ".join((*words, *places)),
-            ),
-        )
+        key = row["channel"], row["chat"]
+        terms = " ".join((*words, place_term("n", row["channel"]), place_term("c", *key)))
+        texts.append((_free_id(connection, row["at"], given), source, row["number"], *key, terms))
+    if texts:
+        places = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(texts))
+        connection.execute(_PUT_IN.format(rows=places), [*chain.from_iterable(texts)])
 
 
 def _whole(row: JsonObject) -> str:
     return " ".join(filter(None, (row["said"], row["heard"])))
 
 
-def _free_id(connection: Connection, at: float) -> int:
-    """The id of a text of this time: after all others of its second."""
+def _free_id(connection: Connection, at: float, given: dict[int, int]) -> int:
+    """The id of a text of this time: after all others of its second.
+
+    ``given``: the last one of each second that has no row yet.
+    """
     second = int(at)
     while True:
         first, end = second * A_SECOND, (second + 1) * A_SECOND
-        (last,) = connection.execute(
-            "SELECT MAX(id) FROM search_texts WHERE id >= ? AND id < ?", (first, end)
-        ).fetchone()
+        last = given.get(second)
         if last is None:
-            return first
-        if last + 1 < end:
-            return int(last) + 1
+            (last,) = connection.execute(
+                "SELECT MAX(id) FROM search_texts WHERE id >= ? AND id < ?", (first, end)
+            ).fetchone()
+        number = first if last is None else int(last) + 1
+        if number < end:
+            given[second] = number
+            return number
         second += 1

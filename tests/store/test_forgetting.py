@@ -18,7 +18,7 @@ from support.ledgers import (
 )
 from support.operator import files_with
 from support.place import cli_connection, database, store_in
-from support.rows import count, select
+from support.rows import count, insert, select
 
 from daemon.domain.limits import Charge, Use
 from daemon.domain.messages import ChatKey, ModelResponse
@@ -27,20 +27,22 @@ from daemon.ledger.admin.person import names_of
 from daemon.ledger.drivers.port import CliConnection
 from daemon.ledger.forget.forget import close, erase_traces, look, moved, write
 from daemon.ledger.forget.jobs import ask, ask_chat, done_as, next_work, old_chats
-from daemon.ledger.forget.stages import OVER, STAGES, is_held
+from daemon.ledger.forget.stages import ENQUIRIES, OVER, STAGES, is_held
 from daemon.ledger.ledger import Store
 
 GROUP = ChatKey(CHANNEL, "120363000000000001@g.us")
 NUMBER = LAURA.chat.partition("@")[0]
 WORDS = ("Zurriago", "Zarzuela", "Zapallo", NUMBER)
 MANY = 100
-"""Messages, of which one batch takes less."""
+"""Messages and enquiries, of which one batch takes less."""
 
 
 async def fill(store: Store) -> None:
     """Laura in her chat and in a group, Pedro beside her and about her."""
     for number in range(MANY):
         await accept(store, message(f"laura-{number}", "Zurriago"), verdicts=["not now"])
+    enquiry = {"channel": CHANNEL, "chat": LAURA.chat, "day": "2026-03-01", "began_at": 1}
+    insert(store, "enquiries", *[{**enquiry, "last_at": 2, "first_seq": 1, "last_seq": 1}] * MANY)
     await accept(store, message("laura-q", "Zurriago a las cinco, por favor"))
     turn = await open_turn(store)
     run = await store.runs.begin(turn, now=101)
@@ -98,6 +100,7 @@ async def test_a_crash_after_any_slice_leaves_nothing_behind_in_the_end(tmp_path
         assert await thread_of(store) == []
         total = select(store, "usage_days", "tokens", where={"chat": ""})
         assert total == [(100,)]
+        assert count(store, "enquiries", where={"chat": "", "settled": 1}) == MANY
 
 
 async def test_no_enquiry_begins_of_messages_that_are_still_to_be_erased(tmp_path: Path) -> None:
@@ -112,7 +115,10 @@ async def test_no_enquiry_begins_of_messages_that_are_still_to_be_erased(tmp_pat
     async with store_in(tmp_path) as store:
         while (await store.enquiries.take_in(CHANNEL, ZoneInfo("UTC"))).messages:
             pass
-        assert select(store, "enquiries", "chat") == [(PEDRO.chat,)]
+        assert select(store, "enquiries", "chat", where={"first_seq >": 1}) == [(PEDRO.chat,)]
+        rows = select(store, "enquiries", "chat", where={"last_seq": 1}, order="id")
+        # A new contact could go on with the last ones.
+        assert rows == [(LAURA.chat,)] * (MANY - ENQUIRIES)
 
 
 async def test_the_thread_is_empty_before_the_chat_is_released(

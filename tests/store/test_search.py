@@ -29,7 +29,7 @@ from daemon.ledger.views.bubbles import Before
 NOW = 9000.0
 TIME = 3
 """Characters before each term of SQLite's index."""
-WEEKS = 28 * 86400.0
+WEEK = 7 * 86400.0
 
 
 async def in_step(store: Store) -> None:
@@ -199,12 +199,12 @@ async def test_a_chat_opens_at_the_message(store: Store) -> None:
 
 async def test_texts_of_all_times_are_found_the_newest_first(store: Store) -> None:
     for number, weeks in enumerate((0, 1, 1, 5, 70), 1):
-        await accept(store, message(f"m-{number}", "Reserva hotel"), now=100.0 + weeks * WEEKS)
-    await accept(store, message("m-6", "Reserva hostal"), now=100.0 + 80 * WEEKS)
+        await accept(store, message(f"m-{number}", "Reserva hotel"), now=100.0 + weeks * WEEK)
+    await accept(store, message("m-6", "Reserva hostal"), now=100.0 + 80 * WEEK)
     await in_step(store)
     assert await ids(store, "reserva") == [f"in-{number}" for number in (6, 5, 4, 3, 2, 1)]
     assert await ids(store, "reserva hot") == [f"in-{number}" for number in (5, 4, 3, 2, 1)]
-    since = {"since": WEEKS, "until": 50 * WEEKS}
+    since = {"since": WEEK, "until": 50 * WEEK}
     assert await ids(store, "hotel", **since) == ["in-4", "in-3", "in-2"]
     page = await find(store, "hotel", limit=2)
     assert [text["id"] for text in page["found"]] == ["in-5", "in-4"]
@@ -214,9 +214,9 @@ async def test_texts_of_all_times_are_found_the_newest_first(store: Store) -> No
 
 @pytest.mark.sqlite
 async def test_no_merge_writes_all_texts_of_a_word(store: Store) -> None:
-    """A merge ends between two terms, so no term has the texts of more than four weeks."""
+    """A merge ends between two terms, so no term has the texts of more than a week."""
     for number in range(40):
-        await accept(store, message(f"m-{number}", "Hola"), now=100.0 + number * WEEKS)
+        await accept(store, message(f"m-{number}", "Hola"), now=100.0 + number * WEEK)
     await in_step(store)
     assert max(select(store, "search_terms", "doc"))[0] == 1
 

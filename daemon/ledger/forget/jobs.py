@@ -26,8 +26,8 @@ from daemon.domain.states import (
 from daemon.ledger.admin.person import Person, keys_of, only, person_of
 from daemon.ledger.drivers.port import Connection
 from daemon.ledger.forget.other_texts import called, words_of
-from daemon.ledger.forget.own_rows import REASON
-from daemon.ledger.forget.stages import CUT, OVER, STAGE, Kind, Work, knows_rows
+from daemon.ledger.forget.own_rows import CLOSE_ENQUIRIES, REASON
+from daemon.ledger.forget.stages import CUT, ENQUIRIES, OVER, STAGE, Kind, Work, knows_rows
 from daemon.ledger.messages import UNANSWERED
 from daemon.ledger.outbox import OPEN_ROWS
 from daemon.ledger.people import FORGOTTEN, bury
@@ -206,7 +206,7 @@ def done_as(connection: Connection, name: str) -> Forgotten | None:
 
 _MARKS = {
     "messages": "seq",
-    **dict.fromkeys(("turns", "outbox", "thread_items", "events", "log_lines"), "id"),
+    **dict.fromkeys(("turns", "outbox", "thread_items", "events", "log_lines", "enquiries"), "id"),
 }
 
 _OPEN_TURN = (
@@ -248,10 +248,9 @@ _OWN_CHAT = (
     "DELETE FROM calls WHERE channel = :channel AND chat = :chat",
     "DELETE FROM commands WHERE number = :channel AND chat = :chat",
     "DELETE FROM reminders WHERE channel = :channel AND chat = :chat",
-    # Its figures stay, and say nothing of the person.
-    """UPDATE enquiries SET chat = '', first_seq = 0, last_seq = 0, settled = 1,
-        outcome = CASE outcome WHEN 'waiting' THEN 'unanswered' ELSE outcome END
-        WHERE channel = :channel AND chat = :chat""",
+    # Those that a later message could go on with or reopen; a stage does the others.
+    f"""{CLOSE_ENQUIRIES} (SELECT id FROM enquiries WHERE channel = :channel AND chat = :chat
+        ORDER BY id DESC LIMIT {ENQUIRIES})""",
     "DELETE FROM notes WHERE channel = :channel AND chat = :chat",
     "DELETE FROM early_changes WHERE channel = :channel AND chat = :chat",
     # An escalation stays marked as sent: its turn is erased later than this.

@@ -102,6 +102,12 @@ Names = Mapping[str, str]
 
 EVENTS_FOLDER = "events"
 
+CLOSE_ENQUIRIES = (
+    "UPDATE enquiries SET chat = '', first_seq = 0, last_seq = 0, settled = 1,"
+    " outcome = CASE outcome WHEN 'waiting' THEN 'unanswered' ELSE outcome END WHERE id IN"
+)
+"""Their figures stay, and say nothing of the person."""
+
 _json = msgspec.json.Encoder()
 
 _TURNS = "turn_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:turns))"
@@ -251,10 +257,11 @@ def erase_messages(
     A message in a group stays there. They get new ids that begin with ``name``.
     """
     done: Counter[str] = Counter()
+    numbers = (json.dumps(list(seqs)),)
     rows = connection.execute(
         "SELECT seq, channel, id, chat, kind, from_me, event_id FROM messages"
         f" WHERE seq IN {NUMBERS}",
-        (json.dumps(list(seqs)),),
+        numbers,
     ).fetchall()
     keys = [(row[1], row[2]) for row in rows]
     drop_files(connection, keys, data_dir / MEDIA_FOLDER, reason=REASON)
@@ -264,9 +271,13 @@ def erase_messages(
     connection.executemany("DELETE FROM early_changes WHERE channel = ? AND target = ?", keys)
     erase_audit(connection, [row[2] for row in rows])
     done["messages"] = len(rows)
+    # By one statement: each statement adds a part to SQLite's index of words.
+    connection.execute(
+        f"DELETE FROM search_texts WHERE source = 'in' AND number IN {NUMBERS}", numbers
+    )
     if delete:
         drop_events(connection, [row[6] for row in rows], data_dir / EVENTS_FOLDER)
-        connection.executemany("DELETE FROM messages WHERE seq = ?", [(row[0],) for row in rows])
+        connection.execute(f"DELETE FROM messages WHERE seq IN {NUMBERS}", numbers)
         return done
     for seq, channel, _, chat, kind, from_me, _ in rows:
         new_id, chat_now = f"{name}-{seq}", names.get(chat, chat)
@@ -286,10 +297,15 @@ def erase_messages(
     return done
 
 
+def close_enquiries(connection: Connection, rows: Sequence[int]) -> None:
+    """Keep no more of these than their figures."""
+    connection.execute(f"{CLOSE_ENQUIRIES} {NUMBERS}", (json.dumps(list(rows)),))
+
+
 def own_ids(
     connection: Connection, table: str, keys: Sequence[ChatKey], *, up_to: int, most: int
 ) -> list[int]:
-    """The first rows of these chats that are left in messages, turns, outbox or thread_items."""
+    """The first rows of these chats that are left in a table that has their chat."""
     number = "seq" if table == "messages" else "id"
     whole = table in {"messages", "turns"}  # these have an index of the whole conversation
     condition = OF_CHAT if whole else "channel = ? AND chat = ?"

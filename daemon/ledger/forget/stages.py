@@ -30,6 +30,7 @@ from daemon.ledger.forget.other_texts import (
 )
 from daemon.ledger.forget.own_rows import (
     EVENTS_FOLDER,
+    close_enquiries,
     drop_events,
     erase_messages,
     erase_sends,
@@ -102,7 +103,7 @@ class ForgetStage:
 
 WINDOW = 4_000
 """Rows looked at in one read."""
-MESSAGES, TURNS, ITEMS, IDS = 40, 8, 100, 500
+MESSAGES, TURNS, ITEMS, IDS, ENQUIRIES = 40, 8, 100, 500, 20
 """Rows changed in one write at most: together with their indexes some milliseconds of work."""
 
 
@@ -138,7 +139,8 @@ def _own(table: str, most: int) -> Callable[[Connection, Work], Batch]:
     """A look for the next rows of the person's own chats in a table."""
 
     def look(connection: Connection, work: Work) -> Batch:
-        keys, up_to = work.person.keys, work.marks[table]
+        # A work of an earlier version may be beyond a stage that is new.
+        keys, up_to = work.person.keys, work.marks.get(table, 0)
         rows = own_ids(connection, table, keys, up_to=up_to, most=work.most(most))
         return Batch(rows, last=not rows)
 
@@ -363,6 +365,13 @@ def _erase_sends(
     return Counter(sends=alone)
 
 
+def _close_enquiries(
+    connection: Connection, _work: Work, rows: Sequence[int], _now: float
+) -> Counter[str]:
+    close_enquiries(connection, rows)
+    return Counter()
+
+
 def _look_lines(connection: Connection, work: Work) -> Batch:
     """Lines of the live log, in the person's chats and in groups in which they have written."""
     rows: list[int] = []
@@ -410,6 +419,7 @@ STAGES = (
     ForgetStage("group turns", _look_group_turns, _empty_group_turns),
     ForgetStage("turns", _own("turns", TURNS), _erase_turns, for_chats=True),
     ForgetStage("sends", _own("outbox", MESSAGES), _erase_sends, for_chats=True),
+    ForgetStage("enquiries", _own("enquiries", ENQUIRIES), _close_enquiries, for_chats=True),
     ForgetStage("mentions", _look_mentions, _drop_mentions),
     ForgetStage("log", _look_lines, _delete("log_lines"), for_chats=True),
     ForgetStage("kept ids", _look_kept_ids, _drop_ids),

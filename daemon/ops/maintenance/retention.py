@@ -341,7 +341,9 @@ class Forgetter:
                 work = await self._erase(work, until=lambda one: not is_held(one))
         work = await self._erase(work, until=lambda one: one.stage == OVER)
         await database.write(partial(erase_traces, work=work))
-        if not work.deletes:
+        if work.deletes:
+            await write_slice(self._store, self._store.search.merge)
+        else:
             await self._purge_search()
             await database.empty_log()
         await delete_files(self._store, self._telemetry)

@@ -5,7 +5,7 @@ of chats that is switched off: the task that adds rows also merges, a few pages 
 
 A merge ends only between two terms, and a frequent one has all texts: in ten million of them it
 would hold the writer for tenths of a second. So in the index of the texts each term begins with its
-time, four weeks of it, and a search goes from the newest to the oldest until it has enough.
+time, a week of it, and a search goes from the newest to the oldest until it has enough.
 """
 
 import sqlite3
@@ -28,8 +28,8 @@ SHORT = 3
 MOST_TERMS = 64
 """Words that a beginning stands for in each time: the most frequent ones."""
 
-IDS_OF_A_TIME = 4096 * 28 * 86400
-"""The ids of texts of four weeks; the triggers on ``search_texts`` have the same number."""
+IDS_OF_A_TIME = 4096 * 7 * 86400
+"""The ids of texts of one week; the triggers on ``search_texts`` have the same number."""
 
 
 class SqliteTextIndex:
