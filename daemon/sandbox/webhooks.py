@@ -123,6 +123,8 @@ class Postbox:
         """Every call that was put in, oldest first."""
         self.backoff_seconds = backoff_seconds
         self.max_backoff_seconds = max_backoff_seconds
+        self.transport: httpx.AsyncBaseTransport | None = None
+        """What carries the calls; None: httpx's own."""
         self._now = now
         self._timeout_seconds = timeout_seconds
         self._report = report
@@ -154,7 +156,7 @@ class Postbox:
         # As many kept alive as open: httpx's default keeps 20 and would open the rest each time.
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
         async with (
-            plain_client(limits=limits) as client,
+            plain_client(limits=limits, transport=self.transport) as client,
             trio.open_nursery() as nursery,
         ):
             self._running = nursery, client

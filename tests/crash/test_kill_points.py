@@ -5,6 +5,7 @@
 
 from pathlib import Path
 
+from support.crash_points import USUAL_ANSWERS
 from support.crash_runs import (
     TWICE_KILLED,
     Chain,
@@ -18,6 +19,9 @@ from support.crash_runs import (
 CARDINAL = (
     "before commit of Inbox.accept",
     "after commit of Inbox.accept",
+    "before commit of usual Inbox.accept",
+    "after commit of usual Inbox.accept",
+    USUAL_ANSWERS,
     "before respond",
     "after respond",
     "before tool",

@@ -18,3 +18,4 @@ async def test_random_kills_under_load_lose_nothing_and_send_nothing_twice(
     assert not outcome.faults, outcome.story
     assert outcome.figures["kills"] == KILLS
     assert outcome.figures["messages"] == outcome.figures["acknowledged"] > 0
+    assert outcome.figures["messages_stored_usually"] > KILLS

@@ -1,7 +1,7 @@
 """kill -9 while clients post usual webhooks: each that got its 200 is stored, each once.
 
-The simulated gateway writes the head and the body of a call by themselves, so its calls go another
-way. Here each is one write, as the thread that stores them expects it.
+The crash harness posts some messages a second, so that its batches have one webhook or two. Here as
+many as clients come together, without a pause, so that each kill is amid a batch.
 """
 
 import signal

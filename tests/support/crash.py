@@ -36,6 +36,7 @@ from support.crash_judges import (
     references,
 )
 from support.crash_model import BOOKING, NOTED, REMINDER, NamingModel
+from support.crash_points import USUAL_FILE
 from support.crash_process import POLL_SECONDS, Lives
 from support.crash_rows import (
     duplicates,
@@ -49,11 +50,16 @@ from support.crash_rows import (
 from support.crash_tool import BOOKINGS_VARIABLE
 from support.gateway import ScriptedGateway
 from support.model_script import Step
+from support.one_write import OneWrite
 from support.place import variables_of_daemon
 from support.receiver import Receiver
 from support.stage import NUMBER, new_world
 
 TOKEN = "crash-token"
+SECRET = "crash-webhook-secret"
+"""Of Whapi's webhooks. With it the store's thread reads all but the first of a connection."""
+SECOND_CHATS = (1, 3)
+"""Quarters of the chats that are not the first ones of their scenes."""
 
 GatewayKind = Literal["whapi", "cloud"]
 AnyGateway = ScriptedGateway | CloudGateway
@@ -242,6 +248,11 @@ class Harness:
             *judge_webhooks(self.receiver.requests(), rows, self.receiver.unverified),
         ]
 
+    def usual_batches(self) -> list[int]:
+        """How many webhooks the store's thread has read, stored and answered each time."""
+        noted = self.folder / USUAL_FILE
+        return [int(line) for line in noted.read_text().splitlines()] if noted.exists() else []
+
     def deliveries(self) -> Iterator[WebhookPost]:
         """The webhook calls of all numbers."""
         for gateway in self.gateways.values():
@@ -258,6 +269,7 @@ class Harness:
             "acknowledged": len(self.acknowledged()),
             "webhook_calls": len(tries),
             "webhook_calls_repeated": sum(count - 1 for count in tries),
+            "messages_stored_usually": sum(self.usual_batches()),
             "sent": len(self.sends()),
             "sends_open_at_a_kill_delivered": self.in_flight["delivered"],
             "sends_open_at_a_kill_not_delivered": self.in_flight["not delivered"],
@@ -324,9 +336,16 @@ async def open_harness(
 def _gateway(kind: GatewayKind, rng: random.Random) -> AnyGateway:
     if kind == "cloud":
         return CloudGateway(token=TOKEN, rng=rng)
-    return ScriptedGateway(
-        token=TOKEN, now=time.time, rng=rng, backoff_seconds=0.05, max_backoff_seconds=0.3
+    gateway = ScriptedGateway(
+        token=TOKEN,
+        now=time.time,
+        rng=rng,
+        webhook_secret=SECRET,
+        backoff_seconds=0.05,
+        max_backoff_seconds=0.3,
     )
+    gateway.postbox.transport = OneWrite(rng.choice(SECOND_CHATS))
+    return gateway
 
 
 def _gateway_settings(
@@ -338,9 +357,11 @@ def _gateway_settings(
             settings |= gateway.environment(urls[number])
         elif number == NUMBER:
             settings |= {"WHAPI_TOKEN": TOKEN, "WHAPI_API_URL": urls[number]}
+            settings |= {"RECADO_WEB__WEBHOOK_SECRET": SECRET}
         else:
             table = f"RECADO_NUMBERS__{number.upper()}"
             settings |= {f"{table}__TOKEN": TOKEN, f"{table}__API_URL": urls[number]}
+            settings |= {f"{table}__WEBHOOK_SECRET": SECRET}
     return settings
 
 

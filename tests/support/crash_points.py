@@ -30,8 +30,11 @@ from daemon.domain.records import OutboxRow, Turn
 from daemon.domain.rendering.outgoing import Outgoing
 from daemon.domain.rendering.templates import Template
 from daemon.gateway.port import Capabilities, Gateway, Indicator
+from daemon.http.usual_webhooks import UsualWebhooks
+from daemon.ledger.drivers.port import PendingWrite
 from daemon.ledger.drivers.postgres.writer import Writer
 from daemon.ledger.drivers.sqlite.database import SqliteDatabase
+from daemon.ledger.drivers.threads import AwaitedWrite
 from daemon.ledger.ledger import Store
 from daemon.ledger.outbox import Outbox, SettledSend
 from daemon.ledger.statuses import NEVER
@@ -42,6 +45,14 @@ Batch = list[Any]
 
 PLAN_VARIABLE = "CRASH_PLAN"
 """The environment variable in which the victim finds its plan. Only the victim reads it."""
+
+
+USUAL_ANSWERS = "after answers to usual webhooks"
+"""Webhooks that the store's thread has read are answered, and their chats not woken yet."""
+
+
+USUAL_FILE = "usual_webhooks.txt"
+"""In the victim's folder, with the sizes of these batches."""
 
 
 class KillPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,8 +135,22 @@ def _watch_commits(store: Store, points: KillPoints) -> None:
         Writer._commit = watched_commit_of  # type: ignore[method-assign, assignment]
 
 
+def watch_usual_webhooks(points: KillPoints, stored: Callable[[str], None]) -> None:
+    """A point after the answers of the store's thread; ``stored`` is told how many these were."""
+    committed = UsualWebhooks.committed
+
+    def watched_committed(source: UsualWebhooks) -> None:
+        answers = len(source._being_stored)
+        committed(source)
+        if answers:
+            stored(str(answers))
+            points.reach(USUAL_ANSWERS)
+
+    UsualWebhooks.committed = watched_committed  # type: ignore[method-assign, assignment]
+
+
 def _through_points(batch: Batch, commit: Callable[[Any], str], points: KillPoints) -> str:
-    names = [_name(write.operation) for write in batch]
+    names = [_point_of(write) for write in batch]
     last = batch[-1]
     operation = last.operation
 
@@ -142,8 +167,14 @@ def _through_points(batch: Batch, commit: Callable[[Any], str], points: KillPoin
     return fault
 
 
+def _point_of(write: PendingWrite[object]) -> str:
+    """The store's method that a write belongs to; ``usual …`` if no task waits for it."""
+    name = _name(write.operation)
+    return name if isinstance(write, AwaitedWrite) else f"usual {name}"
+
+
 def _name(operation: Callable[[Any], object]) -> str:
-    """The store's method that a write belongs to, such as ``Inbox.accept``."""
+    """The store's method that an operation belongs to, such as ``Inbox.accept``."""
     function = operation.func if isinstance(operation, partial) else operation
     return str(getattr(function, "__qualname__", "a write")).partition(".<locals>")[0]
 

@@ -33,7 +33,14 @@ from daemon.ops import notifier, webhook_sender
 from daemon.settings import Settings
 from daemon.settings.sources import load_settings
 from daemon.startup import _open_log
-from support.crash_points import PLAN_VARIABLE, KillPlan, KillPoints, watched
+from support.crash_points import (
+    PLAN_VARIABLE,
+    USUAL_FILE,
+    KillPlan,
+    KillPoints,
+    watch_usual_webhooks,
+    watched,
+)
 from support.services import with_rules
 
 CLOCK_VARIABLE = "CRASH_CLOCK"
@@ -63,6 +70,7 @@ def main() -> None:
     points = KillPoints(
         plan, kill=partial(os.kill, os.getpid(), plan.signal), note=_note_in(plan.trace)
     )
+    watch_usual_webhooks(points, _note_in(USUAL_FILE))
     signal.signal(signal.SIGUSR1, lambda _number, _frame: points.arm())
     environ = {k: v for k, v in os.environ.items() if k != PLAN_VARIABLE}
     settings = load_settings(config=None, environ=environ, cwd=Path.cwd()).settings
