@@ -41,7 +41,7 @@ OTHERS = {"numbers", "nodes", "tombstones"}
 """Tables that other tasks of the ledger write, or whose key is drawn."""
 
 WRITES = ("database.write", "database.of().write", "store.writes.write")
-"""How functions call a database themselves."""
+"""How functions call a database themselves, or say that it is to be called."""
 
 Effects = dict[str, tuple[list[str], list[str]]]
 """By method: the rows that are new, and those that are gone."""
@@ -82,7 +82,7 @@ def _writing(node: ast.AST, name: str) -> Iterator[str]:
         inner = name
         if isinstance(child, ast.ClassDef | ast.AsyncFunctionDef) and name.count(".") < 1:
             inner = f"{name}.{child.name}" if name else child.name
-        if isinstance(child, ast.Call) and ast.unparse(child.func).endswith(WRITES):
+        if isinstance(child, ast.Attribute) and ast.unparse(child).endswith(WRITES):
             yield name
         yield from _writing(child, inner)
 

@@ -168,6 +168,7 @@ REPEATED_ON_PURPOSE = {
     "Topics.asked": "each try to ask the model is counted, that of unknown outcome too",
     "_play_again": "the ledger of a rehearsal is not kept",
     "SearchIndex.step": "each call puts the next rows in, and none is in twice",
+    "SearchIndex.merge": "a server's index needs none; SQLite's is merged some more by each call",
     "SearchIndex.purge": "a server's index needs none; SQLite's is merged some more by each call",
     "Inbox.accept": "each call is kept as it came, and its messages are known",
 }
