@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import trio
 
-from support.crash import report
+from support.crash import SECRET, report
 from support.crash_judges import Fault
 from support.crash_process import POLL_SECONDS
 from support.newer import HERE
@@ -88,7 +88,9 @@ async def rolling_upgrade(nodes: Nodes, _rng: random.Random) -> None:
 async def _takes_each_call(node: Node) -> None:
     """Check that a node refuses no webhook. Runs until cancelled."""
     body = {"statuses": [], "event": {"type": "statuses", "event": "post"}, "channel_id": CHANNEL}
-    async with httpx.AsyncClient(verify=NO_TLS, timeout=WAIT_SECONDS) as client:
+    async with httpx.AsyncClient(
+        verify=NO_TLS, timeout=WAIT_SECONDS, headers={"authorization": f"Bearer {SECRET}"}
+    ) as client:
         while True:
             answer = await client.post(f"{node.lives.url}/n/{NUMBERS[0]}/hook", json=body)
             assert answer.status_code == 200, answer.text
