@@ -18,9 +18,6 @@ from load import BODY_BYTES, Load
 T = TypeVar("T")
 
 DISK = "SQLite, group commit alone"
-GOAL_CONNECTIONS = 16
-"""Whose figures explain the goals."""
-
 GOALS = {1: 0.6, 16: 1.0, 64: 1.0}
 """Of Express's answers a second, by the number of connections."""
 
@@ -164,35 +161,23 @@ def slower_ratio(found: dict[str, Any], connections: int) -> float:
     return min(each, default=0)
 
 
-def disk_factor(found: dict[str, Any]) -> float:
-    """The disk's rows per row of Recado's messages, at the goal's connections.
-
-    Of the slower of Recado's rows.
-    """
-    slower = min(_rate(found, RECADO_IGNORED), _rate(found, RECADO_CHATS))
-    return _rate(found, DISK) / slower
+def rate(found: dict[str, Any], name: str, connections: int) -> float:
+    """Answers, or rows of a disk, a second: the median over the rounds; 0: not measured."""
+    wanted = (name, connections)
+    measured = [m for m in measurements_of(found) if (m.name, m.connections) == wanted]
+    return median(m.load.per_second for m in measured) if measured else 0
 
 
-def express_rate(found: dict[str, Any]) -> float:
-    """Express's answers a second at the goal's connections: the median over the rounds."""
-    return _rate(found, EXPRESS)
-
-
-def cpu_seconds(found: dict[str, Any]) -> float:
-    """CPU time of a webhook at the goal's connections, of Recado's row with more of it."""
+def cpu_seconds(found: dict[str, Any], connections: int) -> float:
+    """CPU time of a webhook at so many connections, of Recado's row with more of it."""
     return max(
-        median(m.server_cpu / m.load.total for m in _at_goal(found, name))
+        median(
+            m.server_cpu / m.load.total
+            for m in measurements_of(found)
+            if (m.name, m.connections) == (name, connections)
+        )
         for name in (RECADO_IGNORED, RECADO_CHATS)
     )
-
-
-def _rate(found: dict[str, Any], name: str) -> float:
-    return median(m.load.per_second for m in _at_goal(found, name))
-
-
-def _at_goal(found: dict[str, Any], name: str) -> list[Measurement]:
-    wanted = (name, GOAL_CONNECTIONS)
-    return [m for m in measurements_of(found) if (m.name, m.connections) == wanted]
 
 
 def _ratios(measurements: Sequence[Measurement], name: str, connections: int) -> list[float]:
