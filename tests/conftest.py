@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -78,13 +79,26 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Let the next test have the database that this one had."""
+    try:
+        return (yield)
+    finally:
+        fixtures: dict[str, object] = getattr(item, "funcargs", None) or {}
+        if isinstance(folder := fixtures.get("tmp_path"), Path):
+            POSTGRES.release(folder)
+
+
 @pytest.fixture(scope="session")
 def statements_use_indexes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Ask, after the last test of this process, how a large store would run what was noted."""
     yield
     faults = plans.scans(plans.SEEN)
     if database() is POSTGRES:
-        with POSTGRES.connect(tmp_path_factory.mktemp("plans"), read_only=False) as connection:
+        folder = tmp_path_factory.mktemp("plans")
+        POSTGRES.adopt(folder, POSTGRES.new())
+        with POSTGRES.connect(folder, read_only=False) as connection:
             faults += postgres_plans.scans(plans.SEEN, connection)
     assert not faults, "\n".join([SCANS, *faults])
 

@@ -26,6 +26,7 @@ FAULTY = (
 
 def test_a_large_table_that_is_read_as_a_whole_is_found(tmp_path: Path) -> None:
     statements = [Statement(sql, f"{number}") for number, sql in enumerate((*FINE, *FAULTY))]
+    POSTGRES.adopt(tmp_path, POSTGRES.new())
     with POSTGRES.connect(tmp_path, read_only=False) as connection:
         faults = scans(statements, connection)
     assert [fault.rpartition("\n    ")[2] for fault in faults] == sorted(FAULTY)

@@ -26,6 +26,7 @@ from daemon.ledger.ledger import Store, open_store
 from daemon.ledger.migrations import latest_version
 from daemon.ledger.migrations import migrate as migrate_file
 from daemon.system.private_files import make_folder, new_file
+from support.emptied import Emptied
 from support.postgres import PostgresServer, binaries, running_postgres
 
 Place = Path | Store
@@ -101,6 +102,8 @@ class Postgres:
         self._urls: dict[Path, str] = {}
         self._server: PostgresServer | None = None
         self._template = ""
+        self._emptied: Emptied | None = None
+        self._made: set[str] = set()
 
     def prepare(self, data_dir: Path) -> None:
         """Nothing: its database has the tables from the beginning."""
@@ -116,9 +119,23 @@ class Postgres:
         """The ``store.url`` of a daemon with this data directory; made if need be."""
         data_dir = data_dir.absolute()
         if data_dir not in self._urls:
-            server = self._running()
-            self._urls[data_dir] = server.url(server.create(self._template))
+            emptied = self._emptied.take() if self._emptied else ""
+            self._urls[data_dir] = emptied or self.new()
         return self._urls[data_dir]
+
+    def new(self) -> str:
+        """The address of a database that no test has used: its tables have no pages yet."""
+        server = self._running()
+        url = server.url(server.create(self._template))
+        self._made.add(url)
+        return url
+
+    def release(self, folder: Path) -> None:
+        """Let later tests have the databases of one that has ended: to make one takes long."""
+        for data_dir in [known for known in self._urls if known.is_relative_to(folder)]:
+            url = self._urls.pop(data_dir)
+            if self._emptied and url in self._made:
+                self._emptied.give(url)
 
     def adopt(self, data_dir: Path, url: str) -> None:
         """Let a data directory have a database of a server that the test has started."""
@@ -151,6 +168,7 @@ class Postgres:
             self._template = self._server.create()
             with closing(connect(self._server.url(self._template))) as connection:
                 migrate(connection)
+            self._emptied = Emptied(self._server.url(self._template))
         return self._server
 
 
