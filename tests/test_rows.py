@@ -26,6 +26,7 @@ SPEAKS_SQL = {
     "store/test_common_sql.py": "examples of what it finds in the ledger",
     "support/ledgers.py": "statements that tests of a driver hand to it",
     "support/postgres_proxy.py": "what passes by it",
+    "support/emptied.py": "it empties databases",
     "support/place.py": "how a database is opened",
     "support/rows.py": "the reader",
     "support/plans.py": "asks how statements of the ledger are run",

@@ -1,4 +1,4 @@
-"""A browser, a daemon and its simulators: one of each for a module, since they take seconds."""
+"""A browser, and for each module a daemon and its simulators: they take seconds."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,17 +36,16 @@ new PerformanceObserver((list) => {
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """The daemon with an admin token, and the simulators."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"NO BROWSER TESTS: there is no {CHROMIUM}")
     with open_stand(Path(tmp_path_factory.mktemp("stand"))) as stand:
         stand.start()
         yield stand
 
 
-@pytest.fixture(scope="module")
-def browser(stand: Stand) -> Iterator[Browser]:
-    """The browser, which is up no longer than the stand."""
-    assert stand.url
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """The browser. What a test opens in it is closed before the stand ends."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"NO BROWSER TESTS: there is no {CHROMIUM}")
     with sync_playwright() as playwright, launch(playwright) as browser:
         yield browser
 
@@ -55,11 +54,8 @@ def browser(stand: Stand) -> Iterator[Browser]:
 def session(browser: Browser, stand: Stand) -> StorageState:
     """The cookies of somebody who has signed in."""
     context = browser.new_context(base_url=stand.url, locale="es-CO")
-    page = context.new_page()
-    page.goto("/dashboard/login")
-    page.get_by_test_id("token").fill(ADMIN_TOKEN)
-    page.get_by_test_id("sign-in").click()
-    page.get_by_test_id("parts").wait_for()
+    answer = context.request.post("/dashboard/login", form={"token": ADMIN_TOKEN}, max_redirects=0)
+    assert answer.status == 303
     state = context.storage_state()
     context.close()
     return state

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 from support.axe import WIDE, look
-from support.chromium import CHROMIUM
 from support.cloud_bodies import PHONE_NUMBER_ID
 from support.cloud_stage import (
     APP_SECRET,
@@ -22,8 +21,6 @@ from support.stand import Stand, open_stand
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """A daemon whose number is at the simulated Cloud API, where Laura was answered."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"NO BROWSER TESTS: there is no {CHROMIUM}")
     with open_stand(Path(tmp_path_factory.mktemp("stand"))) as stand:
         cloud, url = stand.ask(open_cloud, stand.site.nursery)
         stand.start(

@@ -24,18 +24,15 @@ SELECT md5(string_agg(part, ' ' ORDER BY part)) FROM (
 """
 """What tells tables from those that a test has changed: columns, indexes, and what checks rows."""
 
-EMPTY = """
-DO $$
-DECLARE place text; has_rows boolean;
-BEGIN
-    SET LOCAL session_replication_role = replica;  -- rows that refer to each other go together
-    FOR place IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I)', place) INTO has_rows;
-        IF has_rows THEN EXECUTE format('DELETE FROM %I', place); END IF;
-    END LOOP;
-    PERFORM setval(format('%I', sequencename)::regclass, start_value, false)
-    FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL;
-END $$
+USED = """
+SELECT relname FROM pg_class
+WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND pg_relation_size(oid) > 0
+"""
+"""The tables that have pages, with rows or without."""
+
+RESTART = """
+SELECT setval(format('%I', sequencename)::regclass, start_value, false)
+FROM pg_sequences WHERE schemaname = 'public' AND last_value IS NOT NULL
 """
 
 
@@ -46,12 +43,9 @@ class Emptied:
         self._free: list[str] = []
         with psycopg.connect(template, autocommit=True) as connection:
             self._schema = _one(connection, SCHEMA)
-            tables = connection.execute(
-                "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
-            ).fetchall()
             rows = {
                 name: _one(connection, f"SELECT json_agg({name}) FROM {name}")  # noqa: S608 - ours
-                for (name,) in tables
+                for name in _used(connection)
             }
             self._rows = {name: json.dumps(found) for name, found in rows.items() if found}
             self._sequences = connection.execute(
@@ -80,15 +74,28 @@ class Emptied:
             )
             if _one(connection, SCHEMA) != self._schema:
                 return False
-            with connection.transaction():
-                connection.execute(EMPTY)
-                for name, rows in self._rows.items():
-                    source = f"json_populate_recordset(NULL::{name}, %s)"
-                    insert = f"INSERT INTO {name} SELECT * FROM {source}"  # noqa: S608 - ours
-                    connection.execute(insert.encode(), [rows])
-                for name, last in self._sequences:
-                    connection.execute("SELECT setval(%s::regclass, %s)", [name, last])
+            if used := _used(connection):
+                with connection.transaction():
+                    # Rows that refer to each other go together.
+                    connection.execute("SET LOCAL session_replication_role = replica")
+                    for name in used:
+                        connection.execute(f"DELETE FROM {name}".encode())  # noqa: S608 - ours
+                # New rows are to be read in their order, so none may take the place of an old one.
+                connection.execute(f"VACUUM {', '.join(used)}".encode())
+            if _used(connection):
+                return False
+            for name, rows in self._rows.items():
+                source = f"json_populate_recordset(NULL::{name}, %s)"
+                insert = f"INSERT INTO {name} SELECT * FROM {source}"  # noqa: S608 - ours
+                connection.execute(insert.encode(), [rows])
+            connection.execute(RESTART)
+            for name, last in self._sequences:
+                connection.execute("SELECT setval(%s::regclass, %s)", [name, last])
         return True
+
+
+def _used(connection: "psycopg.Connection[Any]") -> list[str]:
+    return [name for (name,) in connection.execute(USED).fetchall()]
 
 
 def _one(connection: "psycopg.Connection[Any]", sql: str) -> Any:
