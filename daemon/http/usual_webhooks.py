@@ -135,10 +135,10 @@ class UsualWebhooks:
 
     A `daemon.ledger.drivers.port.WriteSource`, whose thread is called the store's here.
 
-    While a connection is in ``_watched`` its task waits in `unusual_data`, and the store's thread
-    alone uses its descriptor, begins and ends its requests. It does so with `lock` held, and so is
-    a connection taken out: the descriptor may be another connection's from then on. The store's
-    thread answers what it has read before it reads again, so each connection has one request.
+    While a connection is in ``_watched``, its task waits in `unusual_data`, and only the store's
+    thread uses its descriptor, begins its requests and ends them. That thread holds `lock`
+    meanwhile, and so does who takes a connection out: its descriptor may then become another
+    connection's. What was read is answered before more is read, so a connection has one request.
     A task is resumed, or cancelled, in the event loop alone.
     """
 

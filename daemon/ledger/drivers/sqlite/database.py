@@ -261,7 +261,7 @@ class SqliteDatabase:
     # -- in the writer thread ----------------------------------------------------------------
 
     def _write_all(self) -> None:
-        """Commit whatever waits as one transaction, until the end is handed over."""
+        """Commit whatever waits as one transaction, until the queue ends."""
         while batch := self._writes.get_batch(MAX_BATCH):
             self._commit(batch)
             self._checkpointer.committed(self._connection, len(batch))
