@@ -22,7 +22,7 @@ from daemon.domain.search import (
 from daemon.ledger.drivers.port import Connection, Database, Role, marks, named, query, transaction
 from daemon.ledger.messages import SHOWN, read_message
 
-ROWS_A_STEP = 100
+ROWS_A_STEP = 50
 """Put in by one write: a few milliseconds, since webhooks wait for it."""
 
 LATE_ROWS = 500

@@ -93,15 +93,16 @@ async def write_slice(
     webhooks would wait for the slices of several. What is not urgent also waits for the end of a
     long read.
     """
-    database = store.database
+    database, left = store.database, 0
     async with store.long_work:
         result = await write()
         await trio.sleep(REST_SECONDS)
-    if database.commits >= COMMITS:
-        left = await database.checkpoint()
-        while left > MOST_LOG_BYTES and not is_urgent:
-            await trio.sleep(LOG_SECONDS)
+        if database.commits >= COMMITS:
             left = await database.checkpoint()
+            await database.answer()  # the writer copies the last pages now, which are few
+    while left > MOST_LOG_BYTES and not is_urgent:
+        await trio.sleep(LOG_SECONDS)
+        left = await database.checkpoint()
     return result
 
 
