@@ -1,5 +1,6 @@
 """The command line: `recado`, also `python -m daemon`."""
 
+import gc
 import os
 import sys
 from contextlib import AbstractAsyncContextManager
@@ -83,6 +84,7 @@ def run_command(config: Path | None, *, or_sandbox: bool) -> None:
 
     It needs whapi.token and assistant.api_key; all settings are in docs/settings.md.
     """
+    gc.disable()  # until the start: what is imported stays
     from daemon.startup import start, unset_keys  # noqa: PLC0415 - the help needs none of it
 
     missing = unset_keys(config, environ=os.environ, cwd=Path.cwd()) if or_sandbox else []
@@ -100,6 +102,7 @@ def sandbox_command(config: Path | None, *, simulated: bool) -> None:
     With OPENAI_API_KEY or assistant.base_url the configured model answers, with your instructions
     and tools, and costs money; else a simulated one.
     """
+    gc.disable()  # until the start: what is imported stays
     from daemon.startup import start  # noqa: PLC0415 - the help needs none of it
 
     status = start(config, environ=os.environ, cwd=Path.cwd(), sandbox=True, simulated=simulated)

@@ -82,6 +82,8 @@ def start(
     If the configuration or the store cannot be used, the minimal server says so instead, until it
     is told to stop. Only for the main thread.
     """
+    gc.freeze()
+    gc.enable()
     faulthandler.enable()  # SIGABRT, which a watchdog sends, shows where every thread stands
     settings, log = Settings(), _open_log(Settings(), environ)
     try:
