@@ -98,6 +98,8 @@ class DaemonProcess:
                 if line.startswith("{") and json.loads(line)["event"] == words:
                     found: dict[str, Any] = json.loads(line)
                     return found
+            # Its output may end just before its status is known.
+            assert not self._read.is_set(), self.text
             assert self.process.returncode is None, self.text
             await self._changed.wait()
 
@@ -215,17 +217,24 @@ def _environ(folder: Path, outside: Simulators) -> dict[str, str]:
 @asynccontextmanager
 async def open_site(folder: Path, *, seconds: float = 300) -> AsyncIterator[Site]:
     """Both simulators; processes that still run at the end are killed, one by one."""
-    with trio.fail_after(seconds):
-        async with simulators(outside_world()) as outside, trio.open_nursery() as nursery:
-            site = Site(folder, outside, nursery)
-            try:
-                yield site
-            finally:
-                with trio.move_on_after(5, shield=True):
-                    for process in site.processes:
-                        process.process.kill()
-                        await process.ended()
-                nursery.cancel_scope.cancel()
+    processes: list[DaemonProcess] = []
+    try:
+        with trio.fail_after(seconds):
+            async with simulators(outside_world()) as outside, trio.open_nursery() as nursery:
+                site = Site(folder, outside, nursery)
+                processes = site.processes
+                try:
+                    yield site
+                finally:
+                    with trio.move_on_after(5, shield=True):
+                        for process in site.processes:
+                            process.process.kill()
+                            await process.ended()
+                    nursery.cancel_scope.cancel()
+    except trio.TooSlowError as error:
+        for process in processes:
+            error.add_note(f"the end of what a process has said:\n{process.text[-4000:]}")
+        raise
 
 
 async def until(condition: Callable[[], bool], *, seconds: float = 90) -> None:
