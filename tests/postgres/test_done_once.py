@@ -38,7 +38,7 @@ def prepare(folder: Path) -> None:
             "key": "a",
             "text": "A las 9.",
             "due_at": now,
-            "created_at": 1,
+            "created_at": now,
         },
     )
     delivery = {"endpoint": "crm", "webhook_id": "msg_1", "event": "chat.given_back"}
